@@ -1,0 +1,148 @@
+//! The records, as the gateway reports them. Times are made when a record is made.
+
+use serde_json::{Map, Value};
+
+use crate::domain::{Caller, InterceptionId, Usage};
+use crate::policy::Permit;
+
+/// `interception_start`: a known caller's request was admitted or refused; either way it has a record.
+#[derive(Debug, Clone)]
+pub struct InterceptionStart {
+    /// Made by the gateway, also sent to the client in `x-toolgate-interception`.
+    pub id: InterceptionId,
+    /// Who asked.
+    pub caller: Caller,
+    /// The provider's name in the configuration; empty where the request did not get that far.
+    pub provider: String,
+    /// `chat`, `responses` or `messages`.
+    pub dialect: &'static str,
+    /// The requested model; empty where the request did not name one.
+    pub model: String,
+    /// Which client program, as far as its headers tell; bounded.
+    pub client: String,
+    /// The client's own session id; bounded.
+    pub client_session: Option<String>,
+    /// Whether tools were injected, and if not, why: one of a fixed set of words.
+    pub injection: &'static str,
+}
+
+/// `interception_end`: how it went out.
+#[derive(Debug, Clone)]
+pub struct InterceptionEnd {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The HTTP status that the client got, if it got one.
+    pub status: Option<u16>,
+    /// What went wrong, in words.
+    pub error: Option<String>,
+    /// The stop reason that the client got, in its dialect's words.
+    pub stop_reason: Option<String>,
+}
+
+/// How an interception ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The answer was complete.
+    Completed,
+    /// Refused before any round, by the gateway.
+    Refused,
+    /// Failed: the provider's error, a broken stream, an internal fault.
+    Failed,
+    /// The client went away.
+    Cancelled,
+    /// A cap ended the turn.
+    Capped,
+    /// The gateway was killed or lost the task; written afterwards.
+    Interrupted,
+}
+
+/// `token_usage`: one a round, also of rounds that broke off.
+#[derive(Debug, Clone)]
+pub struct TokenUsage {
+    /// From 1.
+    pub round: u32,
+    /// The answering model as the provider names it.
+    pub model: String,
+    /// The provider's id of this answer.
+    pub response_id: String,
+    /// Tokens by class.
+    pub usage: Usage,
+}
+
+/// One tool call in the records that is not run by the gateway, or not any more.
+#[derive(Debug, Clone)]
+pub struct ToolUse {
+    /// The round in which the model made the call, from 1.
+    pub round: u32,
+    /// The provider's id of the call.
+    pub call_id: String,
+    /// The tool's name as the model sees it.
+    pub tool: String,
+    /// The server's name, where the tool is one of the catalogue.
+    pub server: Option<String>,
+    /// The server's URL, where the tool is one of the catalogue.
+    pub server_url: Option<String>,
+    /// A tool of the catalogue, not the client's.
+    pub injected: bool,
+    /// The arguments as the model wrote them.
+    pub arguments: String,
+    /// What became of it.
+    pub outcome: ToolOutcome,
+    /// The error text that the model got instead of a result, where there is one.
+    pub result: Option<String>,
+    /// The policy rule that decided, where one did.
+    pub rule: Option<String>,
+}
+
+/// What became of a tool call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolOutcome {
+    /// The server answered with a result.
+    Ok,
+    /// The server answered with an error (`isError` or a protocol error).
+    ToolError,
+    /// The call took too long.
+    TimedOut,
+    /// The server was down or broke off.
+    Unreachable,
+    /// Cancelled because the client went away or a cap was reached.
+    Cancelled,
+    /// Policy said no.
+    Denied,
+    /// The arguments did not fit the tool's schema, or were not JSON.
+    InvalidArguments,
+    /// A cap on rounds or calls was reached first.
+    CapReached,
+    /// An injected call in a mixed turn: left out, not run.
+    NotExecuted,
+    /// The client's own call, handed to the client.
+    Released,
+}
+
+/// An injected call that is about to run.
+#[derive(Debug)]
+pub struct Intent {
+    /// Policy's word.
+    pub permit: Permit,
+    /// The round in which the model made the call, from 1.
+    pub round: u32,
+    /// The provider's id of the call.
+    pub call_id: String,
+    /// The arguments, validated.
+    pub arguments: Map<String, Value>,
+}
+
+/// How a cleared call went.
+#[derive(Debug, Clone)]
+pub struct CallReport {
+    /// What became of it.
+    pub outcome: ToolOutcome,
+    /// The result as JSON text, as far as it is kept.
+    pub result: String,
+    /// Size of the whole result, bytes.
+    pub result_bytes: u64,
+    /// Whether the model got less than the whole result.
+    pub truncated: bool,
+    /// From the call to the result, milliseconds.
+    pub duration_ms: u64,
+}

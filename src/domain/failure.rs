@@ -1,0 +1,93 @@
+use std::fmt;
+
+/// Why a request cannot be served: what the caller is told, and what only the log is told.
+///
+/// The one mapping from a failure to an HTTP status is [`FailureKind::status`]; the body is written by the
+/// dialect that the caller speaks.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What kind of failure it is, which decides status and error type.
+    pub kind: FailureKind,
+    /// What the caller is told: plain words, no secret, no internal address.
+    pub message: String,
+    /// What the log is told besides.
+    pub detail: Option<String>,
+}
+
+/// The kinds of failures that Toolgate itself answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The request is malformed.
+    BadRequest,
+    /// No key, or a wrong one.
+    Unauthenticated,
+    /// A known caller may not do this.
+    Forbidden,
+    /// No such route, provider or response.
+    NotFound,
+    /// The route exists, but not with this method.
+    MethodNotAllowed,
+    /// The body is over the limit.
+    TooLarge,
+    /// The body is not JSON by its content type.
+    UnsupportedMediaType,
+    /// A WebSocket upgrade where there is none.
+    UpgradeRequired,
+    /// Something the gateway needs (its store, its shutdown state) does not allow requests now.
+    Unavailable,
+    /// The provider could not be reached, or broke off, or answered something unreadable.
+    Upstream,
+    /// The provider took too long.
+    UpstreamTimeout,
+    /// A fault of the gateway itself.
+    Internal,
+}
+
+impl FailureKind {
+    /// The HTTP status of this kind of failure.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthenticated => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::UpgradeRequired => 426,
+            Self::Internal => 500,
+            Self::Upstream => 502,
+            Self::Unavailable => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// Whether the same request may succeed when it is sent again.
+    #[must_use]
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Upstream | Self::UpstreamTimeout)
+    }
+}
+
+impl Failure {
+    /// A failure of this kind, with what the caller is told.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), detail: None }
+    }
+
+    /// Adds what only the log is told.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl fmt::Display) -> Self {
+        self.detail = Some(detail.to_string());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,15 @@
+//! Plain data, below every other room: no IO, no policy, no wire formats.
+
+mod call;
+mod caller;
+mod failure;
+mod ids;
+mod tool;
+mod usage;
+
+pub use call::{Content, ToolCall, ToolResult};
+pub use caller::{Caller, Inject};
+pub use failure::{Failure, FailureKind};
+pub use ids::{InterceptionId, ToolUseId};
+pub use tool::{ToolDefinition, ToolRef};
+pub use usage::Usage;

@@ -1,0 +1,36 @@
+use std::fmt;
+use std::time::Duration;
+
+/// A tool by the names that its server gives it; `server/tool` when printed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ToolRef {
+    /// The administrator's name of the server.
+    pub server: String,
+    /// The tool's name as its server lists it.
+    pub tool: String,
+}
+
+impl fmt::Display for ToolRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.server, self.tool)
+    }
+}
+
+/// An approved tool as a model is shown it, with what the gateway needs to run it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolDefinition {
+    /// The name that the model sees: `^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$`, unique in its catalogue.
+    pub name: String,
+    /// Where the tool comes from.
+    pub source: ToolRef,
+    /// The server's URL, or `stdio:` and its command, for the records.
+    pub server_url: String,
+    /// What the server says the tool is for.
+    pub description: String,
+    /// The input schema as compact canonical JSON, cleaned of what providers reject.
+    pub input_schema: String,
+    /// The administrator says that a call changes nothing, so it may be cancelled half-way.
+    pub read_only: bool,
+    /// How long one call may take in all.
+    pub timeout: Duration,
+}

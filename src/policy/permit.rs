@@ -1,0 +1,28 @@
+use std::sync::Arc;
+
+use crate::domain::ToolDefinition;
+
+/// Policy's proof that one call of one tool is allowed to one caller; spent on a clearance.
+///
+/// Only [`super::Policy::permit`] makes one, and it cannot be copied.
+#[derive(Debug)]
+pub struct Permit {
+    tool: Arc<ToolDefinition>,
+    rule: String,
+}
+
+impl Permit {
+    pub(super) fn new(tool: Arc<ToolDefinition>, rule: String) -> Self {
+        Self { tool, rule }
+    }
+
+    /// The tool that may be called.
+    pub fn tool(&self) -> &Arc<ToolDefinition> {
+        &self.tool
+    }
+
+    /// The name of the rule that allows it.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
