@@ -11,6 +11,8 @@ pub mod config;
 pub mod identity;
 /// What a caller may do: rules, decisions and permits.
 pub mod policy;
+/// The three wire APIs, sans-IO.
+pub mod dialect;
 /// SQL: migrations and typed rows in and out.
 pub mod store;
 /// What happened: the records of every interception, and clearances.
