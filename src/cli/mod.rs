@@ -1,0 +1,5 @@
+//! The commands.
+
+pub mod keys;
+pub mod policy;
+pub mod schema;
