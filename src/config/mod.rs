@@ -6,6 +6,7 @@
 //! Each concern has a file with its struct as meant (public), its struct as written (private, with the places
 //! of its values) and a `build` from one to the other, which notes every problem in a [`scope::Scope`].
 
+mod environment;
 mod gateway_file;
 mod headers;
 mod interpolate;
@@ -34,6 +35,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use environment::child_environment;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
 pub use load::{load, load_with, locate, policy_sources};
