@@ -5,6 +5,8 @@
 
 /// What happened: the records of every interception, and clearances.
 pub mod audit;
+/// The commands.
+pub mod cli;
 /// What the administrator writes, validated once.
 pub mod config;
 /// Plain data that every other room may use: callers, tools, calls, usage, ids, failures.

@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::AnyPool;
-use sqlx::Executor;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
 use super::{Store, StoreError};
 use crate::config::Durability;
@@ -169,6 +168,10 @@ async fn connect(
 
 async fn pool(url: &str, settings: &'static str, connections: u32) -> Result<AnyPool, sqlx::Error> {
     install_default_drivers();
+    // A pool tries again until its time-out and then tells only of that; one connection tells what is wrong.
+    let mut first = AnyConnection::connect(url).await?;
+    first.execute(settings).await?;
+    first.close().await?;
     AnyPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)

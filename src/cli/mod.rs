@@ -1,0 +1,3 @@
+//! The commands of `toolgate`.
+
+pub mod audit;
