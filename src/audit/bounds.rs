@@ -8,13 +8,13 @@ pub(super) const NAME: usize = 4 << 10;
 
 /// Cuts a text to its first `limit` bytes, at the end of a character, and says how much was cut.
 ///
-/// NUL becomes U+FFFD, because `PostgreSQL` keeps no NUL in text.
+/// NUL becomes U+FFFD, because PostgreSQL keeps no NUL in text.
 pub(super) fn cut(mut text: String, limit: usize) -> String {
     let whole = text.len();
     if whole > limit {
         text.truncate(text.floor_char_boundary(limit));
-        let kept = text.len();
-        text += &format!("…[cut: {} of {whole} bytes are not kept]", whole - kept);
+        let lost = whole - text.len();
+        text = format!("{text}…[cut: {lost} of {whole} bytes are not kept]");
     }
     if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
 }

@@ -61,7 +61,7 @@ struct ShowArgs {
 /// Where the records are; the configuration says it where no option does.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The database file
+    /// The database file; no configuration is read then
     #[arg(long, value_name = "PATH", conflicts_with = "config")]
     store: Option<PathBuf>,
     /// The configuration that names the database file
@@ -71,15 +71,19 @@ struct Place {
 
 /// Runs the command; what it prints may be cut off by a closed pipe, as by `head`.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match io::stdout().lock().write_all(&page(args).await?) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+async fn page(args: Args) -> anyhow::Result<Vec<u8>> {
     let mut page = Vec::new();
     match args.command {
         Command::List(args) => list(&mut page, &args).await?,
         Command::Show(args) => show(&mut page, &args).await?,
     }
-    match io::stdout().lock().write_all(&page) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    Ok(page)
 }
 
 async fn list(out: &mut impl Write, args: &ListArgs) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! SQL: migrations, and typed rows in and out. No logic: what a record means is the audit's business.
 //!
 //! One file a table. Queries keep to what SQLite and PostgreSQL both understand (`$1` placeholders, TEXT and
-//! BIGINT columns); what is SQLite's own is in [`sqlite`].
+//! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
 mod column;
 pub mod interceptions;

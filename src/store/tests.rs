@@ -1,5 +1,4 @@
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use sqlx::Executor;
@@ -26,8 +25,10 @@ async fn the_pragmas_in_force_are_those_that_durability_promises() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_new_database_belongs_to_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();

@@ -26,7 +26,8 @@ pub(super) fn json(text: &str) -> String {
     for character in text.chars() {
         if character != '\n' && is_unsafe(character) {
             // All of these are in the basic plane, so that one unit is enough.
-            safe += &format!("\\u{:04x}", u32::from(character));
+            let unit = format!("\\u{:04x}", u32::from(character));
+            safe.push_str(&unit);
         } else {
             safe.push(character);
         }

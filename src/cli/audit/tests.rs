@@ -269,3 +269,39 @@ async fn a_missing_database_is_named() {
     let error = open(&place).await.unwrap_err().to_string();
     assert!(error.contains("there is no database at") && error.contains("none.db"), "{error}");
 }
+
+#[derive(Debug, clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    args: Args,
+}
+
+#[tokio::test]
+async fn the_commands_read_a_database_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().join("a.db");
+    let settings =
+        crate::config::Store { path: path.clone(), durability: crate::config::Durability::Process };
+    let store = Store::open(&settings).await.unwrap();
+    let mut rows = store.begin().await.unwrap();
+    interceptions::insert(&mut rows, &start(FIRST, "alice@example.com", at(0))).await.unwrap();
+    rows.commit().await.unwrap();
+    let path = path.to_str().unwrap();
+    for words in [
+        vec!["audit", "list", "--store", path],
+        vec!["audit", "list", "--store", path, "--limit", "5", "--user", "alice@example.com", "--json"],
+        vec!["audit", "show", FIRST, "--store", path],
+        vec!["audit", "show", "0000000a", "--store", path, "--json"],
+    ] {
+        let line = <Line as clap::Parser>::try_parse_from(&words).unwrap();
+        let page = String::from_utf8(page(line.args).await.unwrap()).unwrap();
+        assert!(page.contains("alice@example.com"), "{words:?}: {page}");
+    }
+    for wrong in [
+        vec!["audit", "list", "--limit", "0"],
+        vec!["audit", "show"],
+        vec!["audit", "list", "--store", path, "--config", "toolgate.yaml"],
+    ] {
+        <Line as clap::Parser>::try_parse_from(&wrong).unwrap_err();
+    }
+}
