@@ -17,3 +17,5 @@ pub mod store;
 pub mod audit;
 /// The MCP servers: connections, the catalogue of their tools, and calls.
 pub mod mcp;
+/// The commands.
+pub mod cli;
