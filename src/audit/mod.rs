@@ -8,7 +8,7 @@ mod record;
 
 pub use clearance::Clearance;
 pub use record::{
-    CallReport, InterceptionEnd, InterceptionStart, Intent, Outcome, TokenUsage, ToolOutcome, ToolUse,
+    CallReport, Intent, InterceptionEnd, InterceptionStart, Outcome, TokenUsage, ToolOutcome, ToolUse,
 };
 
 use crate::domain::{InterceptionId, ToolUseId};

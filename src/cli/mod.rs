@@ -1,4 +1,6 @@
 //! The commands.
 
-/// `toolgate example-server`: an MCP server to try things with.
 pub mod example_server;
+pub mod keys;
+pub mod policy;
+pub mod schema;

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 /// The last parts of names whose values are secret, as in `X-Api-Key`, `GITHUB_TOKEN` and `apiKey`.
 const ENDINGS: [&str; 12] = [
@@ -42,6 +42,16 @@ static FIELD: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a constant pattern")
 });
 
+/// `name=value` in an argument or a URL's query.
+#[expect(clippy::expect_used, reason = "a constant, which the tests of this file compile")]
+static ASSIGNMENT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"([A-Za-z0-9_-]+)=([^\s"'&,\]}]+)"#).expect("a constant pattern"));
+
+/// `user:password` in a URL, where it is no reference.
+#[expect(clippy::expect_used, reason = "a constant, which the tests of this file compile")]
+static USERINFO: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b[^/@\s:$]+:[^/@\s$]+@").expect("a constant pattern"));
+
 /// Does this name of a header, a variable, an option or a query parameter promise a secret?
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -67,23 +77,35 @@ pub(crate) fn holds_key(text: &str) -> bool {
 
 /// Stars in place of everything that looks like a key.
 pub(crate) fn mask_keys(text: &str) -> String {
-    KEY.replace_all(text, |found: &regex::Captures<'_>| "*".repeat(found[0].chars().count())).into_owned()
+    KEY.replace_all(text, |found: &Captures<'_>| stars(&found[0])).into_owned()
 }
 
 /// A line of YAML with stars in place of literal secrets, as long as it was, so that a caret still fits.
 pub(crate) fn mask(line: &str) -> String {
+    let fields = mask_values(&FIELD, line);
+    let assignments = mask_values(&ASSIGNMENT, &fields);
+    let userinfo = USERINFO.replace_all(&assignments, |found: &Captures<'_>| stars(&found[0]));
+    mask_keys(&userinfo)
+}
+
+/// Masks group 2 wherever group 1 is the name of a secret, unless it is a reference.
+fn mask_values(pattern: &Regex, line: &str) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut end = 0;
-    for field in FIELD.captures_iter(line) {
+    for field in pattern.captures_iter(line) {
         let (Some(name), Some(value)) = (field.get(1), field.get(2)) else { continue };
         if is_secret_name(name.as_str()) && !value.as_str().contains("${") {
             masked.push_str(&line[end..value.start()]);
-            masked.extend(value.as_str().chars().map(|c| if c.is_whitespace() { c } else { '*' }));
+            masked.push_str(&stars(value.as_str()));
             end = value.end();
         }
     }
     masked.push_str(&line[end..]);
-    mask_keys(&masked)
+    masked
+}
+
+fn stars(text: &str) -> String {
+    text.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
 }
 
 #[cfg(test)]
@@ -127,6 +149,15 @@ mod tests {
             r#"headers: { Authorization: ******* *****, X-Team: blue, token: ${T} } # api_key: ****"#
         );
         assert_eq!(masked.chars().count(), line.chars().count());
+    }
+
+    #[test]
+    fn arguments_and_urls_are_masked_too() {
+        assert_eq!(mask("args: [--api-key=hush, --key-file=x]"), "args: [--api-key=****, --key-file=*]");
+        assert_eq!(
+            mask("url: https://a:hush@x.test/?token=hush&b=c"),
+            "url: https://*******x.test/?token=****&b=c"
+        );
     }
 
     #[test]
