@@ -61,7 +61,10 @@ impl App {
         let policy = Policy::load(&config.policies)?;
         let providers = Providers::new(&config.providers)?;
         let store = Store::open(&config.store).await?;
-        let audit = Audit::open(store.clone(), audit::Settings::default()).await?;
+        let defaults = audit::Settings::default();
+        let places = u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX);
+        let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
+        let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
         let gateway = Gateway {
             providers,

@@ -6,8 +6,8 @@ use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
 use super::{ConfigArgs, load};
-use crate::config::{Auth, Config, ProviderKind};
-use crate::domain::Caller;
+use crate::config::{Config, ProviderKind};
+use crate::identity;
 use crate::mcp::{Fleet, ServerState};
 use crate::policy::Policy;
 use crate::provider::Providers;
@@ -67,7 +67,7 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
         if let Some(failure) = status.last_failure.as_ref().filter(|_| status.state != ServerState::Ready) {
             notes.push(format!("{}: {failure}", status.name));
         }
-        notes.extend(status.left_out.iter().map(|tool| format!("{}: {tool}", status.name)));
+        notes.extend(status.left_out.iter().map(|tool| format!("{}/{}: left out: {}", status.name, tool.tool, tool.reason)));
         notes.extend(status.warnings.iter().map(|warning| format!("{}: {warning}", status.name)));
     }
     writeln!(out, "{table}")?;
@@ -80,7 +80,7 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
 
 /// Prints the tools as the model sees them, and which callers see them.
 fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl Write) -> io::Result<()> {
-    let callers = callers(config);
+    let callers = identity::callers(&config.auth);
     let mut table = table(&["tool as the model sees it", "server/tool", "seen by"]);
     for tool in fleet.catalogue().tools() {
         let source = &tool.definition.source;
@@ -99,19 +99,8 @@ fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl W
     writeln!(out, "{table}")
 }
 
-fn callers(config: &Config) -> Vec<Caller> {
-    let Auth::Keys(keys) = &config.auth else { return vec![Caller::anonymous()] };
-    let caller = |key: &crate::config::Key| Caller {
-        key: key.name.clone(),
-        user: key.user.clone(),
-        groups: key.groups.clone(),
-        inject: key.inject,
-    };
-    keys.iter().map(caller).collect()
-}
-
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_header(header);
+    table.load_style(presets::NOTHING).set_header(header);
     table
 }

@@ -10,6 +10,7 @@ mod schema;
 mod serve;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -52,7 +53,11 @@ enum Command {
     /// Print the JSON Schemas of the configuration files
     Schema(schema::SchemaArgs),
     /// Run the bundled example MCP server
-    ExampleServer(example_server::Args),
+    ExampleServer {
+        /// Serve streamable HTTP at this loopback address, instead of standard input and output
+        #[arg(long, value_name = "ADDRESS")]
+        http: Option<SocketAddr>,
+    },
 }
 
 /// Where the configuration is.
@@ -66,7 +71,7 @@ struct ConfigArgs {
 /// The whole command: reads the arguments, runs, and says with which code to exit.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer(_));
+    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer { .. });
     let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
     if let Err(error) = telemetry::init(filter, cli.log_format) {
         return complain(&error, BAD_CONFIGURATION);
@@ -90,7 +95,10 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Schema(args) => schema::run(args),
-        Command::ExampleServer(args) => example_server::run(args).await,
+        Command::ExampleServer { http } => {
+            example_server::run(http, serve::stop_on_signal()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

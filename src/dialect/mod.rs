@@ -54,7 +54,7 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 ///
 /// For each round: [`feed`](Self::feed) until the provider's answer ends, then
 /// [`end_round`](Self::end_round), and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or [`fail`](Self::fail).
-pub trait Splicer: Send {
+pub trait Splicer: Send + Sync {
     /// Takes the next bytes of the provider's answer, and writes what may go to the client now.
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken>;
 

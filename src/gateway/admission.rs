@@ -28,8 +28,6 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// As it came.
     pub query: Option<String>,
-    /// Not read yet.
-    pub body: Body,
 }
 
 /// What is asked for.
@@ -62,7 +60,7 @@ pub struct Admission<'a> {
 
 impl Gateway {
     /// Reads a request and decides whether it may go on, and with which tools.
-    pub async fn admit(&self, incoming: &mut Incoming) -> Admission<'_> {
+    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
         let mut admission = Admission {
             provider: None,
             model: String::new(),
@@ -70,15 +68,19 @@ impl Gateway {
             injection: Injection::refused(),
             request: Err(Failure::new(FailureKind::Internal, "not read yet")),
         };
-        admission.request = self.read(incoming, &mut admission).await;
+        admission.request = self.read(incoming, body, &mut admission).await;
         admission
     }
 
-    async fn read<'a>(&'a self, incoming: &mut Incoming, admission: &mut Admission<'a>) -> Result<Request, Failure> {
+    async fn read<'a>(
+        &'a self,
+        incoming: &Incoming,
+        body: Body,
+        admission: &mut Admission<'a>,
+    ) -> Result<Request, Failure> {
         let provider = self.provider(incoming)?;
         admission.provider = Some(provider);
         check_content_type(&incoming.headers)?;
-        let body = std::mem::take(&mut incoming.body);
         let body = read_body(body, &incoming.headers, self.limits.max_body_bytes).await?;
         let mut request = incoming.operation.dialect.read(body)?;
         admission.model.clone_from(&request.model);

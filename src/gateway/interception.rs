@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::admission::Incoming;
@@ -16,15 +17,15 @@ use crate::domain::{Failure, FailureKind, InterceptionId};
 
 impl Gateway {
     /// Serves one request in a task of its own, which ends its records whatever happens to the client.
-    pub fn intercept(self: &Arc<Self>, incoming: Incoming) -> Reply {
+    pub fn intercept(self: &Arc<Self>, incoming: Incoming, body: Body) -> Reply {
         let (answer, reply) = answer();
         let gateway = Arc::clone(self);
-        self.tasks.spawn(async move { gateway.phases(incoming, answer).await });
+        self.tasks.spawn(async move { gateway.phases(incoming, body, answer).await });
         reply
     }
 
     /// The phases of an interception.
-    async fn phases(&self, mut incoming: Incoming, mut answer: Answer) {
+    async fn phases(&self, incoming: Incoming, body: Body, mut answer: Answer) {
         let id = InterceptionId::new();
         let dialect = incoming.operation.dialect;
         answer.own_header("x-toolgate-interception", &id.to_string());
@@ -33,7 +34,7 @@ impl Gateway {
             return refuse(&mut answer, &incoming, &failure).await;
         };
 
-        let admission = self.admit(&mut incoming).await;
+        let admission = self.admit(&incoming, body).await;
         answer.own_header("x-toolgate-injection", admission.injection.word);
         let start = InterceptionStart {
             id,

@@ -16,7 +16,8 @@ use crate::provider;
 
 /// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
 pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    name_host(&mut parts);
     match route(&parts.method, parts.uri.path(), &parts.headers) {
         Route::Unknown => not_found(),
         Route::WebSocket => {
@@ -36,10 +37,17 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
                 provider: provider.map(str::to_owned),
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,
-                body,
             };
-            response(server.gateway.intercept(incoming)).await
+            response(server.gateway.intercept(incoming, body)).await
         }
+    }
+}
+
+/// HTTP/2 names the host in the URI; identity looks for it in `Host`.
+fn name_host(parts: &mut http::request::Parts) {
+    let Some(authority) = parts.uri.authority() else { return };
+    if let (false, Ok(host)) = (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str())) {
+        parts.headers.insert(header::HOST, host);
     }
 }
 

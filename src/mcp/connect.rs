@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::connection::{Connection, chain};
+use super::connection::{Connection, describe_transport};
 use super::http_client::HttpClient;
 use super::result::bounded;
 use super::stdio::{Child, Program};
@@ -143,11 +143,7 @@ async fn attempt(
         Ok(Ok(service)) => Ok(opened(service, child).await),
         Ok(Err(error)) => {
             let message = with_obituary(explain(&error), child.as_mut()).await;
-            Err(if error.is_authorization_required() {
-                Refusal::Final(message)
-            } else {
-                Refusal::OfThisStart(message)
-            })
+            Err(if refuses_us(&error) { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
         }
         Err(_) => {
             let message = format!("no answer within {} s", limit.as_secs_f64());
@@ -177,9 +173,16 @@ async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Chil
     }
 }
 
+/// Whether the credentials are at fault, with or without the challenge that HTTP asks for.
+fn refuses_us(error: &ClientInitializeError) -> bool {
+    let message = explain(error);
+    error.is_authorization_required()
+        || ["HTTP 401", "HTTP 403"].iter().any(|status| message.contains(status))
+}
+
 fn explain(error: &ClientInitializeError) -> String {
     match error {
-        ClientInitializeError::TransportError { error, .. } => chain(error.error.as_ref()),
+        ClientInitializeError::TransportError { error, .. } => describe_transport(error),
         ClientInitializeError::LegacyFallbackFailed { fallback, .. } => explain(fallback),
         // rmcp prints the whole answer.
         other => bounded(&other.to_string(), 500),

@@ -9,6 +9,7 @@ use rmcp::model::{
     ListToolsRequest, PaginatedRequestParams, ServerResult,
 };
 use rmcp::service::{PeerRequestOptions, RoleClient};
+use rmcp::transport::DynamicTransportError;
 use rmcp::{Peer, ServiceError};
 use serde::Serialize as _;
 use serde_json::{Map, Value};
@@ -153,7 +154,7 @@ fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
                 (format!("The tool's answer is larger than {max_size} bytes."), ToolOutcome::ToolError)
             }
             _ => (
-                format!("The tool's server cannot be reached: {}", chain(error.error.as_ref())),
+                format!("The tool's server cannot be reached: {}", describe_transport(&error)),
                 ToolOutcome::Unreachable,
             ),
         },
@@ -191,13 +192,21 @@ fn cancelled() -> (ToolResult, ToolOutcome) {
 pub(super) fn describe(error: &ServiceError) -> String {
     match error {
         ServiceError::McpError(error) => protocol_error(error),
-        ServiceError::TransportSend(error) => chain(error.error.as_ref()),
+        ServiceError::TransportSend(error) => describe_transport(error),
         other => chain(other),
     }
 }
 
+/// The same for what the transport met; an HTTP client's own error is not in the chain of causes.
+pub(super) fn describe_transport(error: &DynamicTransportError) -> String {
+    match error.error.downcast_ref::<HttpError>() {
+        Some(HttpError::Client(error)) => chain(error),
+        _ => chain(error.error.as_ref()),
+    }
+}
+
 /// An error with its causes, each once, bounded.
-pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

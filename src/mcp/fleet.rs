@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +37,7 @@ struct Inner {
 struct Shelves {
     pattern: String,
     by_server: Mutex<BTreeMap<String, Shelf>>,
-    catalogue: ArcSwap<Catalogue>,
+    catalogue: watch::Sender<Arc<Catalogue>>,
 }
 
 /// How a call went.
@@ -59,7 +59,7 @@ impl Fleet {
         let shelves = Arc::new(Shelves {
             pattern: tool_name.to_owned(),
             by_server: Mutex::default(),
-            catalogue: ArcSwap::default(),
+            catalogue: watch::Sender::default(),
         });
         let ending = Ending::default();
         let tasks = TaskTracker::new();
@@ -80,7 +80,12 @@ impl Fleet {
 
     /// The approved tools as of now.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.shelves.catalogue.load_full()
+        self.0.shelves.catalogue.borrow().clone()
+    }
+
+    /// The approved tools as of now, and every change of them.
+    pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.0.shelves.catalogue.subscribe()
     }
 
     /// How the servers are doing, sorted by name.
@@ -101,7 +106,7 @@ impl Fleet {
         let tool = clearance.tool().source.clone();
         let arguments = clearance.into_arguments();
         let started = Instant::now();
-        let (result, outcome) = match self.0.servers.get(&tool.server) {
+        let (result, outcome) = match self.server(&tool.server) {
             Some(server) => server.call(&tool.tool, arguments, cancel).await,
             None => {
                 let message =
@@ -111,6 +116,10 @@ impl Fleet {
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         CallEnd { result, outcome, duration_ms }
+    }
+
+    pub(super) fn server(&self, name: &str) -> Option<&Arc<Server>> {
+        self.0.servers.get(name)
     }
 
     /// Closes every connection and ends every child process: in order within `grace`, by force after it.
@@ -137,10 +146,14 @@ impl Shelves {
         let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
         by_server.insert(config.name.clone(), shelf);
         let catalogue = Catalogue::build(&self.pattern, by_server.values());
-        if catalogue.version() != self.catalogue.load().version() || catalogue.tools().is_empty() {
-            tracing::info!(tools = catalogue.tools().len(), server = %config.name, "the catalogue changed");
-        }
-        // Stored under the lock, so that an older catalogue never follows a newer one.
-        self.catalogue.store(Arc::new(catalogue));
+        // Sent under the lock, so that an older catalogue never follows a newer one.
+        self.catalogue.send_if_modified(|current| {
+            let changed = current.version() != catalogue.version();
+            if changed {
+                tracing::info!(tools = catalogue.tools().len(), server = %config.name, "the catalogue changed");
+            }
+            *current = Arc::new(catalogue);
+            changed
+        });
     }
 }

@@ -24,6 +24,8 @@ mod stdio;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use approve::LeftOut;
 pub use catalogue::{Catalogue, Tool};

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::approve::{Approved, approve};
 use super::backoff::Backoff;
-use super::connect::{Era, Handler, Open, connect};
+use super::connect::{Handler, Open, connect};
 use super::connection::{CallLimits, Connection};
 use super::page::Listing;
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};

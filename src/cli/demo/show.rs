@@ -60,8 +60,8 @@ async fn stream(gateway: SocketAddr, prompt: &str, out: &mut impl Write) -> anyh
 /// Waits until the end of an interception is recorded, which comes just after its last byte.
 async fn ended(store: &Store, id: crate::domain::InterceptionId) -> anyhow::Result<()> {
     for _ in 0..200 {
-        let row = crate::store::interceptions::find(store, &id.to_string()).await?;
-        if row.is_some_and(|row| row.ended_at.is_some()) {
+        let row = crate::store::interceptions::get(store, id).await?;
+        if row.is_some_and(|row| row.end.is_some()) {
             return Ok(());
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
