@@ -8,7 +8,7 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the derive of JsonSchema calls serde_json::to_value for defaults, and this room may read variables"
+    reason = "this is the room that may read variables"
 )]
 
 mod environment;

@@ -1,10 +1,5 @@
 //! `policies/*.yaml` as written.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the derive of JsonSchema calls serde_json::to_value for defaults"
-)]
-
 use schemars::JsonSchema;
 use serde::Deserialize;
 
