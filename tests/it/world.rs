@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use toolgate::app::App;
-use toolgate::config::{Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport};
+use toolgate::config::{
+    Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
+};
 use toolgate::domain::{Inject, InterceptionId};
 use toolgate::store::{Store, interceptions, tool_usage};
 
@@ -18,6 +20,11 @@ use crate::client::Answer;
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
 use crate::wire::Api;
+
+/// Waits for what must come soon; a test that waits for nothing fails instead of hanging.
+pub async fn within<F: Future>(what: &str, work: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(15), work).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
 
 /// The organisation's key, which no caller may ever see.
 pub const PROVIDER_KEY: &str = "sk-organisation-0123456789";
@@ -40,6 +47,7 @@ pub struct Builder {
     config: Config,
     servers: Vec<(String, McpServer, bool)>,
     keys: Vec<Key>,
+    tune: fn(&mut Server),
 }
 
 impl World {
@@ -47,7 +55,7 @@ impl World {
     pub fn builder() -> Builder {
         let mut config = Config::loopback(Vec::new());
         config.inject = Inject::Always;
-        Builder { config, servers: Vec::new(), keys: Vec::new() }
+        Builder { config, servers: Vec::new(), keys: Vec::new(), tune: |_| {} }
     }
 
     /// A world with one MCP server, named `srv`.
@@ -68,7 +76,12 @@ impl World {
     }
 
     /// Sends a body and waits for the head of the answer alone.
-    pub async fn open(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> reqwest::Response {
+    pub async fn open(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
         let mut request = self.http.post(format!("http://{}{path}", self.gateway)).body(body);
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
@@ -130,9 +143,20 @@ impl Record {
         self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
     }
 
-    /// The outcomes of the calls, in the model's order.
+    /// The outcome of each call by its id, sorted.
+    pub fn outcomes_by_id(&self) -> Vec<(&str, &str)> {
+        let ids = self.calls.iter().map(|call| call.call_id.as_str());
+        let mut outcomes: Vec<_> = ids.zip(self.call_outcomes()).collect();
+        outcomes.sort_unstable();
+        outcomes
+    }
+
+    /// The outcomes of the calls, in the order of the records: within a round, refusals come before calls that ran.
     pub fn call_outcomes(&self) -> Vec<&str> {
-        self.calls.iter().map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome)).collect()
+        self.calls
+            .iter()
+            .map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome))
+            .collect()
     }
 }
 
@@ -147,6 +171,19 @@ impl Builder {
     pub fn read_only_server(mut self, name: &str, server: McpServer) -> Self {
         self.servers.push((name.to_owned(), server, true));
         self
+    }
+
+    /// Changes the configuration of each MCP server.
+    pub fn tune(mut self, change: fn(&mut Server)) -> Self {
+        self.tune = change;
+        self
+    }
+
+    /// Adds a caller with this key, whose requests get tools as `inject` says.
+    pub fn caller_with(self, key: &str, user: &str, inject: Inject) -> Self {
+        let mut builder = self.caller(key, user, &[]);
+        builder.keys.last_mut().unwrap().inject = Some(inject);
+        builder
     }
 
     /// Adds a caller with this key; from then on a key is asked for.
@@ -178,17 +215,16 @@ impl Builder {
         let folder = tempfile::tempdir().unwrap();
         self.config.store.path = folder.path().join("toolgate.db");
         if self.config.providers.is_empty() {
-            self.config.providers = vec![
-                configured("anthropic", ProviderKind::Anthropic, format!("http://{}", provider.address)),
-                configured("openai", ProviderKind::OpenAi, format!("http://{}/v1", provider.address)),
-            ];
+            self.config.providers = providers(provider.address);
         }
         let with_keys = !self.keys.is_empty();
         if with_keys {
             self.config.auth = Auth::Keys(self.keys);
         }
         for (name, server, read_only) in &self.servers {
-            self.config.servers.push(server_config(name, server.start().await, *read_only));
+            let mut server = server_config(name, server.start().await, *read_only);
+            (self.tune)(&mut server);
+            self.config.servers.push(server);
         }
         let app = App::start(self.config).await.unwrap();
         app.gateway.fleet.settled().await;
@@ -196,9 +232,21 @@ impl Builder {
         let gateway = listener.local_addr().unwrap();
         let (store, stop) = (app.store.clone(), CancellationToken::new());
         let served = tokio::task::spawn(app.serve(listener, stop.clone()));
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         World { gateway, provider, store, folder, http, key: None, stop, served }
     }
+}
+
+/// One provider of each kind at this address.
+pub fn providers(address: SocketAddr) -> Vec<ProviderConfig> {
+    vec![
+        configured("anthropic", ProviderKind::Anthropic, format!("http://{address}")),
+        configured("openai", ProviderKind::OpenAi, format!("http://{address}/v1")),
+    ]
 }
 
 fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
