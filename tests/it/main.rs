@@ -4,8 +4,15 @@
 #![allow(dead_code)]
 
 mod client;
+mod fidelity;
+mod injection;
 mod mcp_server;
+mod next_round;
 mod provider;
+mod results;
 mod smoke;
+mod tool_loop;
+mod tools;
+mod upstream;
 mod wire;
 mod world;
