@@ -32,7 +32,12 @@ pub enum Interruption {
 
 impl Line {
     /// A line that may last for `wall_clock`, with a keep-alive after each `keep_alive` of silence.
-    pub fn new(answer: Answer, wall_clock: Duration, keep_alive: Duration, closing: CancellationToken) -> Self {
+    pub fn new(
+        answer: Answer,
+        wall_clock: Duration,
+        keep_alive: Duration,
+        closing: CancellationToken,
+    ) -> Self {
         let now = Instant::now();
         Self { answer, splicer: None, deadline: now + wall_clock, keep_alive, last_sent: now, closing }
     }

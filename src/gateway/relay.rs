@@ -12,7 +12,13 @@ use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
 /// Passes a request that generates nothing, such as a token count, to the provider and its answer back.
-pub async fn relay(gateway: &Gateway, incoming: &Incoming, provider: &Provider, request: &Request, mut line: Line) -> InterceptionEnd {
+pub async fn relay(
+    gateway: &Gateway,
+    incoming: &Incoming,
+    provider: &Provider,
+    request: &Request,
+    mut line: Line,
+) -> InterceptionEnd {
     let relayed = line.attend(pass(gateway, incoming, provider, request)).await;
     let (outcome, error) = match relayed {
         Err(interruption) => (Outcome::Cancelled, Some(format!("{interruption:?}"))),
@@ -55,6 +61,9 @@ async fn pass(
         Ok((head, body))
     };
     timeout(gateway.limits.provider_silence, exchange).await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureKind::UpstreamTimeout, format!("the provider {} took too long", provider.name)))
+        Err(Failure::new(
+            FailureKind::UpstreamTimeout,
+            format!("the provider {} took too long", provider.name),
+        ))
     })
 }

@@ -185,13 +185,24 @@ impl Rounds<'_> {
     fn record_end(&mut self, id: ToolUseId, end: CallEnd) -> ToolResult {
         let (result_bytes, kept) = (size(&end.result) as u64, as_json(&end.result));
         let (result, truncated) = cap(end.result, self.gateway.limits.max_result_bytes);
-        let report =
-            CallReport { outcome: end.outcome, result: kept, result_bytes, truncated, duration_ms: end.duration_ms };
+        let report = CallReport {
+            outcome: end.outcome,
+            result: kept,
+            result_bytes,
+            truncated,
+            duration_ms: end.duration_ms,
+        };
         self.trail.outcome(id, report);
         result
     }
 
-    fn record_call(&mut self, call: &ToolCall, outcome: ToolOutcome, result: Option<String>, rule: Option<String>) {
+    fn record_call(
+        &mut self,
+        call: &ToolCall,
+        outcome: ToolOutcome,
+        result: Option<String>,
+        rule: Option<String>,
+    ) {
         let tool = self.injection.tool(&call.name).filter(|_| outcome != ToolOutcome::Released);
         self.trail.tool_use(ToolUse {
             round: self.number,
@@ -224,8 +235,12 @@ fn as_json(result: &ToolResult) -> String {
 fn part_as_json(part: &Content) -> Value {
     match part {
         Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::Image { media_type, data } => json!({ "type": "image", "mimeType": media_type, "data": data }),
-        Content::Audio { media_type, data } => json!({ "type": "audio", "mimeType": media_type, "data": data }),
+        Content::Image { media_type, data } => {
+            json!({ "type": "image", "mimeType": media_type, "data": data })
+        }
+        Content::Audio { media_type, data } => {
+            json!({ "type": "audio", "mimeType": media_type, "data": data })
+        }
         Content::TextResource { uri, media_type, text } => {
             json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": text } })
         }

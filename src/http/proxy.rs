@@ -46,7 +46,9 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
 /// HTTP/2 names the host in the URI; identity looks for it in `Host`.
 fn name_host(parts: &mut http::request::Parts) {
     let Some(authority) = parts.uri.authority() else { return };
-    if let (false, Ok(host)) = (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str())) {
+    if let (false, Ok(host)) =
+        (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str()))
+    {
         parts.headers.insert(header::HOST, host);
     }
 }
@@ -102,7 +104,8 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
 /// The gateway's own error in a dialect's shape, for requests that have no interception.
 fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
     let mut response = Response::new(Body::from(dialect.error(failure)));
-    *response.status_mut() = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if !failure.kind.is_retryable() {

@@ -40,7 +40,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = if args.once { CancellationToken::new() } else { super::serve::stop_on_signal()? };
     let tasks = TaskTracker::new();
     let model = model::start(&tasks, stop.clone()).await?;
-    let listener = app::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        app::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let gateway = listener.local_addr()?;
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
     app.gateway.fleet.settled().await;
