@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::approve::{Approved, approve};
 use super::backoff::Backoff;
-use super::connect::{Era, Handler, Open, connect};
+use super::connect::{Handler, Open, connect};
 use super::connection::{CallLimits, Connection};
 use super::page::Listing;
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
@@ -116,6 +116,8 @@ impl Server {
         ending: Ending,
         tracker: &TaskTracker,
     ) {
+        // Also when this task ends early: nobody may wait for ever.
+        let _tried = self.tried.clone().drop_guard();
         let tools_changed = Arc::new(Notify::new());
         let mut backoff = Backoff::new();
         loop {

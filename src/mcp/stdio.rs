@@ -143,8 +143,7 @@ impl LastWords {
 async fn drain(stderr: impl AsyncRead + Unpin, server: String, last_words: LastWords) {
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
-    loop {
-        let Ok(bytes) = reader.fill_buf().await else { break };
+    while let Ok(bytes) = reader.fill_buf().await {
         let at_end = bytes.is_empty();
         let newline = memchr::memchr(b'\n', bytes);
         let taken = newline.map_or(bytes.len(), |at| at + 1);
