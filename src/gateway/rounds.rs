@@ -35,9 +35,9 @@ pub struct Rounds<'a> {
     /// The round under way, from 1.
     pub(super) number: u32,
     /// Rounds in which injected calls were run or answered.
-    pub(super) tool_rounds: u32,
+    pub(super) rounds_with_calls: u32,
     /// Rounds in which a cap kept injected calls from running.
-    pub(super) capped_rounds: u32,
+    pub(super) rounds_capped: u32,
     /// Injected calls that ran.
     pub(super) calls_run: u32,
     /// How it ended, where the client has been told while calls still run.
@@ -88,8 +88,8 @@ impl<'a> Rounds<'a> {
             headers: provider::up(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage },
             number: 0,
-            tool_rounds: 0,
-            capped_rounds: 0,
+            rounds_with_calls: 0,
+            rounds_capped: 0,
             calls_run: 0,
             told: None,
         }
@@ -235,8 +235,8 @@ impl<'a> Rounds<'a> {
             return Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(told));
         }
         let curable = status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429);
-        if (self.calls_run > 0 || !curable) && (self.calls_run > 0 || !headers.contains_key("x-should-retry"))
-        {
+        let told_already = headers.contains_key("x-should-retry");
+        if self.calls_run > 0 || (!curable && !told_already) {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         self.line.answer.set_head(AnswerHead { status, headers });

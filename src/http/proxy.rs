@@ -76,9 +76,10 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         return failure_response(dialect, &failure);
     }
     let providers = &server.gateway.providers;
-    let (first, second) = match is_anthropic {
-        true => (ProviderKind::Anthropic, ProviderKind::OpenAi),
-        false => (ProviderKind::OpenAi, ProviderKind::Anthropic),
+    let (first, second) = if is_anthropic {
+        (ProviderKind::Anthropic, ProviderKind::OpenAi)
+    } else {
+        (ProviderKind::OpenAi, ProviderKind::Anthropic)
     };
     let provider = match name {
         Some(name) => providers.named(name),

@@ -55,7 +55,7 @@ fn words(text: &str) -> Vec<String> {
     const NOISE: &[&str] =
         &["the", "a", "an", "my", "for", "to", "of", "in", "and", "please", "is", "me", "with"];
     text.split(|c: char| !c.is_alphanumeric())
-        .map(|word| word.to_lowercase())
+        .map(str::to_lowercase)
         .filter(|word| !word.is_empty() && !NOISE.contains(&word.as_str()))
         .collect()
 }
@@ -64,14 +64,17 @@ fn words(text: &str) -> Vec<String> {
 fn arguments(schema: &Value, prompt: &str) -> Value {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut numbers =
-        prompt.split(|c: char| !c.is_ascii_digit() && c != '.').filter_map(|text| text.parse::<f64>().ok());
+    let mut numbers = prompt.split(|c: char| !c.is_ascii_digit() && c != '.').filter(|text| !text.is_empty());
     let mut arguments = Map::new();
     for name in required {
         let property = &schema["properties"][name];
         let value = match property["type"].as_str() {
-            Some("integer") => Value::from(numbers.next().map_or(1, |number| number as i64)),
-            Some("number") => Value::from(numbers.next().unwrap_or(1.0)),
+            Some("integer") => {
+                Value::from(numbers.next().and_then(|text| text.parse().ok()).unwrap_or(1_i64))
+            }
+            Some("number") => {
+                Value::from(numbers.next().and_then(|text| text.parse().ok()).unwrap_or(1.0_f64))
+            }
             Some("boolean") => Value::from(true),
             _ => Value::from(text_argument(property, prompt, &arguments)),
         };

@@ -97,8 +97,8 @@ fn example_server() -> anyhow::Result<Server> {
         deny: Vec::new(),
         read_only: vec![Pattern::parse("*").map_err(anyhow::Error::msg)?],
         labels: Vec::new(),
-        call_timeout: Duration::from_secs(60),
-        max_call_time: Duration::from_secs(120),
+        call_timeout: Duration::from_mins(1),
+        max_call_time: Duration::from_mins(2),
         connect_timeout: Duration::from_secs(30),
     })
 }
