@@ -35,9 +35,9 @@ pub struct Rounds<'a> {
     /// The round under way, from 1.
     pub(super) number: u32,
     /// Rounds in which injected calls were run or answered.
-    pub(super) rounds_with_calls: u32,
+    pub(super) with_calls: u32,
     /// Rounds in which a cap kept injected calls from running.
-    pub(super) rounds_capped: u32,
+    pub(super) capped: u32,
     /// Injected calls that ran.
     pub(super) calls_run: u32,
     /// How it ended, where the client has been told while calls still run.
@@ -88,8 +88,8 @@ impl<'a> Rounds<'a> {
             headers: provider::up(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage },
             number: 0,
-            rounds_with_calls: 0,
-            rounds_capped: 0,
+            with_calls: 0,
+            capped: 0,
             calls_run: 0,
             told: None,
         }

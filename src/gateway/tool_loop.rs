@@ -49,7 +49,7 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: false });
         }
         let mixed = round.client_calls().next().is_some();
-        let exhausted = self.rounds_capped > 1;
+        let exhausted = self.capped > 1;
         if mixed || exhausted || !round.wants_results {
             for call in injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
@@ -57,13 +57,13 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: exhausted });
         }
         let results = self.answer_injected(&injected).await?;
-        let next = if self.rounds_capped > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
+        let next = if self.capped > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
         Ok(Verdict::Continue { results, next })
     }
 
     /// The results of injected calls, in call order: those that may run do so at once, side by side.
     async fn answer_injected(&mut self, calls: &[&ToolCall]) -> Result<Vec<ToolResult>, Stop> {
-        self.rounds_with_calls += 1;
+        self.with_calls += 1;
         let mut results: Vec<Option<ToolResult>> = vec![None; calls.len()];
         let (mut intents, mut places, mut capped) = (Vec::new(), Vec::new(), false);
         for (place, call) in calls.iter().enumerate() {
@@ -79,7 +79,7 @@ impl Rounds<'_> {
                 }
             }
         }
-        self.rounds_capped += u32::from(capped);
+        self.capped += u32::from(capped);
         let unrecorded = |error| {
             let message = "the audit cannot record tool calls now, so none is run";
             Stop::Failed(Failure::new(FailureKind::Unavailable, message).with_detail(error))
@@ -99,7 +99,7 @@ impl Rounds<'_> {
     fn decide(&self, call: &ToolCall, planned: usize) -> Decision {
         let refuse = |outcome, told: String, rule| Decision::Refuse { outcome, told, rule };
         let limits = &self.gateway.limits;
-        if self.rounds_with_calls > limits.max_rounds {
+        if self.with_calls > limits.max_rounds {
             let told = format!(
                 "Not run: the limit of {} rounds of tool calls for one answer is reached. Answer with what you have.",
                 limits.max_rounds

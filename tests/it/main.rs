@@ -2,6 +2,7 @@
 //! that guard against a known way to break carry its number (`f16_…`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+#![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
 #![allow(dead_code, reason = "the toolbox grows before its users do")]
 
 mod client;
