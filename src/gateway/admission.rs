@@ -4,6 +4,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
+use tokio::time::{Duration, timeout};
 
 use super::Gateway;
 use super::injection::{self, Injection};
@@ -12,6 +13,9 @@ use crate::dialect::{Dialect, Request};
 use crate::domain::{Caller, Failure, FailureKind};
 use crate::identity::Client;
 use crate::provider::Provider;
+
+/// How long a client may be silent while it sends a body.
+const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 
 /// A request that has come in, of a caller who is known.
 #[derive(Debug)]
@@ -175,7 +179,10 @@ async fn read_body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Byte
     let mut pieces = body.into_data_stream();
     let mut whole =
         BytesMut::with_capacity(declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
-    while let Some(piece) = pieces.next().await {
+    while let Some(piece) = timeout(UPLOAD_SILENCE, pieces.next()).await.map_err(|_| {
+        let seconds = UPLOAD_SILENCE.as_secs();
+        Failure::new(FailureKind::BadRequest, format!("no more of the request body came for {seconds} s"))
+    })? {
         let piece = piece.map_err(|error| {
             Failure::new(FailureKind::BadRequest, "the request body broke off").with_detail(error)
         })?;

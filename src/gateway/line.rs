@@ -20,13 +20,16 @@ pub struct Line {
 }
 
 /// Why work for the client stops before it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Interruption {
     /// The client has gone.
+    #[error("the client went away")]
     ClientGone,
     /// The wall clock has run out.
+    #[error("the wall clock ran out (limits.wall_clock_streamed, limits.wall_clock_whole)")]
     OutOfTime,
     /// The gateway shuts down.
+    #[error("the gateway is shutting down")]
     Closing,
 }
 

@@ -297,13 +297,12 @@ impl<'a> Rounds<'a> {
             return end;
         }
         match stop {
-            Stop::Interrupted(Interruption::ClientGone) => {
-                self.end(Outcome::Cancelled, Some("the client went away"), None)
+            Stop::Interrupted(gone @ Interruption::ClientGone) => {
+                self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
             }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
-            Stop::Interrupted(Interruption::Closing) => {
-                let failure = Failure::new(FailureKind::Unavailable, "the gateway is shutting down");
-                self.fail(&failure).await
+            Stop::Interrupted(closing @ Interruption::Closing) => {
+                self.fail(&Failure::new(FailureKind::Unavailable, closing.to_string())).await
             }
             Stop::Failed(failure) => self.fail(&failure).await,
             Stop::Reported(error) | Stop::Answered(error) => {
@@ -315,13 +314,13 @@ impl<'a> Rounds<'a> {
 
     /// Ends the message where it stands, in the API's idiom for a length limit.
     pub(super) async fn cut_short(&mut self) -> InterceptionEnd {
-        let reason = "the wall clock ran out (limits.wall_clock)";
+        let reason = Interruption::OutOfTime.to_string();
         if !self.line.splicer.as_ref().is_some_and(|splicer| splicer.has_begun()) {
             return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
         }
         self.remember_ids().await;
         let _ = self.end_message(Ending::CutShort).await;
-        self.end(Outcome::Capped, Some(reason), None)
+        self.end(Outcome::Capped, Some(&reason), None)
     }
 
     async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {

@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -38,7 +38,8 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,
             };
-            response(server.gateway.intercept(incoming, body)).await
+            let reply = server.gateway.intercept(incoming, body);
+            response(reply, operation.dialect).await
         }
     }
 }
@@ -54,9 +55,9 @@ fn name_host(parts: &mut http::request::Parts) {
 }
 
 /// Waits for the head of an answer; its body follows piece by piece.
-async fn response(reply: Reply) -> Response {
+async fn response(reply: Reply, dialect: &dyn Dialect) -> Response {
     let Ok(head) = reply.head.await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        return failure_response(dialect, &Failure::new(FailureKind::Internal, "the gateway failed"));
     };
     let pieces = stream::unfold(reply.body, async |mut pieces| {
         let piece = pieces.recv().await?;
