@@ -64,7 +64,9 @@ impl References<'_> {
             (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
             (Some(value), _) => Ok(value),
             (None, Some(default)) => Ok(default.to_owned()),
-            (None, None) => Err(format!("the environment variable `{name}` is not set")),
+            (None, None) => Err(format!(
+                "the environment variable `{name}` is not set: set it, or give a default, `${{{name}:-…}}`"
+            )),
         }
     }
 
@@ -125,7 +127,7 @@ mod tests {
 
     #[test]
     fn bad_references_say_what_is_wrong() {
-        assert_eq!(resolve("${MISSING}").unwrap_err(), "the environment variable `MISSING` is not set");
+        assert!(resolve("${MISSING}").unwrap_err().contains("variable `MISSING` is not set"));
         assert!(resolve("${").unwrap_err().contains("never closed"));
         assert!(resolve("${a b}").unwrap_err().contains("is no reference"));
         assert!(resolve("${file:absent}").unwrap_err().contains("/nowhere/absent"));

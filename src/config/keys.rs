@@ -39,6 +39,7 @@ pub struct Key {
 /// How callers prove who they are.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub(super) enum WrittenAuth {
     /// Not at all: anyone on this machine may call. Only on a loopback address.
     None,

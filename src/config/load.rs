@@ -38,7 +38,6 @@ pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
 ///
 /// References are looked up in the process's environment. The error holds every problem that was found.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads environment variables")]
     load_with(path, &|name| std::env::var(name).ok())
 }
 
@@ -130,7 +129,7 @@ fn read(path: &Path, problems: &mut Vec<Problem>) -> Option<Source> {
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(source: &Source, problems: &mut Vec<Problem>) -> Option<T> {
-    source.parse().map_err(|problem| problems.push(problem)).ok()
+    source.parse().map_err(|problem| problems.push(*problem)).ok()
 }
 
 fn folder_of(path: &Path) -> PathBuf {

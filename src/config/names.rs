@@ -7,12 +7,12 @@ use super::yaml::{At, Place};
 
 /// `[a-z][a-z0-9_-]{0,63}`.
 pub(super) fn provider(written: &At<String>, scope: &mut Scope<'_>) -> Option<String> {
-    checked(written, "a provider's name", 64, |c| c == '-' || c == '_', "hyphens and underscores", scope)
+    checked(written, "a provider's name", 64, |c| c == '-' || c == '_', ", hyphens and underscores", scope)
 }
 
 /// `[a-z][a-z0-9-]{0,31}`: no underscore, because `__` stands between server and tool.
 pub(super) fn server(written: &At<String>, scope: &mut Scope<'_>) -> Option<String> {
-    checked(written, "a server's name", 32, |c| c == '-', "hyphens", scope)
+    checked(written, "a server's name", 32, |c| c == '-', " and hyphens", scope)
 }
 
 fn checked(
@@ -33,7 +33,7 @@ fn checked(
     scope.refuse(
         written.place,
         format!(
-            "{whose} has lower-case letters, digits and {separators}, starts with a letter and is at most \
+            "{whose} has lower-case letters, digits{separators}, starts with a letter and is at most \
              {longest} long"
         ),
     );

@@ -57,7 +57,10 @@ pub(crate) fn glob_to_regex(glob: &str, any: &str) -> Result<String, String> {
     let mut chars = glob.chars();
     while let Some(c) = chars.next() {
         match c {
-            '*' => regex += &format!("{any}*"),
+            '*' => {
+                regex += any;
+                regex.push('*');
+            }
             '?' => regex += any,
             '[' => regex += &class(&mut chars)?,
             '{' => {

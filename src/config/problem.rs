@@ -109,7 +109,8 @@ impl fmt::Display for Problem {
 
 impl ConfigError {
     /// `Err` with all of them, if there are any.
-    pub(crate) fn unless_none(problems: Vec<Problem>) -> Result<(), Self> {
+    pub(crate) fn unless_none(mut problems: Vec<Problem>) -> Result<(), Self> {
+        sort(&mut problems);
         if problems.is_empty() { Ok(()) } else { Err(Self { problems }) }
     }
 
@@ -129,6 +130,16 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_all(f, &self.problems)
     }
+}
+
+/// From top to bottom within each file; the files stay in the order in which they were read.
+pub(crate) fn sort(problems: &mut [Problem]) {
+    let mut files: Vec<PathBuf> = problems.iter().map(|problem| problem.path.clone()).collect();
+    files.dedup();
+    problems.sort_by_cached_key(|problem| {
+        let file = files.iter().position(|path| *path == problem.path);
+        (file, problem.snippet.as_ref().map(|snippet| (snippet.place.line, snippet.place.column)))
+    });
 }
 
 /// One problem after the other, with an empty line between two.

@@ -51,10 +51,6 @@ impl Scope<'_> {
         }
     }
 
-    pub(crate) fn texts(&mut self, written: &[At<String>]) -> Vec<String> {
-        written.iter().filter_map(|text| self.text(text)).collect()
-    }
-
     /// Parses a text that is a word of its own kind, such as a duration.
     pub(crate) fn parsed<T>(
         &mut self,

@@ -146,7 +146,7 @@ mod tests {
         let masked = mask(line);
         assert_eq!(
             masked,
-            r#"headers: { Authorization: ******* *****, X-Team: blue, token: ${T} } # api_key: ****"#
+            "headers: { Authorization: ******* *****, X-Team: blue, token: ${T} } # api_key: ****"
         );
         assert_eq!(masked.chars().count(), line.chars().count());
     }

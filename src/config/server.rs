@@ -12,7 +12,7 @@ use super::headers::{self, WrittenHeaders};
 use super::limits::{self, DurationSchema};
 use super::scope::Scope;
 use super::secret;
-use super::yaml::{At, Place};
+use super::yaml::At;
 use super::{Pattern, names, url};
 
 /// One approved MCP server.
@@ -177,12 +177,11 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
 
 /// A field of the other transport is a sign that something else was meant.
 fn refuse_foreign_fields(written: &WrittenServer, scope: &mut Scope<'_>) {
-    let place = |place: Option<Place>| place;
     let (other, foreign) = match written.transport {
         WrittenTransport::Stdio => (
             "http",
             vec![
-                ("url", place(written.url.as_ref().map(|at| at.place))),
+                ("url", written.url.as_ref().map(|at| at.place)),
                 ("headers", written.headers.as_ref().map(|at| at.place)),
             ],
         ),

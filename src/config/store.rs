@@ -17,7 +17,7 @@ const DEFAULT: &str = "toolgate.db";
 /// Where the records go and what is promised of them.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// The SQLite file.
+    /// The file of the `SQLite` database.
     pub path: PathBuf,
     /// What a committed record survives.
     pub durability: Durability,

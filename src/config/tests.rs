@@ -54,7 +54,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.store.path, config.folder.join("toolgate.db"));
     assert_eq!(config.store.durability, Durability::Process);
     assert_eq!(config.tool_name, "{server}__{tool}");
-    assert_eq!(config.limits.wall_clock_whole, Duration::from_secs(240));
+    assert_eq!(config.limits.wall_clock_whole, Duration::from_mins(4));
     assert!(!config.hosted_tools.caller_mcp_servers);
     assert!(config.servers.is_empty() && config.policies.is_empty());
 }
@@ -120,7 +120,7 @@ fn servers_come_sorted_by_name_with_paths_beside_their_file() {
     assert_eq!(Path::new(command), config.folder.join("mcp-servers/run"));
     assert_eq!(cwd.as_deref(), Some(config.folder.join("mcp-servers/work").as_path()));
     assert_eq!(env["A_KEY"].expose_secret(), "hush-hush");
-    assert_eq!((ape.call_timeout, ape.max_call_time), (Duration::from_secs(5), Duration::from_secs(300)));
+    assert_eq!((ape.call_timeout, ape.max_call_time), (Duration::from_secs(5), Duration::from_mins(5)));
     assert!(ape.deny[0].matches("get_secret_x"));
     let Transport::Http { headers, .. } = &zoo.transport else { panic!("http") };
     assert_eq!(headers["authorization"].expose_secret(), "Bearer from-a-file");
@@ -151,7 +151,7 @@ fn the_shape_of_a_file_is_explained() {
       help: the known fields are `listen`, `store`, `auth`, `inject`, `tool_name`, `providers`, `keys`, `hosted_tools`, `limits`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
-    toolgate.yaml:1:7: `nome` is none of `none`
+    toolgate.yaml:1:7: expected `none`, found `nome`
       1 | auth: nome
         |       ^^^^
       help: did you mean `none`?
@@ -172,12 +172,12 @@ fn the_shape_of_a_file_is_explained() {
         |            ^
     "#);
     assert_snapshot!(refused("auth: none\nlimits: { max_rounds: many }\n"), @r#"
-    toolgate.yaml:2:23: this is not a valid u32
+    toolgate.yaml:2:23: expected a whole number
       2 | limits: { max_rounds: many }
         |                       ^^^^
     "#);
     assert_snapshot!(refused("auth: none\nproviders: hush-hush\n"), @r#"
-    toolgate.yaml:2:12: expected sequence start
+    toolgate.yaml:2:12: expected a list
       2 | providers: hush-hush
         |            ^^^^^^^^^
     "#);
@@ -260,24 +260,24 @@ fn bad_keys_are_refused() {
   - {{ name: b, user: c, sha256: {one} }}
   - {{ name: d, user: d, sha256: abc }}
 ")), @r#"
-    toolgate.yaml:5:13: a second key is called `b`
-      5 |   - { name: b, user: c, sha256: 0000000000000000000000000000000000000000000000000000000000000001 }
-        |             ^
-      note: the first one is at toolgate.yaml:4:13
-
     toolgate.yaml:3:33: this is the hash of a key that everyone would try first
       3 |   - { name: a, user: a, sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 }
         |                                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       help: make a random one with `toolgate keys new`
 
-    toolgate.yaml:6:33: expected the SHA-256 of a key: 64 hexadecimal digits
-      6 |   - { name: d, user: d, sha256: abc }
-        |                                 ^^^
+    toolgate.yaml:5:13: a second key is called `b`
+      5 |   - { name: b, user: c, sha256: 0000000000000000000000000000000000000000000000000000000000000001 }
+        |             ^
+      note: the first one is at toolgate.yaml:4:13
 
     toolgate.yaml:5:33: two keys have the same hash: whose requests would these be?
       5 |   - { name: b, user: c, sha256: 0000000000000000000000000000000000000000000000000000000000000001 }
         |                                 ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       note: the first one is at toolgate.yaml:4:33
+
+    toolgate.yaml:6:33: expected the SHA-256 of a key: 64 hexadecimal digits
+      6 |   - { name: d, user: d, sha256: abc }
+        |                                 ^^^
     "#);
 }
 
@@ -369,7 +369,7 @@ fn a_resolved_value_is_not_shown() {
 #[test]
 fn bad_references_point_at_their_line() {
     assert_snapshot!(refused("auth: none\nproviders:\n  - name: p\n    type: openai\n    base_url: http://x/v1\n    api_key: ${NOPE}\n"), @r#"
-    toolgate.yaml:6:14: the environment variable `NOPE` is not set
+    toolgate.yaml:6:14: the environment variable `NOPE` is not set: set it, or give a default, `${NOPE:-…}`
       6 |     api_key: ${NOPE}
         |              ^^^^^^^
     "#);
@@ -394,12 +394,7 @@ providers:
   - { name: p, type: openai, base_url: 'https://x.test', api_key: '${KEY}', headers: { authorization: '${KEY}' } }
   - { name: p, type: openai, base_url: 'https://x.test', headers: { Host: x, 'a b': c, X-A: '1', x-a: '2' } }
 "), @r#"
-    toolgate.yaml:5:13: a second provider is called `p`
-      5 |   - { name: p, type: openai, base_url: 'https://x.test', headers: { Host: x, 'a b': c, X-A: '1', x-a: '2' } }
-        |             ^
-      note: the first one is at toolgate.yaml:4:13
-
-    toolgate.yaml:3:13: a provider's name has lower-case letters, digits and hyphens and underscores, starts with a letter and is at most 64 long
+    toolgate.yaml:3:13: a provider's name has lower-case letters, digits, hyphens and underscores, starts with a letter and is at most 64 long
       3 |   - { name: Claude, type: anthropic, base_url: 'https://x.test/?a=b' }
         |             ^^^^^^
 
@@ -410,6 +405,11 @@ providers:
     toolgate.yaml:4:88: `authorization` is set by `api_key` already
       4 |   - { name: p, type: openai, base_url: 'https://x.test', api_key: '${KEY}', headers: { authorization: '${KEY}' } }
         |                                                                                        ^^^^^^^^^^^^^
+
+    toolgate.yaml:5:13: a second provider is called `p`
+      5 |   - { name: p, type: openai, base_url: 'https://x.test', headers: { Host: x, 'a b': c, X-A: '1', x-a: '2' } }
+        |             ^
+      note: the first one is at toolgate.yaml:4:13
 
     toolgate.yaml:5:69: the gateway sets `host` itself
       5 |   - { name: p, type: openai, base_url: 'https://x.test', headers: { Host: x, 'a b': c, X-A: '1', x-a: '2' } }
@@ -454,24 +454,24 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
         |                                      ^
 
-    toolgate.yaml:6:103: expected 1s to 24h
+    toolgate.yaml:6:53: expected 1 or more
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
-        |                                                                                                       ^^^^
-
-    toolgate.yaml:6:79: expected a duration such as `500ms`, `10s`, `4m` or `1h`
-      6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
-        |                                                                               ^^^^
+        |                                                     ^
 
     toolgate.yaml:6:63: expected 1s to 24h
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
         |                                                               ^^
 
-    toolgate.yaml:6:53: expected 1 or more
+    toolgate.yaml:6:79: expected a duration such as `500ms`, `10s`, `4m` or `1h`
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
-        |                                                     ^
+        |                                                                               ^^^^
+
+    toolgate.yaml:6:103: expected 1s to 24h
+      6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
+        |                                                                                                       ^^^^
     "#);
     assert_snapshot!(refused(&format!("{OPEN}store: {{ url: 'mysql:x', durability: forever }}\n")), @r#"
-    toolgate.yaml:3:38: `forever` is none of `process`, `power`
+    toolgate.yaml:3:38: expected one of `process`, `power`, found `forever`
       3 | store: { url: 'mysql:x', durability: forever }
         |                                      ^^^^^^^
     "#);
@@ -490,6 +490,10 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
 #[test]
 fn bad_servers_are_refused() {
     assert_snapshot!(refused_server("name: x\ntransport: stdio\nurl: https://x.test\nheaders: {}\n"), @r#"
+    mcp-servers/x.yaml:1:7: a `stdio` server needs a `command`
+      1 | name: x
+        |       ^
+
     mcp-servers/x.yaml:3:1: `url` belongs to `transport: http`, and this server has another
       3 | url: https://x.test
         | ^^^
@@ -497,12 +501,12 @@ fn bad_servers_are_refused() {
     mcp-servers/x.yaml:4:1: `headers` belongs to `transport: http`, and this server has another
       4 | headers: {}
         | ^^^^^^^
-
-    mcp-servers/x.yaml:1:7: a `stdio` server needs a `command`
-      1 | name: x
-        |       ^
     "#);
     assert_snapshot!(refused_server("name: x\ntransport: http\ncommand: x\nenv: {}\n"), @r#"
+    mcp-servers/x.yaml:1:7: an `http` server needs a `url`
+      1 | name: x
+        |       ^
+
     mcp-servers/x.yaml:3:1: `command` belongs to `transport: stdio`, and this server has another
       3 | command: x
         | ^^^^^^^
@@ -510,10 +514,6 @@ fn bad_servers_are_refused() {
     mcp-servers/x.yaml:4:1: `env` belongs to `transport: stdio`, and this server has another
       4 | env: {}
         | ^^^
-
-    mcp-servers/x.yaml:1:7: an `http` server needs a `url`
-      1 | name: x
-        |       ^
     "#);
     assert_snapshot!(refused_server(
         "name: my_server
@@ -540,13 +540,13 @@ labels: ['']
       5 | tools: { allow: ['{get'], deny: ['/(/'] }
         |                                  ^^^^^
 
-    mcp-servers/x.yaml:7:10: a label is one line of 1 to 128 characters
-      7 | labels: ['']
-        |          ^^
-
     mcp-servers/x.yaml:6:19: expected a duration such as `500ms`, `10s`, `4m` or `1h`
       6 | timeouts: { call: soon }
         |                   ^^^^
+
+    mcp-servers/x.yaml:7:10: a label is one line of 1 to 128 characters
+      7 | labels: ['']
+        |          ^^
     "#);
     assert_snapshot!(load_files(&[
         ("toolgate.yaml", OPEN),

@@ -42,7 +42,7 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("4m"), Ok(Duration::from_secs(240)));
+        assert_eq!(duration("4m"), Ok(Duration::from_mins(4)));
         assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
         for bad in ["", "10", "s", "-1s", "1.5s", "10 parsecs", "18446744073709551615h"] {
             assert!(duration(bad).is_err(), "{bad}");

@@ -39,9 +39,10 @@ impl Source {
     }
 
     /// Parses the whole file; the first thing that does not fit ends it.
-    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Box<Problem>> {
         let options = serde_saphyr::options! { with_snippet: false };
-        serde_saphyr::from_str_with_options(&self.text, options).map_err(|error| self.explain(&error))
+        serde_saphyr::from_str_with_options(&self.text, options)
+            .map_err(|error| Box::new(self.explain(&error)))
     }
 
     fn explain(&self, error: &Error) -> Problem {
@@ -77,7 +78,7 @@ fn describe(error: &Error) -> (String, Option<usize>, Option<String>) {
             Some(did_you_mean(field, expected)),
         ),
         Error::SerdeUnknownVariant { variant, expected, .. } => (
-            format!("`{variant}` is none of {}", list(expected)),
+            format!("expected {}, found `{variant}`", one_of(expected)),
             Some(variant.chars().count()),
             closest(variant, expected).map(|name| format!("did you mean `{name}`?")),
         ),
@@ -86,7 +87,11 @@ fn describe(error: &Error) -> (String, Option<usize>, Option<String>) {
         | Error::SerdeInvalidValue { unexpected, expected, .. } => {
             (format!("expected {expected}, found {}", kind_of(unexpected)), None, None)
         }
-        Error::InvalidScalar { ty, .. } => (format!("this is not a valid {ty}"), None, None),
+        Error::InvalidScalar { ty, .. } => (format!("expected {}", kind_of_scalar(ty)), None, None),
+        Error::Unexpected { expected: "sequence start", .. } => ("expected a list".into(), None, None),
+        Error::Unexpected { expected: "mapping start", .. } => {
+            ("expected `field: value` lines".into(), None, None)
+        }
         Error::NullIntoString { .. } => {
             ("expected text, found nothing".into(), None, Some("an empty text is written `\"\"`".into()))
         }
@@ -101,6 +106,18 @@ fn describe(error: &Error) -> (String, Option<usize>, Option<String>) {
 /// Serde says `string "the value"`: only the kind may be shown.
 fn kind_of(unexpected: &str) -> &str {
     unexpected.split(['"', '`']).next().unwrap_or_default().trim_end()
+}
+
+fn kind_of_scalar(ty: &str) -> &str {
+    match ty {
+        "bool" | "boolean" => "`true` or `false`",
+        _ if ty.starts_with(['u', 'i']) => "a whole number",
+        _ => ty,
+    }
+}
+
+fn one_of(names: &[&str]) -> String {
+    if names.len() == 1 { list(names) } else { format!("one of {}", list(names)) }
 }
 
 fn did_you_mean(written: &str, known: &[&str]) -> String {

@@ -38,7 +38,8 @@ pub fn hash(key: &str) -> [u8; 32] {
 
 /// The hash as the configuration wants it: 64 hexadecimal digits.
 pub fn hash_in_hex(key: &SecretString) -> String {
-    hash(key.expose_secret()).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 0xf)]);
+    hash(key.expose_secret()).iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// Is this a whole key of ours, by its form and checksum?

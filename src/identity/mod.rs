@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
 pub use client::Client;
 
-use crate::config::Auth;
+use crate::config::{self, Auth};
 use crate::domain::{Caller, Failure, FailureKind};
 
 /// The longest key that is looked at, bytes: tokens of identity providers are longer than ours.
@@ -34,26 +34,10 @@ enum Known {
 impl Identity {
     /// Takes over the configured keys.
     pub fn new(auth: &Auth) -> Self {
+        let mut callers = callers(auth).into_iter().map(Arc::new);
         let known = match auth {
-            Auth::None => Known::Anonymous(Arc::new(Caller {
-                key: "anonymous".into(),
-                user: "anonymous".into(),
-                groups: vec![],
-                inject: None,
-            })),
-            Auth::Keys(keys) => Known::Keys(
-                keys.iter()
-                    .map(|key| {
-                        let caller = Caller {
-                            key: key.name.clone(),
-                            user: key.user.clone(),
-                            groups: key.groups.clone(),
-                            inject: key.inject,
-                        };
-                        (key.sha256, Arc::new(caller))
-                    })
-                    .collect(),
-            ),
+            Auth::None => callers.next().map_or_else(|| Known::Keys(HashMap::new()), Known::Anonymous),
+            Auth::Keys(keys) => Known::Keys(keys.iter().map(|key| key.sha256).zip(callers).collect()),
         };
         Self { known }
     }
@@ -72,6 +56,21 @@ impl Identity {
             }
         }
     }
+}
+
+/// Everyone who may call, in the configuration's order.
+pub fn callers(auth: &Auth) -> Vec<Caller> {
+    let Auth::Keys(keys) = auth else {
+        let anonymous = || "anonymous".to_owned();
+        return vec![Caller { key: anonymous(), user: anonymous(), groups: Vec::new(), inject: None }];
+    };
+    let caller = |key: &config::Key| Caller {
+        key: key.name.clone(),
+        user: key.user.clone(),
+        groups: key.groups.clone(),
+        inject: key.inject,
+    };
+    keys.iter().map(caller).collect()
 }
 
 fn local_only(headers: &HeaderMap) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use regex::RegexSet;
 use super::rules::{self, Rule, Rules};
 use super::written::{Action, Effect, WrittenPolicy, WrittenRule, WrittenTest};
 use super::{Denial, PolicyError, TestOutcome};
-use crate::config::problem::{Problem, write_all};
+use crate::config::problem::{self, Problem};
 use crate::config::yaml::{At, Place, Source};
 use crate::config::{PolicySource, anchored, glob_to_regex};
 use crate::domain::{Caller, ToolRef};
@@ -29,7 +29,7 @@ pub(super) fn load(sources: &[PolicySource]) -> Result<(Rules, Vec<TestOutcome>)
             compiled.extend(compile(rule, &file.source, &mut problems));
         }
     }
-    fail_with(&problems)?;
+    fail_with(&mut problems)?;
     let rules = Rules::new(compiled).map_err(|error| {
         PolicyError(format!("the tool patterns of all rules together are too large: {error}"))
     })?;
@@ -39,16 +39,18 @@ pub(super) fn load(sources: &[PolicySource]) -> Result<(Rules, Vec<TestOutcome>)
             outcomes.extend(run(test, &rules, &file.source, &mut problems));
         }
     }
-    fail_with(&problems)?;
+    fail_with(&mut problems)?;
     Ok((rules, outcomes))
 }
 
-fn fail_with(problems: &[Problem]) -> Result<(), PolicyError> {
+fn fail_with(problems: &mut [Problem]) -> Result<(), PolicyError> {
     if problems.is_empty() {
         return Ok(());
     }
+    problem::sort(problems);
     let mut text = String::new();
-    write_all(&mut text, problems).map_err(|_| PolicyError("the problems cannot be written".into()))?;
+    problem::write_all(&mut text, problems)
+        .map_err(|_| PolicyError("the problems cannot be written".into()))?;
     Err(PolicyError(text))
 }
 
@@ -57,7 +59,7 @@ fn parse(source: &PolicySource, problems: &mut Vec<Problem>) -> Option<File> {
     match source.parse() {
         Ok(written) => Some(File { source, written }),
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             None
         }
     }
@@ -97,7 +99,9 @@ fn compile(
     let tools = patterns(&written.tools, "tool", tool_pattern, source, problems);
     let actions = match &written.actions {
         Some(list) if list.value.is_empty() => {
-            problems.push(empty_list(list.place, "action", source));
+            problems.push(
+                empty_list(list.place, "action", source).help("leave the field out to mean all actions"),
+            );
             vec![]
         }
         Some(list) => list.value.clone(),

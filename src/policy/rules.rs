@@ -22,7 +22,7 @@ pub(super) struct Rule {
 /// tool's name.
 #[derive(Debug)]
 pub(super) struct Rules {
-    rules: Vec<Rule>,
+    by_name: Vec<Rule>,
     tools: RegexSet,
     /// The rule that each pattern of `tools` belongs to.
     owners: Vec<usize>,
@@ -35,18 +35,18 @@ impl Rules {
         let owners =
             rules.iter().enumerate().flat_map(|(index, (_, tools))| vec![index; tools.len()]).collect();
         let tools = set(rules.iter().flat_map(|(_, tools)| tools))?;
-        Ok(Self { rules: rules.into_iter().map(|(rule, _)| rule).collect(), tools, owners })
+        Ok(Self { by_name: rules.into_iter().map(|(rule, _)| rule).collect(), tools, owners })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rules.len()
+        self.by_name.len()
     }
 
     /// The name of the rule that allows it; deny first, then allow, otherwise deny.
     pub(super) fn decide(&self, caller: &Caller, action: Action, tool: &ToolRef) -> Result<&str, Denial> {
         let mut allowed = None;
         for pattern in &self.tools.matches(&tool.to_string()) {
-            let rule = &self.rules[self.owners[pattern]];
+            let rule = &self.by_name[self.owners[pattern]];
             if !rule.matches(caller, action) {
                 continue;
             }

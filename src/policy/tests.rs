@@ -154,16 +154,6 @@ rules:
     tools: ['*']
     actions: []
 "), @r#"
-    p.yaml:7:11: a second rule is called `one`
-      7 |   - name: one
-        |           ^^^
-      note: the first one is at p.yaml:3:11
-
-    p.yaml:6:12: an empty list matches no caller, so the rule does nothing
-      6 |     users: []
-        |            ^
-      help: leave the field out, or write `["*"]`, to match any
-
     p.yaml:5:13: expected `server/tool`: write `get_issue/*` for a whole server, `*/get_issue` for any server
       5 |     tools: [get_issue, 'github/[z-a]', '{a/b,c/d}']
         |             ^^^^^^^^^
@@ -176,13 +166,23 @@ rules:
       5 |     tools: [get_issue, 'github/[z-a]', '{a/b,c/d}']
         |                                        ^^^^^^^^^^^
 
+    p.yaml:6:12: an empty list matches no caller, so the rule does nothing
+      6 |     users: []
+        |            ^
+      help: leave the field out, or write `["*"]`, to match any
+
+    p.yaml:7:11: a second rule is called `one`
+      7 |   - name: one
+        |           ^^^
+      note: the first one is at p.yaml:3:11
+
     p.yaml:10:14: an empty list matches no action, so the rule does nothing
       10 |     actions: []
          |              ^
-      help: leave the field out, or write `["*"]`, to match any
+      help: leave the field out to mean all actions
     "#);
     assert_snapshot!(error("rules: [{name: r, effect: alow, tools: ['*']}]"), @r#"
-    p.yaml:1:27: `alow` is none of `allow`, `deny`
+    p.yaml:1:27: expected one of `allow`, `deny`, found `alow`
       1 | rules: [{name: r, effect: alow, tools: ['*']}]
         |                           ^^^^
       help: did you mean `allow`?
