@@ -63,7 +63,9 @@ pub fn total(rounds: &[RoundUsage], style: UsageStyle) -> String {
     let mut sum = Map::new();
     for round in rounds {
         let mut fields = round.fields.clone();
-        fields.shift_remove("iterations");
+        if rounds.len() > 1 {
+            fields.shift_remove("iterations");
+        }
         tally::add(&mut sum, fields);
     }
     if style == UsageStyle::LastInput
@@ -75,8 +77,10 @@ pub fn total(rounds: &[RoundUsage], style: UsageStyle) -> String {
             }
         }
     }
-    let iterations = rounds.iter().flat_map(RoundUsage::iterations).collect();
-    sum.insert("iterations".to_owned(), Value::Array(iterations));
+    if rounds.len() > 1 {
+        let iterations = rounds.iter().flat_map(RoundUsage::iterations).collect();
+        sum.insert("iterations".to_owned(), Value::Array(iterations));
+    }
     Value::Object(sum).to_string()
 }
 
