@@ -39,7 +39,6 @@ function scenario(name, entry) {
     thinking: entry.thinking ?? false,
     results: entry.results ?? [],
     legs,
-    rounds: entry.rounds.length,
   };
 }
 
@@ -51,7 +50,9 @@ function leg(rounds) {
     first: rounds[0].number,
     texts: rounds.flatMap((round) => round.text ?? []),
     // The client's own calls, which end the leg.
-    calls: last.calls.map((call, index) => ({ place: `r${last.number}_${index}`, ...call })),
+    calls: last.calls
+      .map((call, index) => ({ place: `r${last.number}_${index}`, ...call }))
+      .filter((call) => !call.left_out),
     total,
     // Input as OpenAI counts it: the cached part included.
     promptTokens: total("input") + total("cache_read") + total("cache_write"),

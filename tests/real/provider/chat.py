@@ -1,7 +1,7 @@
 """OpenAI Chat Completions: what it accepts and how it answers."""
 
 import rules
-from script import Refused, Turn, case_of, round_of, turn_of
+from script import Refused, case_of, turn_of
 from wire import frame, pieces
 
 FIELDS = {
@@ -174,7 +174,7 @@ def _check_issued(turn, messages):
         calls = message.get("tool_calls")
         if not calls or f"_{turn.case}_" not in calls[0]["id"]:
             continue
-        issued = _message(Turn(turn.scenario, turn.case, round_of(calls[0]["id"], turn.case)))
+        issued = _message(turn.past(calls[0]["id"]))
         said = message.get("content") or None
         rules.same(message | {"content": said}, issued, f"messages[{index}]")
 

@@ -3,7 +3,7 @@
 import json
 
 import rules
-from script import Refused, Turn, case_of, round_of, turn_of
+from script import Refused, case_of, turn_of
 from wire import frame, pieces
 
 FIELDS = {
@@ -197,8 +197,7 @@ def _check_issued(turn, history, thinking_on):
         calls = [block["id"] for block in blocks if block["type"] == "tool_use"]
         if role != "assistant" or not calls or f"_{turn.case}_" not in calls[0]:
             continue
-        number = round_of(calls[0], turn.case)
-        past = Turn(turn.scenario, turn.case, number)
+        past = turn.past(calls[0])
         if past.round.thinking and not thinking_on:
             raise Refused(f"messages.{index}: thinking blocks came back but `thinking` is not enabled")
         plain = [{key: value for key, value in block.items() if key != "cache_control"} for block in blocks]

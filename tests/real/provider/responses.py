@@ -1,7 +1,7 @@
 """OpenAI Responses: what it accepts, what it remembers and how it answers."""
 
 import rules
-from script import Refused, Turn, case_of, round_of, turn_of
+from script import Refused, case_of, turn_of
 from wire import frame, pieces
 
 FIELDS = {
@@ -178,10 +178,8 @@ def _result(item):
 
 def _check_issued(turn, history, stored):
     """The items of a round with calls come back as they were issued, and none of them is missing."""
-    rounds = sorted({round_of(item["call_id"], turn.case) for item in history
-                     if item["type"] == "function_call" and f"_{turn.case}_" in item["call_id"]})
-    for number in rounds:
-        past = Turn(turn.scenario, turn.case, number)
+    calls = [item["call_id"] for item in history if item["type"] == "function_call"]
+    for past in {call.rpartition("_")[0]: turn.past(call) for call in calls if f"_{turn.case}_" in call}.values():
         for issued in items(past, encrypted=True):
             found = [item for item in history if item.get("id") == issued["id"]]
             if not found:

@@ -8,7 +8,7 @@ remembered for that, and any number of cases may run at once.
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios.json"
@@ -27,6 +27,8 @@ class Call:
     tool: str
     arguments: str
     """JSON text, unless the scenario wants it broken."""
+    left_out: bool
+    """In a mixed turn the gateway takes it out, and it never comes back; such calls come last."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,18 @@ class Turn:
     def model(self):
         return f"{self.scenario.name}-2026-11-01"
 
-    def id(self, prefix, index=None, number=None):
+    def id(self, prefix, index=None):
         """An id of this case: `prefix`, case, round and, for a call, its place in the round."""
         place = "" if index is None else f"_{index}"
-        return f"{prefix}_{self.case}_r{number or self.number}{place}"
+        return f"{prefix}_{self.case}_r{self.number}{place}"
+
+    def past(self, call_id):
+        """The earlier turn that made this call, as its answer has to come back."""
+        number = round_of(call_id, self.case)
+        rounds = tuple(
+            replace(entry, calls=tuple(call for call in entry.calls if not call.left_out))
+            for entry in self.scenario.rounds)
+        return Turn(replace(self.scenario, rounds=rounds), self.case, number)
 
 
 def turn_of(model, prompt, results, tools_are_off):
@@ -89,7 +99,8 @@ def turn_of(model, prompt, results, tools_are_off):
         raise Refused(f"The script of `{model}` ends before round {number}.")
     if number == len(scenario.rounds) and scenario.until_tools_are_off and not tools_are_off:
         raise Refused(f"`{model}` goes on until tool_choice is none; round {number} still allows tools.")
-    return Turn(scenario, case, number, results)
+    return Turn(scenario, case, number, [[result for result in group if not _left_out(scenario, result["id"], case)]
+                                         for group in results])
 
 
 def case_of(prompt):
@@ -106,6 +117,12 @@ def round_of(call_id, case):
     return int(found[1])
 
 
+def _left_out(scenario, call_id, case):
+    """A call that the gateway took out needs a result all the same where the provider itself keeps the history."""
+    index = int(call_id.rsplit("_", 1)[1])
+    return scenario.rounds[round_of(call_id, case) - 1].calls[index].left_out
+
+
 def _load():
     text = SCENARIOS.read_text(encoding="utf-8").replace("{files}", os.environ.get("REAL_FILES", "/nowhere"))
     document = json.loads(text)
@@ -120,7 +137,8 @@ def _load():
 
 def _call(call):
     raw = call.get("raw")
-    return Call(call["tool"], json.dumps(call["arguments"]) if raw is None else raw)
+    arguments = json.dumps(call["arguments"]) if raw is None else raw
+    return Call(call["tool"], arguments, call.get("left_out", False))
 
 
 SCRIPT, USAGE = _load()
