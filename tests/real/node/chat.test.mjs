@@ -52,7 +52,7 @@ function checkChunks(chunks, withUsage) {
   const choices = chunks.flatMap((chunk) => chunk.choices);
   assert.deepEqual(choices.flatMap((choice) => choice.delta.role ?? []), ["assistant"]);
   assert.deepEqual(choices.flatMap((choice, index) => (choice.finish_reason ? index : [])), [choices.length - 1]);
-  assert.equal(new Set(chunks.map((chunk) => chunk.id)).size, 1);
+  assert.equal(new Set(chunks.map(({ id, created, model }) => `${id} ${created} ${model}`)).size, 1);
   const last = withUsage ? [chunks.length - 1] : [];
   assert.deepEqual(chunks.flatMap((chunk, index) => (chunk.choices.length === 0 ? index : [])), last);
   assert.deepEqual(chunks.flatMap((chunk, index) => (chunk.usage ? index : [])), last);
@@ -70,7 +70,8 @@ function check(completion, scenario, leg, name) {
   assert.equal(choice.message.refusal ?? null, null);
   assert.equal(choice.message.content || null, leg.texts.join("\n\n") || null);
   assert.deepEqual(
-    (choice.message.tool_calls ?? []).map((call) => [call.id, call.type, call.function.name, JSON.parse(call.function.arguments)]),
+    (choice.message.tool_calls ?? []).map(({ id, type, function: { name: tool, arguments: text } }) => (
+      [id, type, tool, JSON.parse(text)])),
     leg.calls.map((call) => [`call_${name}_${call.place}`, "function", call.tool, call.arguments]));
 }
 

@@ -68,14 +68,15 @@ export const prompt = (name) => `Please handle case:${name}, thank you.`;
 export async function providerSaw(name, scenario) {
   const page = await (await fetch(`${process.env.PROVIDER_URL}/_case/${name}`)).json();
   assert.deepEqual(page.violations, []);
-  assert.deepEqual(page.requests.map((request) => request.round), scenario.legs.flatMap((leg) => leg.rounds).map((round) => round.number));
+  const rounds = scenario.legs.flatMap((leg) => leg.rounds);
+  assert.deepEqual(page.requests.map((request) => request.round), rounds.map((round) => round.number));
   const seen = page.requests.at(-1).results;
-  assert.deepEqual(seen.map((group) => group.length), scenario.results.map((group) => group.length), "one result for each call");
+  const sizes = (results) => results.map((group) => group.length);
+  assert.deepEqual(sizes(seen), sizes(scenario.results), "one result for each call");
   scenario.results.forEach((group, round) =>
     group.forEach((expected, index) => checkResult(seen[round][index], expected, index)));
-  for (const request of page.requests) {
-    assert.deepEqual(request.body.tools, page.requests[0].body.tools, "the tools are a cached prefix: they never change");
-  }
+  const [first, ...others] = page.requests.map((request) => request.body.tools);
+  for (const tools of others) assert.deepEqual(tools, first, "the tools are a cached prefix: they never change");
   return page.requests;
 }
 

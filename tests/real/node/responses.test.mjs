@@ -59,10 +59,11 @@ async function ask(mode, state, scenario, history, previous) {
 function checkEvents(events) {
   assert.deepEqual(events.map((event) => event.sequence_number), [...events.keys()]);
   const life = events.map((event) => event.type).filter((type) => type.split(".").length === 2);
-  const items = ["response.output_item.added", "response.output_item.done"].map((type) => events.filter((event) => event.type === type));
   assert.deepEqual(life, ["response.created", "response.in_progress", "response.completed"]);
-  for (const found of items) assert.deepEqual(found.map((event) => event.output_index), [...found.keys()]);
-  assert.deepEqual(items[1].map((event) => event.item.id), events.at(-1).response.output.map((item) => item.id));
+  const added = events.filter((event) => event.type === "response.output_item.added");
+  const done = events.filter((event) => event.type === "response.output_item.done");
+  for (const found of [added, done]) assert.deepEqual(found.map((event) => event.output_index), [...found.keys()]);
+  assert.deepEqual(done.map((event) => event.item.id), events.at(-1).response.output.map((item) => item.id));
 }
 
 function check(response, scenario, leg, name, state, previous) {

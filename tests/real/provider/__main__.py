@@ -20,9 +20,10 @@ import chat
 import messages
 import responses
 import rules
-from script import Refused, case_of
+from script import SCRIPT, Refused, case_of
 from wire import chunks
 
+COUNT, MODELS = "/v1/messages/count_tokens", "/v1/models"
 ROUTES = {"/v1/chat/completions": chat, "/v1/responses": responses, "/v1/messages": messages}
 
 
@@ -67,50 +68,49 @@ class Handler(BaseHTTPRequestHandler):
     numbers = itertools.count(1)
 
     def do_GET(self):
+        if self.path.partition("?")[0] == MODELS:
+            api = messages if "anthropic-version" in self.headers else chat
+            self._guarded(api, None, lambda _headers: self._json(200, _models()))
+            return
         page = self.book.pages(self.path)
-        self._json(404 if page is None else 200, page if page is not None else {"error": "no such page"})
+        self._json(404 if page is None else 200, page or {"error": "no such page"})
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        path, _, _query = self.path.partition("?")
+        raw = self.rfile.read(int(self.headers.get("content-length", 0)))
+        path = self.path.partition("?")[0]
         if path == "/_reset":
             self.book.clear()
             self._json(200, {})
         elif path in ROUTES:
-            self._answer(ROUTES[path], path, body)
+            api = ROUTES[path]
+            self._guarded(api, case_of(raw.decode(errors="replace")), lambda headers: self._play(api, raw, headers))
+        elif path == COUNT:
+            self._guarded(messages, None, lambda headers: self._json(200, messages.count(_body(headers, raw))))
         else:
             self._json(404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error"}})
 
-    def _answer(self, api, path, raw):
+    def _guarded(self, api, case, answer):
+        """Lets `answer` answer, and answers itself what the API refuses."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        case = case_of(raw.decode(errors="replace"))
         for leak in rules.leaks(headers):
             self.book.violation(case, leak)
         try:
             api.check_key(headers, self.key)
-            body = self._body(headers, raw)
-            turn = api.read(body, self.book.stored)
+            answer(headers)
         except Refused as refused:
-            self.book.violation(case, f"{path}: {refused.status} {refused.message}")
+            if refused.status != 404:  # no such model: a caller's own mistake, which a gateway passes on
+                self.book.violation(case, f"{self.path}: {refused.status} {refused.message}")
             self._json(refused.status, api.error(refused, self._request_id()), {"x-should-retry": "false"})
-            return
+
+    def _play(self, api, raw, headers):
+        body = _body(headers, raw)
+        turn = api.read(body, self.book.stored)
         self.book.request(turn.case, {
             "path": self.path, "round": turn.number, "results": turn.results, "headers": headers, "body": body})
         if body.get("stream"):
             self._stream(api.frames(turn, body, self.book.stored))
         else:
             self._json(200, api.whole(turn, body, self.book.stored))
-
-    def _body(self, headers, raw):
-        if headers.get("content-type", "").partition(";")[0] != "application/json":
-            raise Refused("Unsupported Media Type: the content-type is not application/json.", status=415)
-        try:
-            body = json.loads(raw)
-        except ValueError as error:
-            raise Refused(f"We could not parse the JSON body of your request: {error}") from error
-        if not isinstance(body, dict):
-            raise Refused("The body is not a JSON object.")
-        return body
 
     def _request_id(self):
         return f"req_{next(self.numbers):06}"
@@ -140,6 +140,23 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+def _body(headers, raw):
+    if headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise Refused("Unsupported Media Type: the content-type is not application/json.", status=415)
+    try:
+        body = json.loads(raw)
+    except ValueError as error:
+        raise Refused(f"We could not parse the JSON body of your request: {error}") from error
+    if not isinstance(body, dict):
+        raise Refused("The body is not a JSON object.")
+    return body
+
+
+def _models():
+    models = [{"id": name, "object": "model", "type": "model", "display_name": name} for name in SCRIPT]
+    return {"object": "list", "data": models, "has_more": False}
 
 
 def main():

@@ -12,7 +12,8 @@ FIELDS = {
     "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
 }
 MESSAGE_FIELDS = {
-    "system": {"role", "content", "name"}, "developer": {"role", "content", "name"}, "user": {"role", "content", "name"},
+    "system": {"role", "content", "name"}, "developer": {"role", "content", "name"},
+    "user": {"role", "content", "name"},
     "assistant": {"role", "content", "name", "refusal", "tool_calls", "audio", "annotations", "function_call"},
     "tool": {"role", "content", "tool_call_id"},
 }

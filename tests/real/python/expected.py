@@ -101,5 +101,5 @@ def _scenario(name, entry):
         if not item.calls or any(call["tool"] in CLIENT_TOOLS for call in item.calls):
             legs.append(Leg(tuple(current)))
             current = []
-    return Scenario(name, CLIENT_TOOLS if entry.get("client_tools") else {}, entry.get("thinking", False), entry.get("results", []),
-                    tuple(legs))
+    tools = CLIENT_TOOLS if entry.get("client_tools") else {}
+    return Scenario(name, tools, entry.get("thinking", False), entry.get("results", []), tuple(legs))

@@ -50,7 +50,7 @@ def check_chunks(chunks, with_usage):
     choices = [chunk.choices[0] for chunk in chunks if chunk.choices]
     assert [choice.delta.role for choice in choices if choice.delta.role] == ["assistant"]
     assert [index for index, choice in enumerate(choices) if choice.finish_reason] == [len(choices) - 1]
-    assert len({chunk.id for chunk in chunks}) == 1
+    assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
     bare = [index for index, chunk in enumerate(chunks) if not chunk.choices]
     assert bare == ([len(chunks) - 1] if with_usage else [])
     assert [index for index, chunk in enumerate(chunks) if chunk.usage] == bare

@@ -89,7 +89,8 @@ TOOL = {"name": "everything__echo", "input_schema": {"type": "object"}}
 FUNCTION = {"type": "function", "function": {"name": "everything__echo", "parameters": {"type": "object"}}}
 FLAT = {"type": "function", "name": "everything__echo", "parameters": {"type": "object"}}
 ARGUMENTS = '{"message": "h\\u00e4l\\"lo \\u2615 \\u4e16\\u754c"}'
-USE = {"type": "tool_use", "id": "toolu_bad_r1_0", "name": "everything__echo", "input": {"message": "häl\"lo ☕ 世界"}}
+USE = {"type": "tool_use", "id": "toolu_bad_r1_0", "name": "everything__echo",
+       "input": {"message": "häl\"lo ☕ 世界"}}
 RESULT = {"type": "tool_result", "tool_use_id": "toolu_bad_r1_0", "content": "x"}
 CALL = {"id": "call_bad_r1_0", "type": "function", "function": {"name": "everything__echo", "arguments": ARGUMENTS}}
 ANSWER = {"role": "tool", "tool_call_id": "call_bad_r1_0", "content": "x"}

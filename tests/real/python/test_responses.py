@@ -5,7 +5,7 @@ import json
 import openai
 import pytest
 
-from expected import CALLERS_KEY, new_case, prompt
+from expected import CALLERS_KEY, new_case, prompt, scenarios
 
 DIALECT = "responses"
 
@@ -15,11 +15,19 @@ def client(gateway):
     return openai.OpenAI(base_url=f"{gateway}/v1", api_key=CALLERS_KEY, max_retries=0)
 
 
-@pytest.mark.parametrize("state", ["stored", "stateless", "stateless-encrypted"])
+@pytest.mark.parametrize("state", ["stored", "stateless"])
 @pytest.mark.parametrize("mode", ["streamed", "whole"])
 def test_final_response(client, provider, scenario, mode, state):
-    if state == "stateless-encrypted" and not scenario.thinking:
-        state = "stateless"
+    play(client, provider, scenario, mode, state)
+
+
+@pytest.mark.parametrize("mode", ["streamed", "whole"])
+def test_encrypted_reasoning_is_shown_to_who_asked(client, provider, mode):
+    thinking = next(scenario for scenario in scenarios(DIALECT) if scenario.thinking)
+    play(client, provider, thinking, mode, "stateless-encrypted")
+
+
+def play(client, provider, scenario, mode, state):
     case = new_case()
     history = [{"type": "message", "role": "user", "content": prompt(case)}]
     previous = None
