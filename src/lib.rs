@@ -3,17 +3,17 @@
 //! The modules stand in reading order, from the plain data that everything uses to the place where all
 //! parts meet. A module may use those above it in this list, never those below.
 
-/// Plain data that every other room may use: callers, tools, calls, usage, ids, failures.
 pub mod domain;
-/// What the administrator writes, validated once.
 pub mod config;
-/// Who is asking: request headers to a caller.
 pub mod identity;
-/// What a caller may do: rules, decisions and permits.
 pub mod policy;
-/// SQL: migrations and typed rows in and out.
+pub mod dialect;
 pub mod store;
-/// What happened: the records of every interception, and clearances.
 pub mod audit;
-/// The MCP servers: connections, the catalogue of their tools, and calls.
 pub mod mcp;
+pub mod provider;
+pub mod gateway;
+pub mod http;
+pub mod telemetry;
+pub mod app;
+pub mod cli;

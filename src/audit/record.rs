@@ -1,9 +1,12 @@
 //! The records, as the gateway reports them. Times are made when a record is made.
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::bounds::{NAME, NAMES, cut};
 use crate::domain::{Caller, InterceptionId, Usage};
 use crate::policy::Permit;
+use crate::store::interceptions;
 
 /// `interception_start`: a known caller's request was admitted or refused; either way it has a record.
 #[derive(Debug, Clone)]
@@ -24,6 +27,35 @@ pub struct InterceptionStart {
     pub client_session: Option<String>,
     /// Whether tools were injected, and if not, why: one of a fixed set of words.
     pub injection: &'static str,
+    /// Tools left out because the client brought one of the same name, which wins.
+    pub shadowed: Vec<String>,
+    /// Types of the tools that the client lets the provider run, such as `web_search`.
+    pub hosted: Vec<String>,
+}
+
+impl InterceptionStart {
+    pub(super) fn into_row(self, started_at: Timestamp) -> interceptions::Start {
+        interceptions::Start {
+            id: self.id,
+            caller_key: self.caller.key,
+            caller_user: self.caller.user,
+            caller_groups: self.caller.groups,
+            provider: cut(self.provider, NAME),
+            dialect: self.dialect.to_owned(),
+            model: cut(self.model, NAME),
+            client: cut(self.client, NAME),
+            client_session: self.client_session.map(|session| cut(session, NAME)),
+            injection: self.injection.to_owned(),
+            shadowed: some(self.shadowed),
+            hosted: some(self.hosted),
+            started_at,
+        }
+    }
+}
+
+/// Names that the client chose, bounded.
+fn some(names: Vec<String>) -> Vec<String> {
+    names.into_iter().take(NAMES).map(|name| cut(name, NAME)).collect()
 }
 
 /// `interception_end`: how it went out.
@@ -37,6 +69,19 @@ pub struct InterceptionEnd {
     pub error: Option<String>,
     /// The stop reason that the client got, in its dialect's words.
     pub stop_reason: Option<String>,
+}
+
+impl InterceptionEnd {
+    pub(super) fn into_row(self, id: InterceptionId, ended_at: Timestamp) -> interceptions::End {
+        interceptions::End {
+            id,
+            ended_at,
+            outcome: self.outcome.as_str().to_owned(),
+            status: self.status,
+            error: self.error.map(|error| cut(error, NAME)),
+            stop_reason: self.stop_reason.map(|reason| cut(reason, NAME)),
+        }
+    }
 }
 
 /// How an interception ended.
@@ -54,6 +99,21 @@ pub enum Outcome {
     Capped,
     /// The gateway was killed or lost the task; written afterwards.
     Interrupted,
+}
+
+impl Outcome {
+    /// The word for it in the records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Capped => "capped",
+            Self::Interrupted => "interrupted",
+        }
+    }
 }
 
 /// `token_usage`: one a round, also of rounds that broke off.
@@ -117,6 +177,25 @@ pub enum ToolOutcome {
     NotExecuted,
     /// The client's own call, handed to the client.
     Released,
+}
+
+impl ToolOutcome {
+    /// The word for it in the records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ToolError => "tool_error",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Cancelled => "cancelled",
+            Self::Denied => "denied",
+            Self::InvalidArguments => "invalid_arguments",
+            Self::CapReached => "cap_reached",
+            Self::NotExecuted => "not_executed",
+            Self::Released => "released",
+        }
+    }
 }
 
 /// An injected call that is about to run.

@@ -1,1 +1,34 @@
-//! To be filled.
+//! The MCP servers: connections, the catalogue of their tools, and calls.
+//!
+//! A [`Fleet`] watches over every configured server in a task of its own (`server.rs`): it connects
+//! (`connect.rs`), lists (`page.rs`), sorts out what is approved and acceptable (`approve.rs`, `schema.rs`),
+//! and publishes it in the [`Catalogue`], under names that every provider takes (`names.rs`). A call needs a
+//! clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
+
+mod approve;
+mod arguments;
+mod backoff;
+mod catalogue;
+mod connect;
+mod connection;
+mod fleet;
+mod http_client;
+mod names;
+mod page;
+mod result;
+mod root;
+mod schema;
+mod server;
+mod status;
+mod stdio;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use approve::LeftOut;
+pub use catalogue::{Catalogue, Tool};
+pub use connect::Era;
+pub use fleet::{CallEnd, Fleet};
+pub use status::{ServerFailure, ServerState, ServerStatus, Stage};

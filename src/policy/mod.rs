@@ -1,23 +1,51 @@
 //! What a caller may do. Rules are allow or deny, deny first; where nothing matches, the answer is deny.
 
+mod load;
 mod permit;
+mod rules;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use permit::Permit;
 
-use std::sync::Arc;
-
-use crate::config::PolicySource;
+use self::rules::Rules;
+use self::written::{Action, WrittenPolicy};
+use crate::config::{PolicySource, schema_of};
 use crate::domain::{Caller, ToolDefinition, ToolRef};
+
+/// The rules that apply where the administrator has written none.
+const SHIPPED: &str = include_str!("../../policies/default.yaml");
 
 /// All rules in force, swapped whole.
 #[derive(Debug)]
-pub struct Policy {}
+pub struct Policy {
+    rules: Rules,
+    tests: Vec<TestOutcome>,
+}
 
 /// Why policy said no.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     /// The rule that denied, or `None` where no rule allowed.
     pub rule: Option<String>,
+}
+
+/// A test of the policy files that came out as expected.
+#[derive(Debug, Clone)]
+pub struct TestOutcome {
+    /// The file with the test.
+    pub path: PathBuf,
+    /// Its line there, from 1.
+    pub line: usize,
+    /// Who wants to do what with which tool.
+    pub question: String,
+    /// Which rule decided, in words.
+    pub why: String,
 }
 
 /// What is wrong with a policy file, rendered for a person with file, line, caret and hint.
@@ -27,17 +55,35 @@ pub struct PolicyError(pub String);
 
 impl Policy {
     /// Reads the files (the shipped default where there are none) and runs their tests.
-    pub fn load(_sources: &[PolicySource]) -> Result<Self, PolicyError> {
-        unimplemented!()
+    pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
+        let shipped = [PolicySource { path: "policies/default.yaml (shipped)".into(), text: SHIPPED.into() }];
+        let sources = if sources.is_empty() { &shipped } else { sources };
+        load::load(sources).map(|(rules, tests)| Self { rules, tests })
     }
 
     /// May this caller be shown this tool?
-    pub fn may_see(&self, _caller: &Caller, _tool: &ToolRef) -> Result<(), Denial> {
-        unimplemented!()
+    pub fn may_see(&self, caller: &Caller, tool: &ToolRef) -> Result<(), Denial> {
+        self.rules.decide(caller, Action::SeeTool, tool).map(|_| ())
     }
 
     /// May this caller call this tool once?
-    pub fn permit(&self, _caller: &Caller, _tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
-        unimplemented!()
+    pub fn permit(&self, caller: &Caller, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
+        let rule = self.rules.decide(caller, Action::CallTool, &tool.source)?;
+        Ok(Permit::new(tool.clone(), rule.to_owned()))
     }
+
+    /// The tests that ran when the files were loaded, all of them passed.
+    pub fn tests(&self) -> &[TestOutcome] {
+        &self.tests
+    }
+
+    /// How many rules are in force.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+}
+
+/// The file name and JSON Schema of `policies/*.yaml`.
+pub fn schema() -> (&'static str, schemars::Schema) {
+    ("policy.schema.json", schema_of::<WrittenPolicy>())
 }

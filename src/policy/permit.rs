@@ -16,6 +16,12 @@ impl Permit {
         Self { tool, rule }
     }
 
+    /// A permit without a policy, for the tests of the rooms that need one.
+    #[cfg(test)]
+    pub(crate) fn for_tests(tool: Arc<ToolDefinition>, rule: &str) -> Self {
+        Self::new(tool, rule.to_owned())
+    }
+
     /// The tool that may be called.
     pub fn tool(&self) -> &Arc<ToolDefinition> {
         &self.tool

@@ -1,1 +1,120 @@
-//! To be filled.
+//! SQL: migrations, and typed rows in and out. No logic: what a record means is the audit's business.
+//!
+//! One file a table. Queries keep to what SQLite and PostgreSQL both understand (`$1` placeholders, TEXT and
+//! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
+
+mod column;
+pub mod interceptions;
+pub mod issued;
+pub mod model_thought;
+pub mod prompt_usage;
+mod sqlite;
+pub mod token_usage;
+pub mod tool_usage;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::AnyPool;
+use sqlx::{Any, Transaction};
+
+use crate::config;
+
+pub use sqlite::{Claim, Pragmas};
+
+/// The database: one connection that writes, a few that read. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: AnyPool,
+    readers: AnyPool,
+    path: Option<PathBuf>,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// There is nothing at this path.
+    #[error("there is no database at {0}: start the gateway once, or name another file with --store")]
+    Missing(PathBuf),
+    /// The file or its folder cannot be made.
+    #[error("cannot create the database {path}: {source}")]
+    Create {
+        /// The file, or its folder.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// The file is there, but is no database, or may not be opened.
+    #[error("cannot open {path} as a database: {source}")]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The database's word.
+        source: sqlx::Error,
+    },
+    /// A path that SQLite cannot be given.
+    #[error("the path {0:?} is not UTF-8, which a database's path must be")]
+    PathNotUtf8(PathBuf),
+    /// A database of something else, or of no migration yet.
+    #[error("{0} is a database, but not one that Toolgate made")]
+    Foreign(PathBuf),
+    /// The schema is newer than this program, or was changed by hand.
+    #[error("the schema of {path} does not fit this version of Toolgate: {source}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Which migration.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// Another gateway writes to this store.
+    #[error("{0} is in use by another gateway: an embedded store belongs to one gateway at a time")]
+    InUse(PathBuf),
+    /// A query failed.
+    #[error("the database failed: {0}")]
+    Query(#[from] sqlx::Error),
+}
+
+impl Store {
+    /// Opens the configured store; makes the file, its folder and its tables where they are missing.
+    pub async fn open(store: &config::Store) -> Result<Self, StoreError> {
+        sqlite::open(&store.path, store.durability).await
+    }
+
+    /// Opens an existing store to read it, also while a gateway writes to it.
+    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        sqlite::open_read_only(path).await
+    }
+
+    /// A store that is gone with its last handle.
+    pub async fn in_memory() -> Result<Self, StoreError> {
+        sqlite::in_memory().await
+    }
+
+    /// Takes the store for one gateway until the claim is dropped, also by the end of the process.
+    pub fn claim(&self) -> Result<Claim, StoreError> {
+        sqlite::claim(self.path.as_deref())
+    }
+
+    /// What is in force on the writing connection.
+    pub async fn pragmas(&self) -> Result<Pragmas, StoreError> {
+        sqlite::pragmas(&self.writer).await
+    }
+
+    /// A transaction on the writing connection; waits for the one before it.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.writer.begin().await
+    }
+
+    /// Where the reading queries go.
+    pub fn readers(&self) -> &AnyPool {
+        &self.readers
+    }
+
+    /// Closes all connections, after the queries that run.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+-- TEXT and BIGINT only: the types that every supported database stores and decodes alike.
+-- Times are RFC 3339 in UTC with microseconds, so that text order is time order; booleans are 0 and 1.
+-- seq counts the records of one interception, from 0: with it, writing a record twice changes nothing.
+
+CREATE TABLE interceptions (
+    id             TEXT   NOT NULL PRIMARY KEY,
+    caller_key     TEXT   NOT NULL,
+    caller_user    TEXT   NOT NULL,
+    caller_groups  TEXT   NOT NULL, -- a JSON array of names
+    provider       TEXT   NOT NULL,
+    dialect        TEXT   NOT NULL,
+    model          TEXT   NOT NULL,
+    client         TEXT   NOT NULL,
+    client_session TEXT,
+    injection      TEXT   NOT NULL,
+    shadowed       TEXT   NOT NULL, -- a JSON array of tool names
+    hosted         TEXT   NOT NULL, -- a JSON array of tool types
+    started_at     TEXT   NOT NULL,
+    ended_at       TEXT,
+    outcome        TEXT,            -- NULL while it runs
+    status         BIGINT,
+    error          TEXT,
+    stop_reason    TEXT
+);
+CREATE INDEX interceptions_by_time ON interceptions (started_at, id);
+CREATE INDEX interceptions_by_user ON interceptions (caller_user, started_at, id);
+CREATE INDEX interceptions_open ON interceptions (id) WHERE outcome IS NULL;
+
+CREATE TABLE prompt_usage (
+    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    seq             BIGINT NOT NULL,
+    prompt          TEXT   NOT NULL,
+    recorded_at     TEXT   NOT NULL,
+    PRIMARY KEY (interception_id, seq)
+);
+
+CREATE TABLE token_usage (
+    interception_id   TEXT   NOT NULL REFERENCES interceptions (id),
+    seq               BIGINT NOT NULL,
+    round             BIGINT NOT NULL,
+    model             TEXT   NOT NULL,
+    response_id       TEXT   NOT NULL,
+    input             BIGINT NOT NULL,
+    output            BIGINT NOT NULL,
+    cache_read        BIGINT NOT NULL,
+    cache_write_short BIGINT NOT NULL,
+    cache_write_long  BIGINT NOT NULL,
+    reasoning         BIGINT NOT NULL,
+    recorded_at       TEXT   NOT NULL,
+    PRIMARY KEY (interception_id, seq)
+);
+
+CREATE TABLE model_thought (
+    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    seq             BIGINT NOT NULL,
+    round           BIGINT NOT NULL,
+    thought         TEXT   NOT NULL,
+    recorded_at     TEXT   NOT NULL,
+    PRIMARY KEY (interception_id, seq)
+);
+
+CREATE TABLE tool_usage (
+    id              TEXT   NOT NULL PRIMARY KEY,
+    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    seq             BIGINT NOT NULL,
+    round           BIGINT NOT NULL,
+    call_id         TEXT   NOT NULL,
+    tool            TEXT   NOT NULL, -- as the model sees it
+    server          TEXT,
+    server_tool     TEXT,            -- as the server lists it
+    server_url      TEXT,
+    injected        BIGINT NOT NULL,
+    arguments       TEXT   NOT NULL,
+    rule            TEXT,
+    intended_at     TEXT,            -- NULL where the gateway never meant to run the call
+    outcome         TEXT,            -- NULL while the call runs
+    result          TEXT,
+    result_bytes    BIGINT,
+    truncated       BIGINT NOT NULL,
+    duration_ms     BIGINT,
+    ended_at        TEXT
+);
+CREATE INDEX tool_usage_by_interception ON tool_usage (interception_id, seq);
+CREATE INDEX tool_usage_open ON tool_usage (id) WHERE outcome IS NULL;
+
+CREATE TABLE issued_ids (
+    caller_key TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    last_id    TEXT NOT NULL,
+    unanswered TEXT NOT NULL, -- a JSON array of call ids
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (caller_key, id)
+);

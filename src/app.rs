@@ -1,0 +1,124 @@
+//! The only place where all parts meet: a configuration becomes a running gateway, and ends in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{self, Audit};
+use crate::config::Config;
+use crate::gateway::{Gateway, IssuedIds};
+use crate::http::{Server, router};
+use crate::identity::Identity;
+use crate::mcp::Fleet;
+use crate::policy::{Policy, PolicyError};
+use crate::provider::{ProviderError, Providers};
+use crate::store::{Store, StoreError};
+
+/// How long connections to MCP servers have to close at shutdown.
+const CLOSE_SERVERS: Duration = Duration::from_secs(5);
+
+/// A gateway that is ready to serve.
+#[derive(Debug)]
+pub struct App {
+    /// The interceptions.
+    pub gateway: Arc<Gateway>,
+    /// The records.
+    pub store: Store,
+    identity: Arc<Identity>,
+    servers: TaskTracker,
+    drain: Duration,
+}
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A policy file is wrong.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A provider is wrong.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl StartError {
+    /// Whether the configuration is to blame.
+    pub fn is_configuration(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+}
+
+impl App {
+    /// Builds all parts; MCP servers come up in the background.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let policy = Policy::load(&config.policies)?;
+        let providers = Providers::new(&config.providers)?;
+        let store = Store::open(&config.store).await?;
+        let defaults = audit::Settings::default();
+        let places = u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX);
+        let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
+        let audit = Audit::open(store.clone(), settings).await?;
+        let servers = TaskTracker::new();
+        let gateway = Gateway {
+            providers,
+            policy,
+            fleet: Fleet::start(&config.servers, &config.tool_name, &servers),
+            audit,
+            inject: config.inject,
+            hosted_tools: config.hosted_tools,
+            issued: IssuedIds::new(store.clone()),
+            places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            limits: config.limits.clone(),
+        };
+        let identity = Arc::new(Identity::new(&config.auth));
+        Ok(Self { gateway: Arc::new(gateway), store, identity, servers, drain: config.limits.drain })
+    }
+
+    /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+        let server = Server { gateway: Arc::clone(&self.gateway), identity: Arc::clone(&self.identity) };
+        let begins_to_end = stop.clone();
+        let connections = axum::serve(listener, router(server))
+            .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
+        let connections = std::future::IntoFuture::into_future(connections);
+        tokio::pin!(connections);
+        let served = tokio::select! {
+            served = &mut connections => served,
+            () = stop.cancelled() => Ok(()),
+        };
+        self.gateway.tasks.close();
+        let all_done = async {
+            self.gateway.tasks.wait().await;
+        };
+        if tokio::time::timeout(self.drain, all_done).await.is_err() {
+            self.gateway.closing.cancel();
+            self.gateway.tasks.wait().await;
+        }
+        // Their answers are complete; idle connections are not waited for.
+        let _ = tokio::time::timeout(Duration::from_secs(1), connections).await;
+        self.close().await;
+        served
+    }
+
+    /// Closes the MCP servers and commits what is still to be recorded.
+    pub async fn close(&self) {
+        self.gateway.fleet.shutdown(CLOSE_SERVERS).await;
+        self.servers.close();
+        self.gateway.audit.close().await;
+        self.store.close().await;
+    }
+}
+
+/// Binds the address that the configuration names.
+pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(listen).await
+}

@@ -1,0 +1,115 @@
+//! The commands of `toolgate`.
+
+pub mod audit;
+mod check;
+mod demo;
+mod example_server;
+mod keys;
+mod policy;
+mod schema;
+mod serve;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config};
+use crate::telemetry::{self, LogFormat};
+
+/// The exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
+const BAD_CONFIGURATION: u8 = 64;
+
+/// An LLM gateway that hands every agent its organisation's approved MCP tools.
+#[derive(Debug, Parser)]
+#[command(name = "toolgate", version, arg_required_else_help = true)]
+struct Cli {
+    /// What to log: a level, or directives such as `info,toolgate::mcp=debug`
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the gateway
+    Serve(ConfigArgs),
+    /// Show the main job with embedded defaults: a demo model, an example MCP server and the gateway
+    Demo(demo::Args),
+    /// Load everything, connect to every server, and print what a caller would get
+    Check(ConfigArgs),
+    /// Read the records
+    Audit(audit::Args),
+    /// Make keys for callers
+    Keys(keys::KeysArgs),
+    /// Test policies
+    Policy(policy::PolicyArgs),
+    /// Print the JSON Schemas of the configuration files
+    Schema(schema::SchemaArgs),
+    /// Run the bundled example MCP server
+    ExampleServer {
+        /// Serve streamable HTTP at this loopback address, instead of standard input and output
+        #[arg(long, value_name = "ADDRESS")]
+        http: Option<SocketAddr>,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The configuration file; `toolgate.yaml` in the working folder by default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The whole command: reads the arguments, runs, and says with which code to exit.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer { .. });
+    let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
+    if let Err(error) = telemetry::init(filter, cli.log_format) {
+        return complain(&error, BAD_CONFIGURATION);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("the runtime cannot start: {error}"), 1),
+    };
+    match runtime.block_on(command(cli.command)) {
+        Ok(code) => code,
+        Err(error) => complain(&format!("{error:#}"), 1),
+    }
+}
+
+async fn command(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(args) => serve::run(&args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Check(args) => check::run(&args).await,
+        Command::Audit(args) => audit::run(args).await,
+        Command::Keys(args) => keys::run(args),
+        Command::Policy(args) => policy::run(args),
+        Command::Schema(args) => schema::run(args),
+        Command::ExampleServer { http } => {
+            example_server::run(http, serve::stop_on_signal()?).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Loads the configuration, or says what is wrong with it.
+fn load(explicit: Option<&Path>) -> Result<Config, ExitCode> {
+    let loaded = config::locate(explicit).and_then(|path| config::load(&path));
+    loaded.map_err(|error| complain(&error.to_string(), BAD_CONFIGURATION))
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    // Where standard error is closed, the code alone has to say it.
+    let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
+    ExitCode::from(code)
+}

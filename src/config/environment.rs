@@ -1,0 +1,39 @@
+use std::env;
+use std::ffi::OsString;
+
+/// What a child process may know of the gateway's own environment: where programs, certificates and folders
+/// are, and never a secret.
+const INHERITED: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "USER",
+    "SHELL",
+    "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE",
+];
+
+/// The part of the gateway's environment that MCP servers started by it get; their own `env` comes on top.
+#[must_use]
+pub fn child_environment() -> Vec<(OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| is_inherited(&name.to_string_lossy())).collect()
+}
+
+fn is_inherited(name: &str) -> bool {
+    INHERITED.contains(&name) || name.starts_with("XDG_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_inherited() {
+        assert!(is_inherited("PATH") && is_inherited("XDG_CACHE_HOME"));
+        assert!(!is_inherited("OPENAI_API_KEY") && !is_inherited("PATHS") && !is_inherited("xdg_home"));
+        assert!(child_environment().iter().any(|(name, _)| name == "PATH"));
+    }
+}

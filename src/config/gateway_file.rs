@@ -1,0 +1,103 @@
+//! `toolgate.yaml` as written, and what it means.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::keys::{self, WrittenAuth, WrittenKey};
+use super::limits::{self, WrittenLimits};
+use super::provider::{self, WrittenProvider};
+use super::scope::Scope;
+use super::store::{self, WrittenStore};
+use super::yaml::At;
+use super::{Config, HostedTools};
+use crate::domain::Inject;
+
+/// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Toolgate")]
+pub(super) struct WrittenConfig {
+    /// The address and port to listen on; 127.0.0.1:8080 by default.
+    listen: Option<At<String>>,
+    /// Where the records go; `sqlite:toolgate.db` by default.
+    store: Option<At<WrittenStore>>,
+    /// `none` lets in everyone on this machine, on a loopback address only; otherwise give `keys`.
+    auth: Option<At<WrittenAuth>>,
+    /// When approved tools are added to requests, where neither key nor provider says; `auto` by default.
+    #[serde(default)]
+    inject: Inject,
+    /// How the model's names of tools are made; `{server}__{tool}` by default.
+    tool_name: Option<At<String>>,
+    /// The upstreams.
+    #[serde(default)]
+    providers: Vec<WrittenProvider>,
+    /// The callers' keys.
+    keys: Option<At<Vec<WrittenKey>>>,
+    /// What callers may bring of tools that a provider itself runs.
+    #[serde(default)]
+    hosted_tools: HostedTools,
+    /// The caps on everything.
+    #[serde(default)]
+    limits: WrittenLimits,
+}
+
+pub(super) const DEFAULT_TOOL_NAME: &str = "{server}__{tool}";
+
+/// Checks everything; `None` where a part could not be made, and then the problems say why.
+pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<'_>) -> Option<Config> {
+    let listen = listen(written.listen.as_ref(), scope);
+    let auth = keys::build(
+        written.auth.as_ref(),
+        written.keys.as_ref(),
+        listen.map(|address| (address, written.listen.as_ref())),
+        scope,
+    );
+    let store = store::build(written.store.as_ref(), scope);
+    let tool_name = match &written.tool_name {
+        Some(pattern) => scope.parsed(pattern, tool_name),
+        None => Some(DEFAULT_TOOL_NAME.into()),
+    };
+    let providers = provider::build_all(&written.providers, scope);
+    if written.providers.is_empty() {
+        scope.refuse_file("there are no `providers`: requests would have nowhere to go");
+    }
+    let limits = limits::build(&written.limits, scope);
+    Some(Config {
+        folder,
+        listen: listen?,
+        store: store?,
+        auth: auth?,
+        providers,
+        inject: written.inject,
+        hosted_tools: written.hosted_tools,
+        limits,
+        servers: vec![],
+        tool_name: tool_name?,
+        policies: vec![],
+    })
+}
+
+fn listen(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Option<SocketAddr> {
+    let Some(written) = written else { return Some(SocketAddr::from(([127, 0, 0, 1], 8080))) };
+    scope.parsed(written, |text| {
+        let text = text.replacen("localhost:", "127.0.0.1:", 1);
+        text.parse()
+            .map_err(|_| "expected an address and a port, such as `127.0.0.1:8080` or `[::1]:8080`".into())
+    })
+}
+
+/// Only what every provider accepts in a tool's name may stand beside the placeholders.
+fn tool_name(pattern: &str) -> Result<String, String> {
+    if !pattern.contains("{tool}") {
+        return Err("`{tool}` must stand in it, or all tools would have one name".into());
+    }
+    let literal = pattern.replace("{server}", "").replace("{tool}", "");
+    if literal.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+        Ok(pattern.to_owned())
+    } else {
+        Err("expected letters, digits, `_` and `-` beside `{server}` and `{tool}`".into())
+    }
+}

@@ -1,0 +1,274 @@
+//! `mcp-servers/*.yaml`: the approved MCP servers, one a file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::headers::{self, WrittenHeaders};
+use super::limits::{self, DurationSchema};
+use super::scope::Scope;
+use super::secret;
+use super::yaml::At;
+use super::{Pattern, names, url};
+
+/// One approved MCP server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The administrator's name, which prefixes the tools' names.
+    pub name: String,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Which of its tools are approved: all of them, where empty.
+    pub allow: Vec<Pattern>,
+    /// Which are not, whatever `allow` says.
+    pub deny: Vec<Pattern>,
+    /// Which of its tools change nothing.
+    pub read_only: Vec<Pattern>,
+    /// Free words that policies may refer to.
+    pub labels: Vec<String>,
+    /// How long one call may take without any progress.
+    pub call_timeout: Duration,
+    /// How long one call may take in all.
+    pub max_call_time: Duration,
+    /// How long connecting and listing may take.
+    pub connect_timeout: Duration,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// A child process that speaks MCP on its standard input and output.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Its environment besides PATH, HOME and the like; values may be secret.
+        env: BTreeMap<String, SecretString>,
+        /// Its working folder.
+        cwd: Option<PathBuf>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint.
+        url: String,
+        /// Headers of every request, names in lower case; values may be secret.
+        headers: BTreeMap<String, SecretString>,
+    },
+}
+
+/// One approved MCP server of Toolgate.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Toolgate: one MCP server")]
+pub(super) struct WrittenServer {
+    /// The server's name, which prefixes the names of its tools. Lower-case letters, digits and `-`.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9-]{0,31}$"))]
+    pub(super) name: At<String>,
+    /// How it is reached: `stdio` (a child process) or `http` (streamable HTTP).
+    transport: WrittenTransport,
+    /// stdio: the program; with a `/` in it, relative to this file.
+    command: Option<At<String>>,
+    /// stdio: its arguments.
+    args: Option<At<Vec<At<String>>>>,
+    /// stdio: its environment. A secret value must be a reference.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    env: Option<At<BTreeMap<String, At<String>>>>,
+    /// stdio: its working folder, relative to this file.
+    cwd: Option<At<String>>,
+    /// http: the endpoint.
+    url: Option<At<String>>,
+    /// http: headers of every request. A secret value must be a reference.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    headers: Option<At<WrittenHeaders>>,
+    /// Which of its tools are approved, and which change nothing.
+    #[serde(default)]
+    tools: WrittenTools,
+    /// Free words that policies may refer to.
+    #[serde(default)]
+    labels: Vec<At<String>>,
+    /// How long it may take.
+    #[serde(default)]
+    timeouts: WrittenTimeouts,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+enum WrittenTransport {
+    /// A child process that speaks MCP on its standard input and output.
+    Stdio,
+    /// Streamable HTTP.
+    Http,
+}
+
+/// Patterns over the tools' own names: globs, or regular expressions between slashes.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+struct WrittenTools {
+    /// Which tools are approved: all of them, where this is left out.
+    allow: Vec<At<String>>,
+    /// Which are not, whatever `allow` says.
+    deny: Vec<At<String>>,
+    /// Which change nothing, so that a call may be cancelled half-way.
+    read_only: Vec<At<String>>,
+}
+
+/// How long the server may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+struct WrittenTimeouts {
+    /// One call without any progress; 60s by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    call: Option<At<String>>,
+    /// One call in all; 300s by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    total: Option<At<String>>,
+    /// Connecting and listing the tools; 30s by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    connect: Option<At<String>>,
+}
+
+const CALL: Duration = Duration::from_mins(1);
+const TOTAL: Duration = Duration::from_mins(5);
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// Headers that MCP's streamable HTTP transport sets.
+const TRANSPORT_HEADERS: [(&str, &str); 4] = [
+    ("accept", "MCP's transport"),
+    ("last-event-id", "MCP's transport"),
+    ("mcp-protocol-version", "MCP's transport"),
+    ("mcp-session-id", "MCP's transport"),
+];
+
+pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Server> {
+    let name = names::server(&written.name, scope);
+    refuse_foreign_fields(written, scope);
+    let transport = match written.transport {
+        WrittenTransport::Stdio => build_stdio(written, scope),
+        WrittenTransport::Http => build_http(written, scope),
+    };
+    let tools = &written.tools;
+    let [allow, deny, read_only] =
+        [&tools.allow, &tools.deny, &tools.read_only].map(|written| patterns(written, scope));
+    let labels = written.labels.iter().filter_map(|label| names::free(label, "a label", scope)).collect();
+    let timeouts = &written.timeouts;
+    let [call, total, connect] =
+        [(&timeouts.call, CALL), (&timeouts.total, TOTAL), (&timeouts.connect, CONNECT)]
+            .map(|(written, default)| limits::duration(written.as_ref(), scope).unwrap_or(default));
+    Some(Server {
+        name: name?,
+        transport: transport?,
+        allow,
+        deny,
+        read_only,
+        labels,
+        call_timeout: call.min(total),
+        max_call_time: total,
+        connect_timeout: connect,
+    })
+}
+
+/// A field of the other transport is a sign that something else was meant.
+fn refuse_foreign_fields(written: &WrittenServer, scope: &mut Scope<'_>) {
+    let (other, foreign) = match written.transport {
+        WrittenTransport::Stdio => (
+            "http",
+            vec![
+                ("url", written.url.as_ref().map(|at| at.place)),
+                ("headers", written.headers.as_ref().map(|at| at.place)),
+            ],
+        ),
+        WrittenTransport::Http => (
+            "stdio",
+            vec![
+                ("command", written.command.as_ref().map(|at| at.place)),
+                ("args", written.args.as_ref().map(|at| at.place)),
+                ("env", written.env.as_ref().map(|at| at.place)),
+                ("cwd", written.cwd.as_ref().map(|at| at.place)),
+            ],
+        ),
+    };
+    for (field, place) in foreign {
+        if let Some(place) = place {
+            let place = scope.key_place(field, place);
+            scope.refuse(
+                place,
+                format!("`{field}` belongs to `transport: {other}`, and this server has another"),
+            );
+        }
+    }
+}
+
+fn build_stdio(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Transport> {
+    let Some(command) = &written.command else {
+        scope.refuse(written.name.place, "a `stdio` server needs a `command`");
+        return None;
+    };
+    let command = scope.parsed(command, |text| {
+        if text.trim().is_empty() {
+            Err("an empty command starts nothing".into())
+        } else {
+            Ok(text.to_owned())
+        }
+    });
+    let args =
+        written.args.iter().flat_map(|args| &args.value).filter_map(|arg| argument(arg, scope)).collect();
+    let env = environment(written, scope);
+    let cwd = written.cwd.as_ref().and_then(|cwd| scope.path(cwd));
+    let command = command?;
+    // A bare name is looked up in PATH; a path must not depend on where the gateway was started.
+    let command = match Path::new(&command) {
+        path if command.contains('/') => scope.resolve_path(path).to_string_lossy().into_owned(),
+        _ => command,
+    };
+    Some(Transport::Stdio { command, args, env, cwd })
+}
+
+/// `--token=literal` would show the secret to everyone who lists the processes, and to readers of the file.
+fn argument(written: &At<String>, scope: &mut Scope<'_>) -> Option<String> {
+    let literal = written.value.split_once('=').is_some_and(|(name, value)| {
+        name.starts_with('-') && secret::is_secret_name(name) && !value.contains("${")
+    });
+    if literal {
+        scope.refuse_literal(written.place, "a secret must not stand in the file");
+        return None;
+    }
+    scope.text(written)
+}
+
+fn environment(written: &WrittenServer, scope: &mut Scope<'_>) -> BTreeMap<String, SecretString> {
+    let mut env = BTreeMap::new();
+    for (name, value) in written.env.iter().flat_map(|env| &env.value) {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            let place = scope.key_place(name, value.place);
+            scope.refuse(place, "this is not a variable's name");
+        } else if let Some(value) = scope.named_value(name, value) {
+            env.insert(name.clone(), value);
+        }
+    }
+    env
+}
+
+fn build_http(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Transport> {
+    let Some(written_url) = &written.url else {
+        scope.refuse(written.name.place, "an `http` server needs a `url`");
+        return None;
+    };
+    let url = url::build(written_url, scope);
+    let headers = match &written.headers {
+        Some(headers) => headers::build(&headers.value, &TRANSPORT_HEADERS, scope),
+        None => BTreeMap::new(),
+    };
+    Some(Transport::Http { url: url?.into(), headers })
+}
+
+fn patterns(written: &[At<String>], scope: &mut Scope<'_>) -> Vec<Pattern> {
+    written.iter().filter_map(|pattern| scope.parsed(pattern, Pattern::parse)).collect()
+}

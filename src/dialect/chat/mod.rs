@@ -1,0 +1,52 @@
+//! `OpenAI`'s Chat Completions API (`POST /v1/chat/completions`).
+
+mod append;
+mod call;
+mod error;
+mod inject;
+mod message;
+mod request;
+mod splice;
+mod whole;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, ToolDefinition, ToolResult};
+
+/// The dialect `chat`.
+#[derive(Debug)]
+pub struct Chat;
+
+impl Dialect for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    fn read(&self, body: Bytes) -> Result<Request, Failure> {
+        request::read(body)
+    }
+
+    fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
+        inject::inject(request, tools);
+    }
+
+    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
+        append::append(request, round, results, next);
+    }
+
+    fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {
+        let injected = Arc::clone(&request.injected);
+        if is_event_stream(content_type) {
+            Box::new(splice::Stream::new(injected, request::wants_usage(request), settings))
+        } else {
+            Box::new(whole::Whole::new(injected, settings))
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> String {
+        error::body(failure)
+    }
+}

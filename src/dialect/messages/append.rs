@@ -1,0 +1,82 @@
+use crate::dialect::raw::{self, Object, quote};
+use crate::dialect::{NextRound, Request, Round, result};
+use crate::domain::{Content, ToolCall, ToolResult};
+
+/// Puts the assistant's turn and one user message with all results into the history.
+pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
+    let blocks: Vec<String> =
+        round.injected_calls().zip(results).map(|(call, result)| tool_result(call, result)).collect();
+    let turn = format!(
+        r#"{{"role":"assistant","content":{}}},{{"role":"user","content":[{}]}}"#,
+        round.items.0,
+        blocks.join(",")
+    );
+    request.draft.extend("messages", &turn);
+    if let Some(choice) = tool_choice(request, next) {
+        request.draft.set("tool_choice", choice);
+    }
+}
+
+/// What `tool_choice` becomes; `None` where it stays.
+fn tool_choice(request: &Request, next: NextRound) -> Option<String> {
+    if next == NextRound::MayNotCall {
+        return Some(r#"{"type":"none"}"#.to_owned());
+    }
+    let object = request.draft.object();
+    let (text, choice) = (object.get("tool_choice")?, object.object("tool_choice")?);
+    if matches!(choice.string("type")?.as_ref(), "auto" | "none") {
+        return None;
+    }
+    let mut patch = raw::Patch::default();
+    patch.set(text, &choice, "type", r#""auto""#);
+    let relaxed = patch.apply(text);
+    let choice = Object::parse(&relaxed).ok()?;
+    let mut patch = raw::Patch::default();
+    patch.remove(&relaxed, &choice, &["name"]);
+    Some(patch.apply(&relaxed))
+}
+
+fn tool_result(call: &ToolCall, result: &ToolResult) -> String {
+    let content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
+    let mut text = format!(r#"{{"type":"tool_result","tool_use_id":{}"#, quote(&call.id));
+    if !content.is_empty() {
+        text.push_str(r#","content":["#);
+        text.push_str(&content.join(","));
+        text.push(']');
+    }
+    if result.is_error {
+        text.push_str(r#","is_error":true"#);
+    }
+    text.push('}');
+    text
+}
+
+/// A part as a content block; `None` for an empty text, which the API refuses.
+fn block(part: &Content) -> Option<String> {
+    let source = |kind: &str, media_type: &str, data: &str| {
+        let (media_type, data) = (quote(media_type), quote(data));
+        format!(r#"{{"type":"{kind}","source":{{"type":"base64","media_type":{media_type},"data":{data}}}}}"#)
+    };
+    match part {
+        Content::Image { media_type, data } if takes_image(media_type) => {
+            Some(source("image", media_type, data))
+        }
+        Content::BlobResource { media_type: Some(media_type), data, .. } if takes_image(media_type) => {
+            Some(source("image", media_type, data))
+        }
+        Content::BlobResource { media_type: Some(media_type), data, .. }
+            if media_type == "application/pdf" =>
+        {
+            Some(source("document", media_type, data))
+        }
+        other => {
+            let text = result::in_words(other);
+            (!text.trim().is_empty()).then(|| format!(r#"{{"type":"text","text":{}}}"#, quote(&text)))
+        }
+    }
+}
+
+/// The image types that the API takes (Messages API, "Vision").
+fn takes_image(media_type: &str) -> bool {
+    matches!(media_type, "image/jpeg" | "image/png" | "image/gif" | "image/webp")
+}

@@ -1,0 +1,52 @@
+//! Anthropic's Messages API (`POST /v1/messages` and `/v1/messages/count_tokens`).
+
+mod append;
+mod block;
+mod error;
+mod inject;
+mod request;
+mod splice;
+mod usage;
+mod whole;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, ToolDefinition, ToolResult};
+
+/// The dialect `messages`.
+#[derive(Debug)]
+pub struct Messages;
+
+impl Dialect for Messages {
+    fn name(&self) -> &'static str {
+        "messages"
+    }
+
+    fn read(&self, body: Bytes) -> Result<Request, Failure> {
+        request::read(body)
+    }
+
+    fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
+        inject::inject(request, tools);
+    }
+
+    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
+        append::append(request, round, results, next);
+    }
+
+    fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {
+        let injected = Arc::clone(&request.injected);
+        if is_event_stream(content_type) {
+            Box::new(splice::Stream::new(injected, settings))
+        } else {
+            Box::new(whole::Whole::new(injected, settings))
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> String {
+        error::body(failure)
+    }
+}

@@ -1,0 +1,294 @@
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::block::{Block, stop_event};
+use super::error;
+use super::usage::{self, RoundUsage};
+use crate::dialect::raw::{Object, Patch};
+use crate::dialect::sse::{self, Frame, Framer};
+use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::domain::Failure;
+
+/// Streamed rounds as one streamed message.
+///
+/// Frames go out as they came, but for: block indices after a hidden block or a first round, the start of
+/// later rounds, the stop and usage at the end, and the blocks of injected calls, which are left out.
+pub struct Stream {
+    injected: Arc<HashSet<String>>,
+    settings: SpliceSettings,
+    framer: Framer,
+    begun: bool,
+    /// How many blocks the client has seen.
+    client_blocks: u32,
+    round: RoundState,
+    /// The usage of all rounds, the one under way last.
+    usages: Vec<RoundUsage>,
+    /// The last round's `message_delta` and `message_stop`, held back until the end.
+    held: Vec<Frame>,
+}
+
+#[derive(Default)]
+struct RoundState {
+    blocks: BTreeMap<u64, Block>,
+    response_id: String,
+    model: String,
+    stop_reason: Option<String>,
+    stopped: bool,
+    /// A block of this round was left out.
+    hides: bool,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(rename = "type", default)]
+    kind: &'a str,
+    #[serde(borrow)]
+    index: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    content_block: Option<&'a RawValue>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl Stream {
+    /// A splicer that hides the calls of these tools.
+    pub fn new(injected: Arc<HashSet<String>>, settings: SpliceSettings) -> Self {
+        Self {
+            injected,
+            settings,
+            framer: Framer::new(settings.max_frame),
+            begun: false,
+            client_blocks: 0,
+            round: RoundState::default(),
+            usages: vec![RoundUsage::default()],
+            held: Vec::new(),
+        }
+    }
+
+    fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
+        let Some(data) = frame.data().filter(|data| data.starts_with('{')) else {
+            out.extend_from_slice(&frame.raw);
+            return Ok(());
+        };
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
+        })?;
+        match event.kind {
+            "message_start" => self.message_start(&event, &frame, out),
+            "content_block_start" => self.block_start(&event, &data, &frame, out),
+            "content_block_delta" => self.block_delta(&event, &data, &frame, out),
+            "content_block_stop" => self.block_stop(&event, &data, &frame, out),
+            "message_delta" => self.message_delta(&event, frame),
+            "message_stop" => {
+                self.round.stopped = true;
+                self.held.push(frame);
+            }
+            "error" => {
+                out.extend_from_slice(&frame.raw);
+                let message = event.error.and_then(|error| Object::parse(error.get()).ok());
+                let message = message.and_then(|error| error.string("message").map(Into::into));
+                return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
+            }
+            _ => out.extend_from_slice(&frame.raw),
+        }
+        Ok(())
+    }
+
+    fn message_start(&mut self, event: &Event<'_>, frame: &Frame, out: &mut BytesMut) {
+        if let Some(message) = event.message.and_then(|message| Object::parse(message.get()).ok()) {
+            self.round.response_id = message.string("id").unwrap_or_default().into_owned();
+            self.round.model = message.string("model").unwrap_or_default().into_owned();
+            if let (Some(usage), Some(round)) = (message.get("usage"), self.usages.last_mut()) {
+                round.update(usage);
+            }
+        }
+        if !self.begun {
+            self.begun = true;
+            out.extend_from_slice(&frame.raw);
+        }
+    }
+
+    fn block_start(&mut self, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
+        let start = event.content_block.map_or("{}", RawValue::get);
+        let hidden = self.is_injected_call(start);
+        let client_index = (!hidden).then_some(self.client_blocks);
+        self.round.hides |= hidden;
+        self.round.blocks.insert(index(event), Block::new(start, client_index));
+        if let Some(client_index) = client_index {
+            self.client_blocks += 1;
+            write_at(client_index, event, data, frame, out);
+        }
+    }
+
+    fn block_delta(&mut self, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
+        let Some(block) = self.round.blocks.get_mut(&index(event)) else { return };
+        if let Some(delta) = event.delta {
+            block.grow(delta.get());
+        }
+        if let Some(client_index) = block.client_index {
+            write_at(client_index, event, data, frame, out);
+        }
+    }
+
+    fn block_stop(&mut self, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
+        let Some(block) = self.round.blocks.get_mut(&index(event)) else { return };
+        block.open = false;
+        if let Some(client_index) = block.client_index {
+            write_at(client_index, event, data, frame, out);
+        }
+    }
+
+    fn message_delta(&mut self, event: &Event<'_>, frame: Frame) {
+        if let (Some(usage), Some(round)) = (event.usage, self.usages.last_mut()) {
+            round.update(usage.get());
+        }
+        let delta = event.delta.and_then(|delta| Object::parse(delta.get()).ok());
+        if let Some(stop) = delta.and_then(|delta| delta.string("stop_reason").map(Into::into)) {
+            self.round.stop_reason = Some(stop);
+        }
+        self.held.push(frame);
+    }
+
+    fn is_injected_call(&self, block: &str) -> bool {
+        !self.injected.is_empty()
+            && Object::parse(block).is_ok_and(|block| {
+                block.get("type") == Some("\"tool_use\"")
+                    && block.string("name").is_some_and(|name| self.injected.contains(&*name))
+            })
+    }
+
+    /// The end as the last round had it, as far as that is true of the whole message.
+    fn finish_naturally(&self, out: &mut BytesMut) {
+        if self.usages.len() == 1 && !self.round.hides {
+            self.held.iter().for_each(|frame| out.extend_from_slice(&frame.raw));
+            return;
+        }
+        let client_calls =
+            self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
+        let stop = match self.round.stop_reason.as_deref() {
+            Some("tool_use") if !client_calls => Some("end_turn"),
+            _ => None,
+        };
+        self.write_end(stop, out);
+    }
+
+    /// Writes the last `message_delta`, with this stop reason if one is given and the usage of all rounds.
+    fn write_end(&self, stop: Option<&str>, out: &mut BytesMut) {
+        let delta = self.held.iter().filter_map(Frame::data).rfind(|data| data.contains("message_delta"));
+        let delta = delta.unwrap_or_else(|| {
+            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#
+                .to_owned()
+        });
+        if let Ok(event) = Object::parse(&delta) {
+            let mut patch = Patch::default();
+            if let (Some(stop), Some(text), Some(inner)) = (stop, event.get("delta"), event.object("delta")) {
+                let mut inner_patch = Patch::default();
+                inner_patch.set(text, &inner, "stop_reason", &format!("\"{stop}\""));
+                patch.replace(&delta, text, inner_patch.apply(text));
+            }
+            usage::set(&delta, &event, &mut patch, &self.usages, self.settings.usage);
+            sse::write("message_delta", &patch.apply(&delta), out);
+        }
+        sse::write("message_stop", r#"{"type":"message_stop"}"#, out);
+    }
+}
+
+impl Splicer for Stream {
+    fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
+        self.framer.push(bytes);
+        while let Some(frame) =
+            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
+        {
+            self.frame(frame, out)?;
+        }
+        Ok(())
+    }
+
+    fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
+        if let Some(frame) = self.framer.rest() {
+            self.frame(frame, out)?;
+        }
+        if !self.round.stopped && self.round.stop_reason.is_none() {
+            return Err(Broken::Malformed("the provider's stream ended before its message did".to_owned()));
+        }
+        let blocks = || self.round.blocks.values();
+        let calls: Vec<RoundCall> = blocks()
+            .filter_map(Block::call)
+            .map(|call| RoundCall { injected: self.injected.contains(&call.name), call })
+            .collect();
+        let items: Vec<String> = blocks().filter_map(Block::render).collect();
+        let thoughts: Vec<String> = blocks().filter_map(Block::thought).collect();
+        Ok(Round {
+            wants_results: matches!(self.round.stop_reason.as_deref(), Some("tool_use" | "end_turn")),
+            stop_reason: self.round.stop_reason.clone(),
+            thoughts: thoughts.join("\n"),
+            facts: self.so_far(),
+            items: Items(format!("[{}]", items.join(","))),
+            calls,
+        })
+    }
+
+    fn next_round(&mut self, _out: &mut BytesMut) {
+        self.round = RoundState::default();
+        self.usages.push(RoundUsage::default());
+        self.held.clear();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    fn keep_alive(&mut self, out: &mut BytesMut) {
+        sse::write("ping", r#"{"type":"ping"}"#, out);
+    }
+
+    fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
+        if ending == Ending::Natural {
+            return self.finish_naturally(out);
+        }
+        for block in self.round.blocks.values().filter(|block| block.open) {
+            if let Some(index) = block.client_index {
+                sse::write("content_block_stop", &stop_event(index), out);
+            }
+        }
+        self.write_end(Some("max_tokens"), out);
+    }
+
+    fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
+        sse::write("error", &error::body(failure), out);
+    }
+
+    fn so_far(&self) -> RoundFacts {
+        RoundFacts {
+            response_id: self.round.response_id.clone(),
+            model: self.round.model.clone(),
+            usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
+        }
+    }
+}
+
+fn index(event: &Event<'_>) -> u64 {
+    event.index.and_then(|index| index.get().parse().ok()).unwrap_or(0)
+}
+
+/// Writes a frame under the client's index of its block: as it came, where that is the provider's too.
+fn write_at(client_index: u32, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
+    match event.index {
+        Some(index) if index.get().parse() != Ok(client_index) => {
+            let mut patch = Patch::default();
+            patch.replace(data, index.get(), client_index.to_string());
+            frame.write_with(&patch.apply(data), out);
+        }
+        _ => out.extend_from_slice(&frame.raw),
+    }
+}

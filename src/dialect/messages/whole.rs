@@ -1,0 +1,153 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::block;
+use super::usage::{self, RoundUsage};
+use crate::dialect::raw::{Object, Patch, string};
+use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::domain::{Failure, ToolCall};
+
+/// Whole answers as one whole answer.
+pub struct Whole {
+    injected: Arc<HashSet<String>>,
+    settings: SpliceSettings,
+    /// The answer under way.
+    body: Vec<u8>,
+    /// The last answer that is complete.
+    last: String,
+    first_id: Option<String>,
+    /// What the client sees of all rounds.
+    content: Vec<String>,
+    usages: Vec<RoundUsage>,
+    facts: RoundFacts,
+    stop_reason: Option<String>,
+    /// The last round left out a block.
+    hides: bool,
+    client_calls: bool,
+}
+
+impl Whole {
+    /// A splicer that hides the calls of these tools.
+    pub fn new(injected: Arc<HashSet<String>>, settings: SpliceSettings) -> Self {
+        Self {
+            injected,
+            settings,
+            body: Vec::new(),
+            last: String::new(),
+            first_id: None,
+            content: Vec::new(),
+            usages: Vec::new(),
+            facts: RoundFacts::default(),
+            stop_reason: None,
+            hides: false,
+            client_calls: false,
+        }
+    }
+
+    fn read_block(&mut self, text: &str, round: &mut Round, items: &mut Vec<String>) {
+        if !block::is_empty_text(text) {
+            items.push(text.to_owned());
+        }
+        let Ok(block) = Object::parse(text) else { return };
+        match block.string("type").as_deref() {
+            Some("tool_use") => {
+                let field = |key| block.string(key).unwrap_or_default().into_owned();
+                let arguments = block.get("input").unwrap_or("{}").to_owned();
+                let call = ToolCall { id: field("id"), name: field("name"), arguments };
+                let injected = self.injected.contains(&call.name);
+                round.calls.push(RoundCall { call, injected });
+                if injected {
+                    self.hides = true;
+                    return;
+                }
+                self.client_calls = true;
+            }
+            Some("thinking") => round.thoughts.push_str(&block.string("thinking").unwrap_or_default()),
+            _ => {}
+        }
+        self.content.push(text.to_owned());
+    }
+
+    /// The last answer with what is true of all rounds in it.
+    fn merged(&self, stop: Option<&str>) -> Option<String> {
+        let last = Object::parse(&self.last).ok()?;
+        let mut patch = Patch::default();
+        patch.set(&self.last, &last, "id", self.first_id.as_deref()?);
+        patch.set(&self.last, &last, "content", &format!("[{}]", self.content.join(",")));
+        if let Some(stop) = stop {
+            patch.set(&self.last, &last, "stop_reason", &format!("\"{stop}\""));
+        }
+        usage::set(&self.last, &last, &mut patch, &self.usages, self.settings.usage);
+        Some(patch.apply(&self.last))
+    }
+}
+
+impl Splicer for Whole {
+    fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
+        if self.body.len() + bytes.len() > self.settings.max_answer {
+            let limit = self.settings.max_answer;
+            return Err(Broken::Malformed(format!("the provider's answer is larger than {limit} bytes")));
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
+        };
+        let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
+        let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
+        let mut usage = RoundUsage::default();
+        usage.update(answer.get("usage").unwrap_or("{}"));
+        self.facts = RoundFacts {
+            response_id: answer.string("id").unwrap_or_default().into_owned(),
+            model: answer.string("model").unwrap_or_default().into_owned(),
+            usage: usage.by_class(),
+        };
+        self.usages.push(usage);
+        self.first_id.get_or_insert_with(|| answer.get("id").unwrap_or("null").to_owned());
+        let mut round = Round { facts: self.facts.clone(), ..Round::default() };
+        let mut items = Vec::new();
+        (self.hides, self.client_calls) = (false, false);
+        for block in answer.array("content") {
+            self.read_block(block, &mut round, &mut items);
+        }
+        round.items = Items(format!("[{}]", items.join(",")));
+        self.stop_reason = answer.get("stop_reason").and_then(string).map(Into::into);
+        round.stop_reason.clone_from(&self.stop_reason);
+        round.wants_results = matches!(round.stop_reason.as_deref(), Some("tool_use" | "end_turn"));
+        self.last = body;
+        Ok(round)
+    }
+
+    fn next_round(&mut self, _out: &mut BytesMut) {
+        self.facts = RoundFacts::default();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.first_id.is_some()
+    }
+
+    fn keep_alive(&mut self, _out: &mut BytesMut) {}
+
+    fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
+        let untouched = self.usages.len() == 1 && !self.hides && ending == Ending::Natural;
+        let dangling = !self.client_calls && self.stop_reason.as_deref() == Some("tool_use");
+        let stop = match ending {
+            Ending::CutShort => Some("max_tokens"),
+            Ending::Natural if dangling => Some("end_turn"),
+            Ending::Natural => None,
+        };
+        let body = if untouched { None } else { self.merged(stop) };
+        out.extend_from_slice(body.as_ref().unwrap_or(&self.last).as_bytes());
+    }
+
+    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
+
+    fn so_far(&self) -> RoundFacts {
+        self.facts.clone()
+    }
+}

@@ -1,0 +1,294 @@
+//! The three wire APIs, sans-IO: bytes in, bytes out, no clock, nothing of MCP, policy or audit.
+//!
+//! Each dialect is a room with the same files: `request` reads a request, `inject` adds tools, `splice` turns
+//! streamed rounds into one message, `whole` does the same for answers in one piece, `append` puts a round
+//! into the history of the next, `error` writes error bodies. A dialect does not know the others.
+
+mod chat;
+mod draft;
+mod messages;
+pub mod raw;
+mod responses;
+mod result;
+pub mod sse;
+mod tally;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
+use draft::Draft;
+
+pub use chat::Chat;
+pub use messages::Messages;
+pub use responses::Responses;
+
+/// One wire API.
+pub trait Dialect: Send + Sync + std::fmt::Debug {
+    /// `chat`, `responses` or `messages`.
+    fn name(&self) -> &'static str;
+
+    /// Reads a request shallowly; the failure says what is wrong with it, in words for the caller.
+    fn read(&self, body: Bytes) -> Result<Request, Failure>;
+
+    /// Goes on from what stands upstream for the stored response that the client names: the last round's
+    /// instead of the first one's, with an output for each call that the client never saw.
+    fn continue_from(&self, _request: &mut Request, _from: &IssuedId) {}
+
+    /// Adds tools after the client's own; their calls belong to the gateway from then on.
+    fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]);
+
+    /// Puts a round and the results of its injected calls, in call order, into the next upstream request.
+    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound);
+
+    /// What turns the provider's answers into the client's; `content_type` is that of the first answer.
+    fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer>;
+
+    /// An error body of the gateway's own, in this API's shape.
+    fn error(&self, failure: &Failure) -> String;
+}
+
+/// Turns the provider's answers of one interception, round by round, into one message for the client.
+///
+/// For each round: [`feed`](Self::feed) until the provider's answer ends, then
+/// [`end_round`](Self::end_round), and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or [`fail`](Self::fail).
+pub trait Splicer: Send + Sync {
+    /// Takes the next bytes of the provider's answer, and writes what may go to the client now.
+    fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken>;
+
+    /// The provider's answer of this round has ended.
+    fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken>;
+
+    /// Another round follows: forgets the round's stop, and writes what it still held back of its content.
+    fn next_round(&mut self, out: &mut BytesMut);
+
+    /// Whether there is a message that [`finish`](Self::finish) can end.
+    fn has_begun(&self) -> bool;
+
+    /// Writes what keeps the client's connection alive in silence; nothing where the API has nothing for it.
+    fn keep_alive(&mut self, out: &mut BytesMut);
+
+    /// Writes the end of the message.
+    fn finish(&mut self, ending: Ending, out: &mut BytesMut);
+
+    /// Writes the API's in-stream error; nothing where an answer has no such form.
+    fn fail(&mut self, failure: &Failure, out: &mut BytesMut);
+
+    /// What is known of the round under way, for the records of a round that breaks off.
+    fn so_far(&self) -> RoundFacts;
+
+    /// The ids that the client has been given and may send back; empty where the provider stores nothing.
+    fn issued_ids(&self) -> Vec<IssuedId> {
+        Vec::new()
+    }
+}
+
+/// A request, read once: the facts that decisions are made on, and the body that is sent on.
+#[derive(Debug)]
+pub struct Request {
+    /// The model as the client names it.
+    pub model: String,
+    /// In one piece or as a stream, as the client asked.
+    pub delivery: Delivery,
+    /// The tools that the client brought.
+    pub tools: ClientTools,
+    /// Why this request cannot carry injected tools, if so.
+    pub obstacle: Option<Obstacle>,
+    /// Ids of stored responses and items that the request refers to.
+    pub references: Vec<String>,
+    /// The stored response that the request goes on from; one of `references`.
+    pub previous: Option<String>,
+    /// What the user wrote last, if this request brings something new of the user's.
+    pub prompt: Option<String>,
+    /// The names of the injected tools.
+    injected: Arc<HashSet<String>>,
+    draft: Draft,
+}
+
+/// How the answer is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// As server-sent events.
+    Streamed,
+    /// As one JSON body.
+    Whole,
+}
+
+/// What the client brought of tools.
+#[derive(Debug, Default)]
+pub struct ClientTools {
+    /// Names of tools that the client runs itself.
+    pub names: HashSet<String>,
+    /// Whether any of them is a function tool.
+    pub has_functions: bool,
+    /// Types of the tools that the provider runs, such as `web_search`.
+    pub hosted: Vec<String>,
+    /// MCP servers that the client wants the provider to call: their names or URLs.
+    pub mcp_servers: Vec<String>,
+}
+
+/// Why a request cannot carry a tool loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// `n > 1`: several answers at once.
+    SeveralChoices,
+    /// `background: true`: the answer is fetched later.
+    Background,
+    /// The provider holds the conversation (`conversation`, `thread`).
+    HeldByProvider,
+    /// `tool_choice` forces a tool of the client's, or any tool, or allows a fixed set.
+    ForcedChoice,
+    /// `tool_choice: none`: the model may call nothing.
+    NoToolsWanted,
+    /// The old `functions` field, which cannot stand beside `tools`.
+    LegacyFunctions,
+}
+
+impl Obstacle {
+    /// The word for it in the records and in the answer's header.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::SeveralChoices => "several-choices",
+            Self::Background => "background",
+            Self::HeldByProvider => "held-by-provider",
+            Self::ForcedChoice => "forced-choice",
+            Self::NoToolsWanted => "no-tools-wanted",
+            Self::LegacyFunctions => "legacy-functions",
+        }
+    }
+}
+
+/// Which tools the next round may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextRound {
+    /// As the client said; a forced choice has been obeyed by now and becomes `auto`.
+    MayCall,
+    /// None, although they stay listed: they are part of the cached prefix.
+    MayNotCall,
+}
+
+/// What a splicer has to know besides the request.
+#[derive(Debug, Clone, Copy)]
+pub struct SpliceSettings {
+    /// One frame of a stream, bytes.
+    pub max_frame: usize,
+    /// One whole answer, bytes.
+    pub max_answer: usize,
+    /// What the client is told of the usage of several rounds.
+    pub usage: UsageStyle,
+}
+
+/// What the client is told of the usage of several rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageStyle {
+    /// The sum of all rounds.
+    Sum,
+    /// The last round's input and the output of all: for clients that size their context by it.
+    LastInput,
+}
+
+/// One upstream call, as the gateway sees it.
+#[derive(Debug, Clone, Default)]
+pub struct Round {
+    /// The model's tool calls, in its order.
+    pub calls: Vec<RoundCall>,
+    /// Whether the model stopped in order that its calls be run: not so at a length limit or a refusal.
+    pub wants_results: bool,
+    /// The stop reason in the API's words.
+    pub stop_reason: Option<String>,
+    /// What the model thought, as far as the provider shows it.
+    pub thoughts: String,
+    /// Id, model and tokens.
+    pub facts: RoundFacts,
+    /// The exact upstream items of the round; opaque outside of the dialect that made them.
+    pub items: Items,
+}
+
+/// A call and whose it is.
+#[derive(Debug, Clone)]
+pub struct RoundCall {
+    /// The call.
+    pub call: ToolCall,
+    /// A tool of the gateway's.
+    pub injected: bool,
+}
+
+/// What the records keep of a round.
+#[derive(Debug, Clone, Default)]
+pub struct RoundFacts {
+    /// The provider's id of the answer.
+    pub response_id: String,
+    /// The answering model.
+    pub model: String,
+    /// Tokens by class.
+    pub usage: Usage,
+}
+
+/// Upstream items of one round, as only their dialect can read them.
+#[derive(Debug, Clone, Default)]
+pub struct Items(String);
+
+/// How the message ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// As the last round did.
+    Natural,
+    /// In the API's idiom for a length limit: a cap was reached.
+    CutShort,
+}
+
+/// The provider's answer cannot be used any further.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Broken {
+    /// It is not what this API sends, or it ended too early.
+    #[error("{0}")]
+    Malformed(String),
+    /// It told an error of its own in the stream, which the client has got already.
+    #[error("the provider reported an error in its stream: {0}")]
+    Reported(String),
+}
+
+impl Request {
+    fn new(model: String, delivery: Delivery, draft: Draft) -> Self {
+        Self {
+            model,
+            delivery,
+            tools: ClientTools::default(),
+            obstacle: None,
+            references: Vec::new(),
+            previous: None,
+            prompt: None,
+            injected: Arc::default(),
+            draft,
+        }
+    }
+
+    /// The body to send upstream: the client's very bytes, where nothing had to change.
+    pub fn body(&self) -> Bytes {
+        self.draft.render()
+    }
+
+    /// Whether any tool has been injected.
+    pub fn has_injected(&self) -> bool {
+        !self.injected.is_empty()
+    }
+}
+
+impl Round {
+    /// The injected calls, in the model's order.
+    pub fn injected_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.calls.iter().filter(|call| call.injected).map(|call| &call.call)
+    }
+
+    /// The client's calls, in the model's order.
+    pub fn client_calls(&self) -> impl Iterator<Item = &ToolCall> {
+        self.calls.iter().filter(|call| !call.injected).map(|call| &call.call)
+    }
+}
+
+/// Whether an answer's content type says that it is a stream of events.
+fn is_event_stream(content_type: &str) -> bool {
+    content_type.trim_start().get(..17).is_some_and(|start| start.eq_ignore_ascii_case("text/event-stream"))
+}

@@ -1,0 +1,56 @@
+//! `OpenAI`'s Responses API (`POST /v1/responses`).
+
+mod append;
+mod error;
+mod inject;
+mod item;
+mod request;
+mod response;
+mod splice;
+mod whole;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
+
+/// The dialect `responses`.
+#[derive(Debug)]
+pub struct Responses;
+
+impl Dialect for Responses {
+    fn name(&self) -> &'static str {
+        "responses"
+    }
+
+    fn read(&self, body: Bytes) -> Result<Request, Failure> {
+        request::read(body)
+    }
+
+    fn continue_from(&self, request: &mut Request, from: &IssuedId) {
+        request::continue_from(request, from);
+    }
+
+    fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
+        inject::inject(request, tools);
+    }
+
+    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
+        append::append(request, round, results, next);
+    }
+
+    fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {
+        let view = response::View::new(request, settings);
+        if is_event_stream(content_type) {
+            Box::new(splice::Stream::new(view, settings))
+        } else {
+            Box::new(whole::Whole::new(view, settings))
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> String {
+        error::body(failure)
+    }
+}

@@ -1,0 +1,147 @@
+use bytes::Bytes;
+
+use crate::dialect::draft::Draft;
+use crate::dialect::raw::{self, Object};
+use crate::dialect::{ClientTools, Delivery, Obstacle, Request};
+use crate::domain::{Failure, FailureKind, IssuedId};
+
+use super::item;
+
+/// The top-level keys that decisions are made on.
+const KNOWN: &[&str] = &[
+    "model",
+    "input",
+    "tools",
+    "tool_choice",
+    "stream",
+    "store",
+    "include",
+    "background",
+    "conversation",
+    "previous_response_id",
+];
+
+/// Reads a request shallowly.
+pub fn read(body: Bytes) -> Result<Request, Failure> {
+    let draft = Draft::read(body, KNOWN)?;
+    let object = draft.object();
+    let model = match object.string("model") {
+        Some(model) if !model.is_empty() => model.into_owned(),
+        _ => return Err(bad("`model` is missing: name the model as a string")),
+    };
+    let delivery = if object.is_true("stream") { Delivery::Streamed } else { Delivery::Whole };
+    let mut tools = ClientTools::default();
+    if let Some(value) = object.get("tools").filter(|value| *value != "null") {
+        read_tools(value, &mut tools)?;
+    }
+    let obstacle = obstacle(&object);
+    let items = object.array("input");
+    let prompt = prompt(&object, &items);
+    let previous: Option<String> = object.string("previous_response_id").map(Into::into);
+    let mut references: Vec<String> = items.iter().filter_map(|item| reference(item)).collect();
+    references.extend(previous.clone());
+    Ok(Request { tools, obstacle, references, previous, prompt, ..Request::new(model, delivery, draft) })
+}
+
+/// Whether the provider is asked to keep the response, which is its default.
+pub fn is_stored(request: &Request) -> bool {
+    request.draft.object().get("store") != Some("false")
+}
+
+/// Goes on from this stored response. Calls in it that were left out of the client's answer get an output
+/// before the client's own input, for the provider asks for one of each call.
+pub fn continue_from(request: &mut Request, from: &IssuedId) {
+    if from.upstream != from.id {
+        request.draft.set("previous_response_id", raw::quote(&from.upstream));
+    }
+    if from.unanswered.is_empty() {
+        return;
+    }
+    let not_run =
+        raw::quote("Not run: it was called together with tools of the client's. Call it again alone.");
+    let outputs = from.unanswered.iter().map(|call| item::output(call, &not_run));
+    let object = request.draft.object();
+    let input = object.get("input").filter(|input| *input != "null").map(as_items).unwrap_or_default();
+    let items: Vec<String> = outputs.chain(input).collect();
+    request.draft.set("input", format!("[{}]", items.join(",")));
+}
+
+/// The items of an `input`, which may be a text alone.
+pub fn as_items(input: &str) -> Vec<String> {
+    match raw::elements(input) {
+        Some(items) => items.into_iter().map(str::to_owned).collect(),
+        None => vec![format!(r#"{{"role":"user","content":{input}}}"#)],
+    }
+}
+
+fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::BadRequest, message)
+}
+
+fn read_tools(value: &str, tools: &mut ClientTools) -> Result<(), Failure> {
+    for tool in raw::elements(value).ok_or_else(|| bad("`tools` must be an array"))? {
+        let tool = Object::parse(tool).map_err(|_| bad("each of `tools` must be an object"))?;
+        if let Some(key) = tool.ambiguous_key() {
+            return Err(bad(format!("the key {key:?} stands twice in one of `tools`")));
+        }
+        match tool.string("type").unwrap_or("function".into()).as_ref() {
+            kind @ ("function" | "custom") => {
+                tools.has_functions |= kind == "function";
+                tools.names.extend(tool.string("name").map(Into::into));
+            }
+            // Codex groups its MCP tools so; their calls carry the namespace.
+            "namespace" => tools.has_functions = true,
+            "mcp" => {
+                let name = tool.string("server_label").or_else(|| tool.string("server_url"));
+                tools.mcp_servers.push(name.unwrap_or_default().into_owned());
+            }
+            hosted => tools.hosted.push(hosted.to_owned()),
+        }
+    }
+    Ok(())
+}
+
+fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
+    if object.is_true("background") {
+        return Some(Obstacle::Background);
+    }
+    if object.get("conversation").is_some_and(|conversation| conversation != "null") {
+        return Some(Obstacle::HeldByProvider);
+    }
+    match object.get("tool_choice")? {
+        "null" | "\"auto\"" => None,
+        "\"none\"" => Some(Obstacle::NoToolsWanted),
+        _ => Some(Obstacle::ForcedChoice),
+    }
+}
+
+/// The id of an `item_reference`, whose type may be left out.
+fn reference(item: &str) -> Option<String> {
+    let item = Object::parse(item).ok()?;
+    let is_reference = match item.string("type") {
+        Some(kind) => kind == "item_reference",
+        None => item.get("role").is_none() && item.get("id").is_some(),
+    };
+    is_reference.then(|| item.string("id").map(Into::into))?
+}
+
+/// The text of the last item, if it is a message of the user's.
+fn prompt(object: &Object<'_>, items: &[&str]) -> Option<String> {
+    if let Some(text) = object.string("input") {
+        return Some(text.into_owned());
+    }
+    let item = Object::parse(items.last()?).ok()?;
+    if item.string("role")? != "user" {
+        return None;
+    }
+    if let Some(text) = item.string("content") {
+        return Some(text.into_owned());
+    }
+    let texts: Vec<String> = item.array("content").iter().filter_map(|part| text_of(part)).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
+
+fn text_of(part: &str) -> Option<String> {
+    let part = Object::parse(part).ok()?;
+    (part.string("type")? == "input_text").then(|| part.string("text").map(Into::into))?
+}

@@ -1,0 +1,87 @@
+use bytes::BytesMut;
+
+use super::response::View;
+use crate::dialect::raw::Object;
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
+use crate::domain::{Failure, IssuedId};
+
+/// Whole answers as one whole answer.
+pub struct Whole {
+    view: View,
+    settings: SpliceSettings,
+    /// The answer under way.
+    body: Vec<u8>,
+    /// The last answer that is complete.
+    last: String,
+    facts: RoundFacts,
+}
+
+impl Whole {
+    /// A splicer for the client with this view.
+    pub fn new(view: View, settings: SpliceSettings) -> Self {
+        Self { view, settings, body: Vec::new(), last: String::new(), facts: RoundFacts::default() }
+    }
+}
+
+impl Splicer for Whole {
+    fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
+        if self.body.len() + bytes.len() > self.settings.max_answer {
+            let limit = self.settings.max_answer;
+            return Err(Broken::Malformed(format!("the provider's answer is larger than {limit} bytes")));
+        }
+        self.body.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
+        };
+        let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
+        let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
+        let items: Vec<String> = answer.array("output").into_iter().map(str::to_owned).collect();
+        self.view.begin(&body);
+        for item in &items {
+            if !self.view.hides(item) {
+                let visible = self.view.item(item);
+                self.view.output.push(visible);
+            }
+        }
+        let round = self.view.end_round(&body, &items);
+        self.facts = round.facts.clone();
+        self.last = body;
+        Ok(round)
+    }
+
+    fn next_round(&mut self, _out: &mut BytesMut) {
+        self.facts = RoundFacts::default();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.view.has_begun()
+    }
+
+    fn keep_alive(&mut self, _out: &mut BytesMut) {}
+
+    fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
+        let body = match ending {
+            Ending::CutShort => {
+                let details = [("incomplete_details", r#"{"reason":"max_output_tokens"}"#.to_owned())];
+                self.view.closing(&self.last, Some(("incomplete", &details)))
+            }
+            Ending::Natural if self.view.is_untouched() => std::mem::take(&mut self.last),
+            Ending::Natural => self.view.closing(&self.last, None),
+        };
+        out.extend_from_slice(body.as_bytes());
+    }
+
+    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
+
+    fn so_far(&self) -> RoundFacts {
+        self.facts.clone()
+    }
+
+    fn issued_ids(&self) -> Vec<IssuedId> {
+        self.view.issued_ids()
+    }
+}

@@ -1,0 +1,51 @@
+//! What every dialect says in words about the parts of a tool result that it has no form for.
+
+use crate::domain::{Content, ToolResult};
+
+/// The text of a part for APIs or models that cannot take it as it is.
+pub fn in_words(part: &Content) -> String {
+    match part {
+        Content::Text(text) => text.clone(),
+        Content::Image { media_type, data } => format!("[image, {media_type}, {} bytes]", decoded_len(data)),
+        Content::Audio { media_type, data } => format!("[audio, {media_type}, {} bytes]", decoded_len(data)),
+        Content::TextResource { uri, text, .. } => format!("[resource {uri}]\n{text}"),
+        Content::BlobResource { uri, media_type, data } => {
+            format!(
+                "[resource {uri}, {}, {} bytes]",
+                media_type.as_deref().unwrap_or("unknown type"),
+                decoded_len(data)
+            )
+        }
+        Content::ResourceLink { uri, name, description, media_type } => {
+            let mut text = format!("[resource link {name}: {uri}");
+            if let Some(media_type) = media_type {
+                text.push_str(", ");
+                text.push_str(media_type);
+            }
+            text.push(']');
+            if let Some(description) = description {
+                text.push(' ');
+                text.push_str(description);
+            }
+            text
+        }
+    }
+}
+
+/// The result's parts, or its structured content as text where it has no parts.
+pub fn parts(result: &ToolResult) -> Vec<Content> {
+    match &result.structured {
+        Some(structured) if result.content.is_empty() => vec![Content::Text(structured.to_string())],
+        _ => result.content.clone(),
+    }
+}
+
+/// Marks the text of a failed call, for APIs that have no flag for it.
+pub fn mark_error(result: &ToolResult, text: &str) -> String {
+    let says_so = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"));
+    if result.is_error && !says_so { format!("Error: {text}") } else { text.to_owned() }
+}
+
+fn decoded_len(base64: &str) -> usize {
+    base64.trim_end_matches('=').len() * 3 / 4
+}

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, header};
+use tokio::time::{Duration, timeout};
+
+use super::Gateway;
+use super::injection::{self, Injection};
+use crate::config::ProviderKind;
+use crate::dialect::{Dialect, Request};
+use crate::domain::{Caller, Failure, FailureKind};
+use crate::identity::Client;
+use crate::provider::Provider;
+
+/// How long a client may be silent while it sends a body.
+const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
+
+/// A request that has come in, of a caller who is known.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Who asks.
+    pub caller: Arc<Caller>,
+    /// With which program.
+    pub client: Client,
+    /// What is asked for.
+    pub operation: Operation,
+    /// The provider that the route names; `None` for the default of the dialect.
+    pub provider: Option<String>,
+    /// As they came.
+    pub headers: HeaderMap,
+    /// As it came.
+    pub query: Option<String>,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The dialect that the request speaks, and its errors too.
+    pub dialect: &'static dyn Dialect,
+    /// The kind of provider that speaks it.
+    pub kind: ProviderKind,
+    /// The path after the API's `/v1`.
+    pub path: &'static str,
+    /// Whether the answer is a message of the model's; if not, it is passed on as it is.
+    pub generates: bool,
+}
+
+/// What is known of a request when it is admitted or refused.
+#[derive(Debug)]
+pub struct Admission<'a> {
+    /// The provider, as far as the request got.
+    pub provider: Option<&'a Provider>,
+    /// The model, as far as the request got.
+    pub model: String,
+    /// What the user wrote.
+    pub prompt: Option<String>,
+    /// Whether tools go in.
+    pub injection: Injection,
+    /// The request, or why it is refused.
+    pub request: Result<Request, Failure>,
+}
+
+impl Gateway {
+    /// Reads a request and decides whether it may go on, and with which tools.
+    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
+        let mut admission = Admission {
+            provider: None,
+            model: String::new(),
+            prompt: None,
+            injection: Injection::refused(),
+            request: Err(Failure::new(FailureKind::Internal, "not read yet")),
+        };
+        admission.request = self.read(incoming, body, &mut admission).await;
+        admission
+    }
+
+    async fn read<'a>(
+        &'a self,
+        incoming: &Incoming,
+        body: Body,
+        admission: &mut Admission<'a>,
+    ) -> Result<Request, Failure> {
+        let provider = self.provider(incoming)?;
+        admission.provider = Some(provider);
+        check_content_type(&incoming.headers)?;
+        let body = read_body(body, &incoming.headers, self.limits.max_body_bytes).await?;
+        let mut request = incoming.operation.dialect.read(body)?;
+        admission.model.clone_from(&request.model);
+        admission.prompt = request.prompt.take();
+        self.check_hosted_tools(&request)?;
+        self.resolve_references(incoming, &mut request).await?;
+        admission.injection = injection::decide(self, incoming, provider, &request);
+        let tools: Vec<_> =
+            admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
+        incoming.operation.dialect.inject(&mut request, &tools);
+        Ok(request)
+    }
+
+    fn provider(&self, incoming: &Incoming) -> Result<&Provider, Failure> {
+        let Operation { dialect, kind, .. } = incoming.operation;
+        let not_found = |message: String| Failure::new(FailureKind::NotFound, message);
+        match &incoming.provider {
+            None => self.providers.default_of(kind).ok_or_else(|| {
+                not_found(format!("no provider is configured that speaks {}", dialect.name()))
+            }),
+            Some(name) => match self.providers.named(name) {
+                None => Err(not_found(format!("there is no provider named {name:?}"))),
+                Some(provider) if provider.kind != kind => {
+                    Err(not_found(format!("the provider {name:?} does not speak {}", dialect.name())))
+                }
+                Some(provider) => Ok(provider),
+            },
+        }
+    }
+
+    /// MCP servers that the caller brings would be run by the provider, unseen, under the organisation's key.
+    fn check_hosted_tools(&self, request: &Request) -> Result<(), Failure> {
+        match request.tools.mcp_servers.first() {
+            Some(server) if !self.hosted_tools.caller_mcp_servers => Err(Failure::new(
+                FailureKind::Forbidden,
+                format!(
+                    "the MCP server {server:?} in the request is not allowed: requests may not bring MCP servers \
+                     of their own (hosted_tools.caller_mcp_servers)"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// An id of a stored response counts only for the key that it was given to.
+    async fn resolve_references(&self, incoming: &Incoming, request: &mut Request) -> Result<(), Failure> {
+        for id in request.references.clone() {
+            let found = self.issued.find(&incoming.caller.key, &id).await.map_err(|error| {
+                Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
+            })?;
+            let Some(issued) = found else {
+                return Err(Failure::new(
+                    FailureKind::NotFound,
+                    format!("there is no response or item with the id {id:?}"),
+                ));
+            };
+            if request.previous.as_deref() == Some(&id) {
+                incoming.operation.dialect.continue_from(request, &issued);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let value = value.to_str().unwrap_or_default();
+    let media_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if media_type == "application/json" || media_type.ends_with("+json") {
+        return Ok(());
+    }
+    let message = format!("the content type {value:?} is not supported: send application/json");
+    Err(Failure::new(FailureKind::UnsupportedMediaType, message))
+}
+
+async fn read_body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Failure> {
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        let message = "compressed request bodies are not supported: leave out content-encoding";
+        return Err(Failure::new(FailureKind::UnsupportedMediaType, message));
+    }
+    let too_large = || {
+        Failure::new(
+            FailureKind::TooLarge,
+            format!("the request body is larger than {limit} bytes (limits.max_body)"),
+        )
+    };
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut pieces = body.into_data_stream();
+    let mut whole =
+        BytesMut::with_capacity(declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+    while let Some(piece) = timeout(UPLOAD_SILENCE, pieces.next()).await.map_err(|_| {
+        let seconds = UPLOAD_SILENCE.as_secs();
+        Failure::new(FailureKind::BadRequest, format!("no more of the request body came for {seconds} s"))
+    })? {
+        let piece = piece.map_err(|error| {
+            Failure::new(FailureKind::BadRequest, "the request body broke off").with_detail(error)
+        })?;
+        if whole.len() + piece.len() > limit {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}

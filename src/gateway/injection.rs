@@ -1,0 +1,74 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Gateway;
+use super::admission::Incoming;
+use crate::dialect::Request;
+use crate::domain::Inject;
+use crate::mcp::Tool;
+use crate::provider::Provider;
+
+/// The request header that turns `auto` off.
+pub const SWITCH: &str = "x-toolgate-inject";
+
+/// Which tools go into a request, and why, or why none do.
+#[derive(Debug, Default)]
+pub struct Injection {
+    /// The word for it in the records and in the answer's header.
+    pub word: &'static str,
+    /// The tools, sorted by name: this conversation's pinned part of the catalogue.
+    pub tools: Vec<Arc<Tool>>,
+    by_name: HashMap<String, usize>,
+    /// Tools left out because the client has one of that name, which wins.
+    pub shadowed: Vec<String>,
+}
+
+impl Injection {
+    /// For a request that got no further.
+    pub fn refused() -> Self {
+        Self::none("refused")
+    }
+
+    fn none(word: &'static str) -> Self {
+        Self { word, ..Self::default() }
+    }
+
+    /// The injected tool with this name.
+    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+        self.by_name.get(name).map(|at| &self.tools[*at])
+    }
+}
+
+/// Decides which tools go into a request.
+pub fn decide(gateway: &Gateway, incoming: &Incoming, provider: &Provider, request: &Request) -> Injection {
+    if !incoming.operation.generates {
+        return Injection::none("not-generating");
+    }
+    let mode = incoming.caller.inject.or(provider.inject).unwrap_or(gateway.inject);
+    let switched_off =
+        incoming.headers.get(SWITCH).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
+    match (mode, request.obstacle) {
+        (Inject::Never, _) => return Injection::none("never"),
+        (_, Some(obstacle)) => return Injection::none(obstacle.word()),
+        (Inject::Auto, None) if switched_off => return Injection::none("switched-off"),
+        (Inject::Auto, None) if !request.tools.has_functions => return Injection::none("no-client-tools"),
+        _ => {}
+    }
+    let mut injection = Injection::none("injected");
+    for tool in gateway.fleet.catalogue().tools() {
+        let definition = &tool.definition;
+        if gateway.policy.may_see(&incoming.caller, &definition.source).is_err() {
+            continue;
+        }
+        if request.tools.names.contains(&definition.name) {
+            injection.shadowed.push(definition.name.clone());
+            continue;
+        }
+        injection.by_name.insert(definition.name.clone(), injection.tools.len());
+        injection.tools.push(Arc::clone(tool));
+    }
+    if injection.tools.is_empty() {
+        injection.word = "no-tools";
+    }
+    injection
+}

@@ -1,0 +1,124 @@
+//! One interception, from its first byte to its last.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::admission::Incoming;
+use super::answer::{Answer, AnswerHead};
+use super::limits::wall_clock;
+use super::line::Line;
+use super::relay::relay;
+use super::rounds::Rounds;
+use super::{Gateway, Reply, answer};
+use crate::audit::{InterceptionEnd, InterceptionStart, Outcome};
+use crate::domain::{Failure, FailureKind, InterceptionId};
+
+impl Gateway {
+    /// Serves one request in a task of its own, which ends its records whatever happens to the client.
+    pub fn intercept(self: &Arc<Self>, incoming: Incoming, body: Body) -> Reply {
+        let (answer, reply) = answer();
+        let gateway = Arc::clone(self);
+        self.tasks.spawn(async move { gateway.phases(incoming, body, answer).await });
+        reply
+    }
+
+    /// The phases of an interception.
+    async fn phases(&self, incoming: Incoming, body: Body, mut answer: Answer) {
+        let id = InterceptionId::new();
+        let dialect = incoming.operation.dialect;
+        answer.own_header("x-toolgate-interception", &id.to_string());
+        let Ok(_place) = self.places.try_acquire() else {
+            let failure = Failure::new(
+                FailureKind::Unavailable,
+                "too many requests at once (limits.max_interceptions)",
+            );
+            return refuse(&mut answer, &incoming, &failure).await;
+        };
+
+        let admission = self.admit(&incoming, body).await;
+        answer.own_header("x-toolgate-injection", admission.injection.word);
+        let start = InterceptionStart {
+            id,
+            caller: (*incoming.caller).clone(),
+            provider: admission.provider.map(|provider| provider.name.clone()).unwrap_or_default(),
+            dialect: dialect.name(),
+            model: admission.model.clone(),
+            client: incoming.client.name.clone(),
+            client_session: incoming.client.session.clone(),
+            injection: admission.injection.word,
+            shadowed: admission.injection.shadowed.clone(),
+            hosted: admission
+                .request
+                .as_ref()
+                .map(|request| request.tools.hosted.clone())
+                .unwrap_or_default(),
+        };
+        let mut trail = match self.audit.begin(start).await {
+            Ok(trail) => trail,
+            Err(error) => {
+                let failure =
+                    Failure::new(FailureKind::Unavailable, "the audit cannot record now").with_detail(error);
+                return refuse(&mut answer, &incoming, &failure).await;
+            }
+        };
+        if let Some(prompt) = admission.prompt {
+            trail.prompt(prompt);
+        }
+
+        let (request, provider) = match (admission.request, admission.provider) {
+            (Ok(request), Some(provider)) => (request, provider),
+            (Err(failure), _) => {
+                refuse(&mut answer, &incoming, &failure).await;
+                return trail.end(refused(&failure));
+            }
+            (Ok(_), None) => return,
+        };
+        let line = Line::new(
+            answer,
+            wall_clock(&self.limits, request.delivery),
+            self.limits.keep_alive,
+            self.closing.child_token(),
+        );
+        let end = if incoming.operation.generates {
+            let mut rounds =
+                Rounds::new(self, &incoming, provider, request, admission.injection, line, trail);
+            let end = rounds.run().await;
+            trail = rounds.into_trail();
+            end
+        } else {
+            relay(self, &incoming, provider, &request, line).await
+        };
+        trail.end(end);
+    }
+}
+
+/// Answers with the gateway's own error, in the shape of the caller's dialect.
+async fn refuse(answer: &mut Answer, incoming: &Incoming, failure: &Failure) {
+    tracing::info!(status = failure.kind.status(), reason = %failure, detail = failure.detail, "refused");
+    set_failure_head(answer, failure, !failure.kind.is_retryable());
+    let body = incoming.operation.dialect.error(failure);
+    // A client that has gone needs no answer.
+    let _ = answer.send(body.into()).await;
+}
+
+/// Sets the head of the gateway's own error.
+pub(super) fn set_failure_head(answer: &mut Answer, failure: &Failure, is_final: bool) {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if is_final {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    let status = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer.set_head(AnswerHead { status, headers });
+}
+
+fn refused(failure: &Failure) -> InterceptionEnd {
+    InterceptionEnd {
+        outcome: Outcome::Refused,
+        status: Some(failure.kind.status()),
+        error: Some(failure.message.clone()),
+        stop_reason: None,
+    }
+}

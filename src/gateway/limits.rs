@@ -1,0 +1,115 @@
+use std::time::Duration;
+
+use crate::config::Limits;
+use crate::dialect::Delivery;
+use crate::domain::{Content, ToolResult};
+
+/// How long an interception may take in all.
+pub fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
+    match delivery {
+        Delivery::Streamed => limits.wall_clock_streamed,
+        Delivery::Whole => limits.wall_clock_whole,
+    }
+}
+
+/// Cuts a result to `max` bytes of content, with a notice that says how much was cut; tells whether it did.
+///
+/// Text is cut at the end; an image or other binary that does not fit is left out whole. A structured result
+/// beside content repeats the content, so the model gets it only where there is no content.
+pub fn cap(result: ToolResult, max: usize) -> (ToolResult, bool) {
+    let mut left = max;
+    let mut cut = 0;
+    let is_error = result.is_error;
+    let parts = match result.structured {
+        Some(structured) if result.content.is_empty() => vec![Content::Text(structured.to_string())],
+        _ => result.content,
+    };
+    let mut content = Vec::with_capacity(parts.len());
+    for part in parts {
+        let size = size_of(&part);
+        if size <= left {
+            left -= size;
+            content.push(part);
+        } else {
+            let kept = shorten(part, left);
+            cut += size - kept.as_ref().map_or(0, size_of);
+            left = 0;
+            content.extend(kept);
+        }
+    }
+    if cut > 0 {
+        content.push(Content::Text(format!(
+            "[{cut} bytes of this result were cut: it was over the limit of {max} bytes]"
+        )));
+    }
+    (ToolResult { content, structured: None, is_error }, cut > 0)
+}
+
+/// How many bytes of a result count against the limit.
+pub fn size(result: &ToolResult) -> usize {
+    let structured = result.structured.as_ref().filter(|_| result.content.is_empty());
+    result.content.iter().map(size_of).sum::<usize>() + structured.map_or(0, |value| value.to_string().len())
+}
+
+fn size_of(part: &Content) -> usize {
+    match part {
+        Content::Text(text) | Content::TextResource { text, .. } => text.len(),
+        Content::Image { data, .. } | Content::Audio { data, .. } | Content::BlobResource { data, .. } => {
+            data.len()
+        }
+        Content::ResourceLink { uri, name, description, .. } => {
+            uri.len() + name.len() + description.as_ref().map_or(0, String::len)
+        }
+    }
+}
+
+fn shorten(part: Content, room: usize) -> Option<Content> {
+    let cut = |text: String| {
+        let mut end = room.min(text.len());
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        (end > 0).then(|| text[..end].to_owned())
+    };
+    match part {
+        Content::Text(text) => cut(text).map(Content::Text),
+        Content::TextResource { uri, media_type, text } => {
+            cut(text).map(|text| Content::TextResource { uri, media_type, text })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f20_a_result_over_the_limit_is_cut_with_a_notice() {
+        let (result, cut) = cap(ToolResult::text("é".repeat(10)), 7);
+        assert!(cut);
+        assert_eq!(
+            result.content,
+            [
+                Content::Text("ééé".into()),
+                Content::Text("[14 bytes of this result were cut: it was over the limit of 7 bytes]".into())
+            ]
+        );
+    }
+
+    #[test]
+    fn an_image_that_does_not_fit_is_left_out_whole() {
+        let image = Content::Image { media_type: "image/png".into(), data: "A".repeat(100) };
+        let result =
+            ToolResult { content: vec![Content::Text("here".into()), image], ..ToolResult::default() };
+        assert_eq!(size(&result), 104);
+        let (result, cut) = cap(result, 50);
+        assert!(cut && result.content.len() == 2 && result.content[0] == Content::Text("here".into()));
+    }
+
+    #[test]
+    fn a_result_within_the_limit_stays_as_it_is() {
+        let (result, cut) = cap(ToolResult::error("no"), 2);
+        assert_eq!((result, cut), (ToolResult::error("no"), false));
+    }
+}

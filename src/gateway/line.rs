@@ -1,0 +1,90 @@
+use std::future::Future;
+
+use bytes::BytesMut;
+use tokio::time::{Duration, Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::answer::{Answer, Gone};
+use crate::dialect::Splicer;
+
+/// The line to the client while an interception runs: watched for its end, and kept alive in silence.
+pub struct Line {
+    /// The answer.
+    pub answer: Answer,
+    /// The message; `None` before the provider's first head.
+    pub splicer: Option<Box<dyn Splicer>>,
+    deadline: Instant,
+    keep_alive: Duration,
+    last_sent: Instant,
+    closing: CancellationToken,
+}
+
+/// Why work for the client stops before it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Interruption {
+    /// The client has gone.
+    #[error("the client went away")]
+    ClientGone,
+    /// The wall clock has run out.
+    #[error("the wall clock ran out (limits.wall_clock_streamed, limits.wall_clock_whole)")]
+    OutOfTime,
+    /// The gateway shuts down.
+    #[error("the gateway is shutting down")]
+    Closing,
+}
+
+impl Line {
+    /// A line that may last for `wall_clock`, with a keep-alive after each `keep_alive` of silence.
+    pub fn new(
+        answer: Answer,
+        wall_clock: Duration,
+        keep_alive: Duration,
+        closing: CancellationToken,
+    ) -> Self {
+        let now = Instant::now();
+        Self { answer, splicer: None, deadline: now + wall_clock, keep_alive, last_sent: now, closing }
+    }
+
+    /// Waits for work, unless the client goes away, time runs out or the gateway closes.
+    pub async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Interruption> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                () = self.answer.gone() => return Err(Interruption::ClientGone),
+                () = self.closing.cancelled() => return Err(Interruption::Closing),
+                () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
+                () = sleep_until(self.last_sent + self.keep_alive) => self.keep_alive().await?,
+            }
+        }
+    }
+
+    /// Sends bytes to the client; nothing is sent for no bytes.
+    pub async fn send(&mut self, bytes: BytesMut) -> Result<(), Interruption> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let sent = tokio::select! {
+            sent = self.answer.send(bytes.freeze()) => sent,
+            () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
+        };
+        self.last_sent = Instant::now();
+        sent.map_err(|Gone| Interruption::ClientGone)
+    }
+
+    /// Sends the last bytes, although the wall clock has run out: a slow client has a little longer.
+    pub async fn send_last(&mut self, bytes: BytesMut) -> Result<(), Interruption> {
+        self.deadline = self.deadline.max(Instant::now() + self.keep_alive);
+        self.send(bytes).await
+    }
+
+    async fn keep_alive(&mut self) -> Result<(), Interruption> {
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.splicer {
+            splicer.keep_alive(&mut out);
+        }
+        self.last_sent = Instant::now();
+        self.send(out).await
+    }
+}

@@ -1,0 +1,382 @@
+//! The upstream calls of one interception, and how it ends.
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, header};
+use tokio::time::timeout;
+
+use super::Gateway;
+use super::admission::Incoming;
+use super::answer::AnswerHead;
+use super::injection::Injection;
+use super::interception::set_failure_head;
+use super::line::{Interruption, Line};
+use super::tool_loop::Verdict;
+use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
+use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::domain::{Failure, FailureKind};
+use crate::provider::{self, Provider};
+
+/// How much of a provider's error body is passed on, bytes.
+const MAX_ERROR_BODY: usize = 1024 * 1024;
+/// How much of a provider's error body is recorded, bytes.
+const RECORDED_ERROR: usize = 2048;
+
+/// The rounds of one interception.
+pub struct Rounds<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) incoming: &'a Incoming,
+    pub(super) provider: &'a Provider,
+    pub(super) request: Request,
+    pub(super) injection: Injection,
+    pub(super) line: Line,
+    pub(super) trail: Trail,
+    headers: HeaderMap,
+    settings: SpliceSettings,
+    /// The round under way, from 1.
+    pub(super) number: u32,
+    /// Rounds in which injected calls were run or answered.
+    pub(super) with_calls: u32,
+    /// Rounds in which a cap kept injected calls from running.
+    pub(super) capped: u32,
+    /// Injected calls that ran.
+    pub(super) calls_run: u32,
+    /// How it ended, where the client has been told while calls still run.
+    pub(super) told: Option<InterceptionEnd>,
+}
+
+/// Why the rounds end before the model's message does.
+#[derive(Debug)]
+pub enum Stop {
+    /// Nothing more can be done for the client.
+    Interrupted(Interruption),
+    /// The gateway has to say that it failed.
+    Failed(Failure),
+    /// The client has been told already, by an error event of the provider's.
+    Reported(String),
+    /// The provider's error has been passed on as the answer.
+    Answered(String),
+}
+
+impl From<Interruption> for Stop {
+    fn from(interruption: Interruption) -> Self {
+        Self::Interrupted(interruption)
+    }
+}
+
+impl<'a> Rounds<'a> {
+    /// Nothing is sent yet.
+    pub fn new(
+        gateway: &'a Gateway,
+        incoming: &'a Incoming,
+        provider: &'a Provider,
+        request: Request,
+        injection: Injection,
+        line: Line,
+        trail: Trail,
+    ) -> Self {
+        let usage =
+            if incoming.client.sizes_context_by_usage { UsageStyle::LastInput } else { UsageStyle::Sum };
+        let (max_frame, max_answer) = (gateway.limits.max_frame_bytes, gateway.limits.max_answer_bytes);
+        Self {
+            gateway,
+            incoming,
+            provider,
+            request,
+            injection,
+            line,
+            trail,
+            headers: provider::up(&incoming.headers),
+            settings: SpliceSettings { max_frame, max_answer, usage },
+            number: 0,
+            with_calls: 0,
+            capped: 0,
+            calls_run: 0,
+            told: None,
+        }
+    }
+
+    /// Gives back the records, to be ended.
+    pub fn into_trail(self) -> Trail {
+        self.trail
+    }
+
+    /// Runs round after round until the message is complete or cannot be completed.
+    pub async fn run(&mut self) -> InterceptionEnd {
+        loop {
+            self.number += 1;
+            let round = match self.round().await {
+                Ok(round) => round,
+                Err(stop) => {
+                    self.record_so_far();
+                    return self.stop(stop).await;
+                }
+            };
+            self.record(&round);
+            match self.answer_calls(&round).await {
+                Ok(Verdict::Finished { capped }) => return self.finish(&round, capped).await,
+                Ok(Verdict::Continue { results, next }) => {
+                    self.incoming.operation.dialect.append(&mut self.request, &round, &results, next);
+                    if let Err(interruption) = self.next_round().await {
+                        return self.stop(interruption.into()).await;
+                    }
+                }
+                Err(stop) => return self.stop(stop).await,
+            }
+        }
+    }
+
+    /// One upstream call, from its request to the last byte of its answer.
+    async fn round(&mut self) -> Result<Round, Stop> {
+        let path = self.incoming.operation.path;
+        let sending = self.provider.send(
+            Method::POST,
+            path,
+            self.incoming.query.as_deref(),
+            &self.headers,
+            self.request.body(),
+        );
+        let silence = self.gateway.limits.provider_silence;
+        let response = self.line.attend(timeout(silence, sending)).await?;
+        let response = response.map_err(|_| self.too_slow())?.map_err(Stop::Failed)?;
+        if !response.status().is_success() {
+            return Err(self.pass_error(response).await);
+        }
+        self.begin_answer(&response)?;
+        self.stream(response).await
+    }
+
+    /// Takes over the head of the provider's answer; the first one decides on the splicer.
+    fn begin_answer(&mut self, response: &reqwest::Response) -> Result<(), Stop> {
+        let headers = provider::down(response.headers());
+        let coded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
+        if coded {
+            let message =
+                format!("the provider {} compressed its answer although asked not to", self.provider.name);
+            return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
+        }
+        if self.line.splicer.is_none() {
+            let content_type =
+                headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+            let dialect = self.incoming.operation.dialect;
+            self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
+        }
+        self.line.answer.set_head(AnswerHead { status: response.status(), headers });
+        Ok(())
+    }
+
+    /// Splices the provider's answer, piece by piece.
+    async fn stream(&mut self, mut response: reqwest::Response) -> Result<Round, Stop> {
+        let silence = self.gateway.limits.provider_silence;
+        loop {
+            let piece = self.line.attend(timeout(silence, response.chunk())).await?;
+            let piece = piece.map_err(|_| self.too_slow())?.map_err(|error| {
+                let message = format!("the answer of the provider {} broke off", self.provider.name);
+                Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(error.without_url()))
+            })?;
+            let Some(piece) = piece else { break };
+            self.splice(|splicer, out| splicer.feed(&piece, out)).await?;
+        }
+        self.splice(|splicer, out| splicer.end_round(out)).await
+    }
+
+    /// Lets the splicer work, and sends what it wrote also where it failed.
+    async fn splice<T>(
+        &mut self,
+        work: impl FnOnce(&mut dyn Splicer, &mut BytesMut) -> Result<T, Broken>,
+    ) -> Result<T, Stop> {
+        let mut out = BytesMut::new();
+        let Some(splicer) = self.line.splicer.as_deref_mut() else {
+            return Err(Stop::Failed(Failure::new(FailureKind::Internal, "no answer has begun")));
+        };
+        let worked = work(splicer, &mut out);
+        self.line.send(out).await?;
+        worked.map_err(|broken| match broken {
+            Broken::Reported(message) => Stop::Reported(message),
+            Broken::Malformed(message) => {
+                let message = format!("{message} (provider {})", self.provider.name);
+                Stop::Failed(Failure::new(FailureKind::Upstream, message))
+            }
+        })
+    }
+
+    async fn next_round(&mut self) -> Result<(), Interruption> {
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.next_round(&mut out);
+        }
+        self.line.send(out).await
+    }
+
+    fn too_slow(&self) -> Stop {
+        let seconds = self.gateway.limits.provider_silence.as_secs();
+        let message = format!("the provider {} was silent for {seconds} s", self.provider.name);
+        Stop::Failed(Failure::new(FailureKind::UpstreamTimeout, message))
+    }
+
+    /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
+    async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
+        let (status, mut headers) = (response.status(), provider::down(response.headers()));
+        let body = match self.line.attend(read_error(response)).await {
+            Ok(body) => self.redact(body),
+            Err(interruption) => return interruption.into(),
+        };
+        let told = format!(
+            "HTTP {}: {}",
+            status.as_u16(),
+            String::from_utf8_lossy(&body[..body.len().min(RECORDED_ERROR)])
+        );
+        if self.line.answer.has_started() {
+            let message = format!(
+                "the provider {} answered with status {} in round {}",
+                self.provider.name,
+                status.as_u16(),
+                self.number
+            );
+            return Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(told));
+        }
+        let curable = status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429);
+        let told_already = headers.contains_key("x-should-retry");
+        if self.calls_run > 0 || (!curable && !told_already) {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        self.line.answer.set_head(AnswerHead { status, headers });
+        match self.line.answer.send(body).await {
+            Ok(()) => Stop::Answered(told),
+            Err(_) => Interruption::ClientGone.into(),
+        }
+    }
+
+    fn redact(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body) {
+            Ok(text) => {
+                let redacted = self.provider.redact(text);
+                if redacted == text { body } else { redacted.into() }
+            }
+            Err(_) => body,
+        }
+    }
+
+    fn record(&mut self, round: &Round) {
+        let facts = round.facts.clone();
+        self.trail.tokens(TokenUsage {
+            round: self.number,
+            model: facts.model,
+            response_id: facts.response_id,
+            usage: facts.usage,
+        });
+        if !round.thoughts.is_empty() {
+            self.trail.thought(self.number, round.thoughts.clone());
+        }
+    }
+
+    /// Records the tokens of a round that broke off, as far as the provider told them.
+    fn record_so_far(&mut self) {
+        let Some(facts) = self.line.splicer.as_ref().map(|splicer| splicer.so_far()) else { return };
+        if !facts.response_id.is_empty() {
+            let (number, usage) = (self.number, facts.usage);
+            let (model, response_id) = (facts.model, facts.response_id);
+            self.trail.tokens(TokenUsage { round: number, model, response_id, usage });
+        }
+    }
+
+    /// Ends the message as the model did.
+    async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
+        self.remember_ids().await;
+        let sent = self.end_message(Ending::Natural).await;
+        let outcome = match (sent, capped) {
+            (Err(_), _) => Outcome::Cancelled,
+            (Ok(()), true) => Outcome::Capped,
+            (Ok(()), false) => Outcome::Completed,
+        };
+        self.end(outcome, None, round.stop_reason.clone())
+    }
+
+    /// Ends the interception early, telling the client what it can still be told.
+    async fn stop(&mut self, stop: Stop) -> InterceptionEnd {
+        if let Some(end) = self.told.take() {
+            return end;
+        }
+        match stop {
+            Stop::Interrupted(gone @ Interruption::ClientGone) => {
+                self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
+            }
+            Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
+            Stop::Interrupted(closing @ Interruption::Closing) => {
+                self.fail(&Failure::new(FailureKind::Unavailable, closing.to_string())).await
+            }
+            Stop::Failed(failure) => self.fail(&failure).await,
+            Stop::Reported(error) | Stop::Answered(error) => {
+                let error = self.provider.redact(&error);
+                self.end(Outcome::Failed, Some(&error), None)
+            }
+        }
+    }
+
+    /// Ends the message where it stands, in the API's idiom for a length limit.
+    pub(super) async fn cut_short(&mut self) -> InterceptionEnd {
+        let reason = Interruption::OutOfTime.to_string();
+        if !self.line.splicer.as_ref().is_some_and(|splicer| splicer.has_begun()) {
+            return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
+        }
+        self.remember_ids().await;
+        let _ = self.end_message(Ending::CutShort).await;
+        self.end(Outcome::Capped, Some(&reason), None)
+    }
+
+    async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
+        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail = failure.detail, "failed");
+        let mut out = BytesMut::new();
+        if self.line.answer.has_started() {
+            if let Some(splicer) = &mut self.line.splicer {
+                splicer.fail(failure, &mut out);
+            }
+        } else {
+            set_failure_head(
+                &mut self.line.answer,
+                failure,
+                self.calls_run > 0 || !failure.kind.is_retryable(),
+            );
+            out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
+        }
+        let _ = self.line.send_last(out).await;
+        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
+        let error =
+            detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
+        self.end(Outcome::Failed, Some(&error), None)
+    }
+
+    /// The client may send these ids back, so they are known before it gets the last frame.
+    async fn remember_ids(&self) {
+        let ids = self.line.splicer.as_ref().map(|splicer| splicer.issued_ids()).unwrap_or_default();
+        if ids.is_empty() {
+            return;
+        }
+        if let Err(error) = self.gateway.issued.remember(&self.incoming.caller.key, &ids).await {
+            tracing::error!(%error, "the ids of a stored response could not be kept: it cannot be continued");
+        }
+    }
+
+    async fn end_message(&mut self, ending: Ending) -> Result<(), Interruption> {
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.finish(ending, &mut out);
+        }
+        self.line.send_last(out).await
+    }
+
+    fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {
+        let status = self.line.answer.status().map(|status| status.as_u16());
+        InterceptionEnd { outcome, status, error: error.map(str::to_owned), stop_reason }
+    }
+}
+
+async fn read_error(mut response: reqwest::Response) -> Bytes {
+    let mut body = BytesMut::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= MAX_ERROR_BODY {
+            break;
+        }
+    }
+    body.freeze()
+}

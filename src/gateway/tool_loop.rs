@@ -1,0 +1,254 @@
+//! What becomes of a round's calls: run, refused, or left to the client.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::limits::{cap, size};
+use super::line::Interruption;
+use super::rounds::{Rounds, Stop};
+use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
+use crate::dialect::{NextRound, Round};
+use crate::domain::{Content, Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
+use crate::mcp::{CallEnd, Tool};
+
+/// What comes after a round.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The message is complete.
+    Finished {
+        /// Because a cap was reached.
+        capped: bool,
+    },
+    /// Another round, with these results of the injected calls, in call order.
+    Continue {
+        /// One for each injected call.
+        results: Vec<ToolResult>,
+        /// Which tools that round may call.
+        next: NextRound,
+    },
+}
+
+/// What is decided on one injected call.
+enum Decision {
+    /// Policy allows it, and its arguments fit.
+    Run(Box<Intent>),
+    /// The model gets this instead of a result.
+    Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
+}
+
+impl Rounds<'_> {
+    /// Decides on a round's calls and runs the injected ones, unless the client has calls of its own to run.
+    pub async fn answer_calls(&mut self, round: &Round) -> Result<Verdict, Stop> {
+        for call in round.client_calls() {
+            self.record_call(call, ToolOutcome::Released, None, None);
+        }
+        let injected: Vec<&ToolCall> = round.injected_calls().collect();
+        if injected.is_empty() {
+            return Ok(Verdict::Finished { capped: false });
+        }
+        let mixed = round.client_calls().next().is_some();
+        let exhausted = self.capped > 1;
+        if mixed || exhausted || !round.wants_results {
+            for call in injected {
+                self.record_call(call, ToolOutcome::NotExecuted, None, None);
+            }
+            return Ok(Verdict::Finished { capped: exhausted });
+        }
+        let results = self.answer_injected(&injected).await?;
+        let next = if self.capped > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
+        Ok(Verdict::Continue { results, next })
+    }
+
+    /// The results of injected calls, in call order: those that may run do so at once, side by side.
+    async fn answer_injected(&mut self, calls: &[&ToolCall]) -> Result<Vec<ToolResult>, Stop> {
+        self.with_calls += 1;
+        let mut results: Vec<Option<ToolResult>> = vec![None; calls.len()];
+        let (mut intents, mut places, mut capped) = (Vec::new(), Vec::new(), false);
+        for (place, call) in calls.iter().enumerate() {
+            match self.decide(call, intents.len()) {
+                Decision::Run(intent) => {
+                    intents.push(*intent);
+                    places.push(place);
+                }
+                Decision::Refuse { outcome, told, rule } => {
+                    capped |= outcome == ToolOutcome::CapReached;
+                    self.record_call(call, outcome, Some(told.clone()), rule);
+                    results[place] = Some(ToolResult::error(told));
+                }
+            }
+        }
+        self.capped += u32::from(capped);
+        let unrecorded = |error| {
+            let message = "the audit cannot record tool calls now, so none is run";
+            Stop::Failed(Failure::new(FailureKind::Unavailable, message).with_detail(error))
+        };
+        if intents.is_empty() {
+            self.trail.flush().await.map_err(unrecorded)?;
+        } else {
+            let clearances = self.trail.clear(intents).await.map_err(unrecorded)?;
+            for (place, result) in places.into_iter().zip(self.run_cleared(clearances).await?) {
+                results[place] = Some(result);
+            }
+        }
+        Ok(results.into_iter().map(|result| result.unwrap_or_else(|| ToolResult::error("not run"))).collect())
+    }
+
+    /// Decides on one call; `planned` calls of this round are to run already.
+    fn decide(&self, call: &ToolCall, planned: usize) -> Decision {
+        let refuse = |outcome, told: String, rule| Decision::Refuse { outcome, told, rule };
+        let limits = &self.gateway.limits;
+        if self.with_calls > limits.max_rounds {
+            let told = format!(
+                "Not run: the limit of {} rounds of tool calls for one answer is reached. Answer with what you have.",
+                limits.max_rounds
+            );
+            return refuse(ToolOutcome::CapReached, told, None);
+        }
+        if self.calls_run as usize + planned >= limits.max_calls as usize {
+            let told = format!(
+                "Not run: the limit of {} tool calls for one answer is reached. Answer with what you have.",
+                limits.max_calls
+            );
+            return refuse(ToolOutcome::CapReached, told, None);
+        }
+        let Some(tool) = self.injection.tool(&call.name) else {
+            return refuse(ToolOutcome::Denied, format!("There is no tool {}.", call.name), None);
+        };
+        let arguments = match tool.check(&call.arguments) {
+            Ok(arguments) => arguments,
+            Err(told) => return refuse(ToolOutcome::InvalidArguments, told, None),
+        };
+        self.permit(tool, call, arguments)
+    }
+
+    fn permit(&self, tool: &Tool, call: &ToolCall, arguments: Map<String, Value>) -> Decision {
+        match self.gateway.policy.permit(&self.incoming.caller, &tool.definition) {
+            Ok(permit) => {
+                let (round, call_id) = (self.number, call.id.clone());
+                Decision::Run(Box::new(Intent { permit, round, call_id, arguments }))
+            }
+            Err(denial) => {
+                let told = format!("Not run: policy does not allow {} to be called.", call.name);
+                Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule }
+            }
+        }
+    }
+
+    /// Runs cleared calls side by side. When the client goes away, only those that change nothing are
+    /// cancelled; the others finish, and every outcome is recorded.
+    async fn run_cleared(&mut self, clearances: Vec<Clearance>) -> Result<Vec<ToolResult>, Stop> {
+        let count = clearances.len();
+        self.calls_run = self.calls_run.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+        let cancel = CancellationToken::new();
+        let fleet = &self.gateway.fleet;
+        let running = clearances.into_iter().enumerate().map(|(place, clearance)| {
+            let may_stop = clearance.tool().read_only;
+            let token = if may_stop { cancel.clone() } else { CancellationToken::new() };
+            let id = clearance.id();
+            async move { (place, id, fleet.call(clearance, &token).await) }
+        });
+        let mut running: FuturesUnordered<_> = running.collect();
+        let mut results = vec![ToolResult::default(); count];
+        let mut interruption = None;
+        while !running.is_empty() {
+            let ended = match interruption {
+                None => match self.line.attend(running.next()).await {
+                    Ok(ended) => ended,
+                    Err(why) => {
+                        interruption = Some(why);
+                        cancel.cancel();
+                        self.tell_before_waiting(why).await;
+                        continue;
+                    }
+                },
+                Some(_) => running.next().await,
+            };
+            if let Some((place, id, end)) = ended {
+                results[place] = self.record_end(id, end);
+            }
+        }
+        match interruption {
+            None => Ok(results),
+            Some(why) => Err(why.into()),
+        }
+    }
+
+    /// The client does not wait for calls that go on only for the sake of their effects.
+    async fn tell_before_waiting(&mut self, why: Interruption) {
+        if why == Interruption::OutOfTime {
+            self.told = Some(self.cut_short().await);
+        }
+    }
+
+    fn record_end(&mut self, id: ToolUseId, end: CallEnd) -> ToolResult {
+        let (result_bytes, kept) = (size(&end.result) as u64, as_json(&end.result));
+        let (result, truncated) = cap(end.result, self.gateway.limits.max_result_bytes);
+        let report = CallReport {
+            outcome: end.outcome,
+            result: kept,
+            result_bytes,
+            truncated,
+            duration_ms: end.duration_ms,
+        };
+        self.trail.outcome(id, report);
+        result
+    }
+
+    fn record_call(
+        &mut self,
+        call: &ToolCall,
+        outcome: ToolOutcome,
+        result: Option<String>,
+        rule: Option<String>,
+    ) {
+        let tool = self.injection.tool(&call.name).filter(|_| outcome != ToolOutcome::Released);
+        self.trail.tool_use(ToolUse {
+            round: self.number,
+            call_id: call.id.clone(),
+            tool: call.name.clone(),
+            server: tool.map(|tool| tool.definition.source.server.clone()),
+            server_url: tool.map(|tool| tool.definition.server_url.clone()),
+            injected: tool.is_some(),
+            arguments: call.arguments.clone(),
+            outcome,
+            result,
+            rule,
+        });
+    }
+}
+
+/// A result in the shape that MCP gives it, for the records.
+fn as_json(result: &ToolResult) -> String {
+    let content: Vec<Value> = result.content.iter().map(part_as_json).collect();
+    let mut record = json!({ "content": content });
+    if let Some(structured) = &result.structured {
+        record["structuredContent"] = structured.clone();
+    }
+    if result.is_error {
+        record["isError"] = Value::Bool(true);
+    }
+    record.to_string()
+}
+
+fn part_as_json(part: &Content) -> Value {
+    match part {
+        Content::Text(text) => json!({ "type": "text", "text": text }),
+        Content::Image { media_type, data } => {
+            json!({ "type": "image", "mimeType": media_type, "data": data })
+        }
+        Content::Audio { media_type, data } => {
+            json!({ "type": "audio", "mimeType": media_type, "data": data })
+        }
+        Content::TextResource { uri, media_type, text } => {
+            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": text } })
+        }
+        Content::BlobResource { uri, media_type, data } => {
+            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "blob": data } })
+        }
+        Content::ResourceLink { uri, name, description, media_type } => {
+            json!({ "type": "resource_link", "uri": uri, "name": name, "description": description, "mimeType": media_type })
+        }
+    }
+}

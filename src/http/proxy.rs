@@ -1,0 +1,123 @@
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use futures::stream;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+
+use super::route::{Route, route};
+use super::{Server, not_found};
+use crate::config::ProviderKind;
+use crate::dialect::{Chat, Dialect, Messages};
+use crate::domain::{Failure, FailureKind};
+use crate::gateway::{Incoming, Reply};
+use crate::identity::Client;
+use crate::provider;
+
+/// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
+pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Response {
+    let (mut parts, body) = request.into_parts();
+    name_host(&mut parts);
+    match route(&parts.method, parts.uri.path(), &parts.headers) {
+        Route::Unknown => not_found(),
+        Route::WebSocket => {
+            let message = "responses over WebSocket are not supported: use POST with server-sent events";
+            failure_response(&Chat, &Failure::new(FailureKind::UpgradeRequired, message))
+        }
+        Route::Models { provider } => models(&server, provider, &parts).await,
+        Route::Call { operation, provider } => {
+            let caller = match server.identity.authenticate(&parts.headers) {
+                Ok(caller) => caller,
+                Err(failure) => return failure_response(operation.dialect, &failure),
+            };
+            let incoming = Incoming {
+                caller,
+                client: Client::from_headers(&parts.headers),
+                operation,
+                provider: provider.map(str::to_owned),
+                query: parts.uri.query().map(str::to_owned),
+                headers: parts.headers,
+            };
+            let reply = server.gateway.intercept(incoming, body);
+            response(reply, operation.dialect).await
+        }
+    }
+}
+
+/// HTTP/2 names the host in the URI; identity looks for it in `Host`.
+fn name_host(parts: &mut http::request::Parts) {
+    let Some(authority) = parts.uri.authority() else { return };
+    if let (false, Ok(host)) =
+        (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str()))
+    {
+        parts.headers.insert(header::HOST, host);
+    }
+}
+
+/// Waits for the head of an answer; its body follows piece by piece.
+async fn response(reply: Reply, dialect: &dyn Dialect) -> Response {
+    let Ok(head) = reply.head.await else {
+        return failure_response(dialect, &Failure::new(FailureKind::Internal, "the gateway failed"));
+    };
+    let pieces = stream::unfold(reply.body, async |mut pieces| {
+        let piece = pieces.recv().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(piece), pieces))
+    });
+    let mut response = Response::new(Body::from_stream(pieces));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    response
+}
+
+/// Passes the list of models on, which generates nothing and is not recorded.
+async fn models(server: &Server, name: Option<&str>, parts: &http::request::Parts) -> Response {
+    let is_anthropic = parts.headers.contains_key("anthropic-version");
+    let dialect: &dyn Dialect = if is_anthropic { &Messages } else { &Chat };
+    if let Err(failure) = server.identity.authenticate(&parts.headers) {
+        return failure_response(dialect, &failure);
+    }
+    let providers = &server.gateway.providers;
+    let (first, second) = if is_anthropic {
+        (ProviderKind::Anthropic, ProviderKind::OpenAi)
+    } else {
+        (ProviderKind::OpenAi, ProviderKind::Anthropic)
+    };
+    let provider = match name {
+        Some(name) => providers.named(name),
+        None => providers.default_of(first).or_else(|| providers.default_of(second)),
+    };
+    let Some(provider) = provider else {
+        let message = format!("there is no provider named {:?}", name.unwrap_or_default());
+        return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
+    };
+    let headers = provider::up(&parts.headers);
+    match provider.send(Method::GET, "/models", parts.uri.query(), &headers, Bytes::new()).await {
+        Err(failure) => failure_response(dialect, &failure),
+        Ok(answer) => {
+            let (status, headers) = (answer.status(), provider::down(answer.headers()));
+            let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            response
+        }
+    }
+}
+
+/// The gateway's own error in a dialect's shape, for requests that have no interception.
+fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
+    let mut response = Response::new(Body::from(dialect.error(failure)));
+    *response.status_mut() =
+        StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if !failure.kind.is_retryable() {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    }
+    if failure.kind == FailureKind::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if failure.kind == FailureKind::UpgradeRequired {
+        headers.insert(header::UPGRADE, HeaderValue::from_static("HTTP/1.1"));
+    }
+    response
+}

@@ -1,0 +1,195 @@
+//! What a server lists, tool by tool, to what is approved: patterns, shape, schema. A tool that does not
+//! pass is left out alone, with the reason.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::arguments::Check;
+use super::result::bounded;
+use super::schema;
+use crate::config::{Pattern, Server};
+use crate::domain::ToolRef;
+
+/// The longest description that a model is shown, in bytes.
+const MAX_DESCRIPTION: usize = 4 * 1024;
+
+/// The longest name of a tool on its own server, in bytes (MCP says 128; some are longer).
+const MAX_NAME: usize = 256;
+
+/// A tool of a server that may be shown to models, still without its name in the catalogue.
+#[derive(Debug)]
+pub(super) struct Approved {
+    pub(super) source: ToolRef,
+    pub(super) description: String,
+    pub(super) input_schema: String,
+    pub(super) read_only: bool,
+    pub(super) check: Check,
+}
+
+/// A listed tool that is not in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// The tool's name as its server lists it, or its place where it has none.
+    pub tool: String,
+    /// Why, in words for the administrator.
+    pub reason: String,
+}
+
+/// What became of one server's list.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    pub(super) approved: Vec<Approved>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// Approved tools with a flaw.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Sorts out what `server` lists.
+pub(super) fn approve(server: &Server, listed: &[Value]) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut names = HashSet::new();
+    for (index, tool) in listed.iter().enumerate() {
+        let name = tool.get("name").and_then(Value::as_str);
+        let outcome = match name {
+            None | Some("") => Err("it has no name".into()),
+            Some(name) if name.len() > MAX_NAME => Err(format!("its name is longer than {MAX_NAME} bytes")),
+            Some(name) if !names.insert(name) => Err("the server lists this name twice".into()),
+            Some(name) => approve_one(server, name, tool, &mut verdict.warnings),
+        };
+        match outcome {
+            Ok(tool) => verdict.approved.push(tool),
+            Err(reason) => {
+                let tool = name.map_or_else(|| format!("tool {}", index + 1), |name| bounded(name, MAX_NAME));
+                verdict.left_out.push(LeftOut { tool, reason });
+            }
+        }
+    }
+    verdict
+}
+
+fn approve_one(
+    server: &Server,
+    name: &str,
+    tool: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<Approved, String> {
+    if let Some(pattern) = first_match(&server.deny, name) {
+        return Err(format!("`deny` holds `{}`", pattern.text));
+    }
+    if !server.allow.is_empty() && first_match(&server.allow, name).is_none() {
+        return Err("no pattern of `allow` fits".into());
+    }
+    let original = tool.get("inputSchema");
+    let cleaned = schema::clean(original)?;
+    let (check, flaw) = Check::compile(original);
+    if let Some(flaw) = flaw {
+        warnings.push(format!("{name}: arguments are not checked against its input schema: {flaw}"));
+    }
+    Ok(Approved {
+        source: ToolRef { server: server.name.clone(), tool: name.to_owned() },
+        description: description(tool, cleaned.note),
+        input_schema: cleaned.json,
+        read_only: first_match(&server.read_only, name).is_some(),
+        check,
+    })
+}
+
+fn first_match<'a>(patterns: &'a [Pattern], name: &str) -> Option<&'a Pattern> {
+    patterns.iter().find(|pattern| pattern.matches(name))
+}
+
+/// What the server says the tool is for: its title where there is no description, and the schema's note.
+fn description(tool: &Value, note: Option<String>) -> String {
+    let said =
+        |place: &str| tool.pointer(place).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let own = said("/description").or_else(|| said("/title")).or_else(|| said("/annotations/title"));
+    let own = bounded(own.unwrap_or_default(), MAX_DESCRIPTION);
+    match note {
+        Some(note) if own.is_empty() => note,
+        Some(note) => format!("{own}\n\n{note}"),
+        None => own,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing;
+    use super::*;
+
+    fn patterns(texts: &[&str]) -> Vec<Pattern> {
+        texts.iter().map(|text| Pattern::parse(text).unwrap()).collect()
+    }
+
+    fn server(allow: &[&str], deny: &[&str], read_only: &[&str]) -> Server {
+        Server {
+            allow: patterns(allow),
+            deny: patterns(deny),
+            read_only: patterns(read_only),
+            ..testing::http_server("files", "http://127.0.0.1:1/mcp")
+        }
+    }
+
+    fn names(verdict: &Verdict) -> Vec<&str> {
+        verdict.approved.iter().map(|tool| tool.source.tool.as_str()).collect()
+    }
+
+    fn reasons(verdict: &Verdict) -> Vec<(&str, &str)> {
+        verdict.left_out.iter().map(|left| (left.tool.as_str(), left.reason.as_str())).collect()
+    }
+
+    #[test]
+    fn patterns_apply_to_the_servers_own_names_and_deny_wins() {
+        let listed = ["get_file", "get_secret", "put.file", "search"].map(|name| json!({"name": name}));
+        let verdict = approve(&server(&["get_*", "/put.+/"], &["/.*_secret.*/"], &["get_*"]), &listed);
+        assert_eq!(names(&verdict), ["get_file", "put.file"]);
+        assert_eq!(
+            reasons(&verdict),
+            [("get_secret", "`deny` holds `/.*_secret.*/`"), ("search", "no pattern of `allow` fits")]
+        );
+        assert_eq!(verdict.approved.iter().map(|tool| tool.read_only).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(names(&approve(&server(&[], &[], &[]), &listed)).len(), 4);
+    }
+
+    #[test]
+    fn f30_one_bad_tool_is_left_out_alone() {
+        let listed = [
+            json!({"name": "good", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": "yes"}}),
+            json!({"name": 7}),
+            json!("not a tool"),
+            json!({"name": ""}),
+            json!({"name": "remote", "inputSchema": {"type": "object", "properties": {"a": {"$ref": "http://x/y"}}}}),
+            json!({"name": "no_schema", "icons": 1, "outputSchema": true}),
+            json!({"name": "good"}),
+            json!({"name": "x".repeat(300)}),
+        ];
+        let verdict = approve(&server(&[], &[], &[]), &listed);
+        assert_eq!(names(&verdict), ["good", "no_schema"]);
+        assert_eq!(verdict.approved[1].input_schema, r#"{"type":"object","properties":{}}"#);
+        let left: Vec<&str> = verdict.left_out.iter().map(|left| left.tool.as_str()).take(5).collect();
+        assert_eq!(left, ["tool 2", "tool 3", "", "remote", "good"]);
+        assert!(verdict.left_out[4].reason.contains("twice"));
+        assert!(verdict.warnings.is_empty());
+    }
+
+    #[test]
+    fn a_description_is_found_and_bounded() {
+        let text = |tool: Value, note: Option<&str>| description(&tool, note.map(str::to_owned));
+        assert_eq!(text(json!({"description": "d", "title": "t"}), None), "d");
+        assert_eq!(text(json!({"description": " ", "title": "t"}), None), "t");
+        assert_eq!(text(json!({"annotations": {"title": "a"}}), Some("n")), "a\n\nn");
+        assert_eq!(text(json!({}), Some("n")), "n");
+        let long = text(json!({"description": "ä".repeat(5_000)}), None);
+        assert!(long.len() <= MAX_DESCRIPTION && long.ends_with("ä…"), "{} bytes", long.len());
+    }
+
+    #[test]
+    fn a_tool_whose_schema_cannot_be_checked_is_kept_with_a_warning() {
+        let schema = json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)y"}}});
+        let verdict = approve(&server(&[], &[], &[]), &[json!({"name": "odd", "inputSchema": schema})]);
+        assert_eq!(names(&verdict), ["odd"]);
+        assert!(verdict.warnings[0].starts_with("odd: arguments are not checked"), "{:?}", verdict.warnings);
+    }
+}

@@ -1,0 +1,199 @@
+//! From a server's configuration to a connection, in whichever protocol era the server speaks.
+//!
+//! MCP 2026-07-28 is stateless and starts with `server/discover`; all before it starts with `initialize`.
+//! Servers answer the wrong start in every way there is (with an error of the other era, with `{}`, late,
+//! or never, and some refuse everything after it), so a start that fails is followed by the other one on a
+//! connection, or in a process, of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::ClientHandler;
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
+use rmcp::service::{
+    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext, RoleClient,
+    RunningService, serve_client_with_lifecycle,
+};
+use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::common::client_side_sse::ExponentialBackoff;
+use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use super::connection::{Connection, describe_transport};
+use super::http_client::HttpClient;
+use super::result::bounded;
+use super::stdio::{Child, Program};
+use crate::config::{Server, Transport};
+
+/// How a server's protocol begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Era {
+    /// 2026-07-28: `server/discover`, no session.
+    Modern,
+    /// 2025-11-25 and older: `initialize`.
+    Legacy,
+}
+
+/// A connection, and what must be closed after it.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) connection: Arc<Connection>,
+    pub(super) era: Era,
+    pub(super) service: RunningService<RoleClient, Handler>,
+    pub(super) child: Option<Child>,
+}
+
+/// Receives what servers send of their own accord. It declares no sampling, elicitation or roots, so a
+/// server has nothing to ask.
+#[derive(Debug, Clone)]
+pub(super) struct Handler {
+    tools_changed: Arc<Notify>,
+}
+
+impl ClientHandler for Handler {
+    fn get_info(&self) -> ClientConfig {
+        ClientConfig::new(
+            ClientCapabilities::default(),
+            Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+        )
+        .with_protocol_version(ProtocolVersion::V_2025_11_25)
+    }
+
+    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
+        self.tools_changed.notify_one();
+    }
+}
+
+/// Connects to `server`, first with the start that worked last time. The caller bounds the time.
+pub(super) async fn connect(
+    server: &Server,
+    worked: Option<Era>,
+    tools_changed: &Arc<Notify>,
+    tracker: &TaskTracker,
+) -> Result<Open, String> {
+    let starts = match worked {
+        Some(Era::Legacy) => [Era::Legacy, Era::Modern],
+        Some(Era::Modern) | None => [Era::Modern, Era::Legacy],
+    };
+    let handler = Handler { tools_changed: tools_changed.clone() };
+    let first = match attempt(server, starts[0], handler.clone(), tracker).await {
+        Ok(open) => return Ok(open),
+        Err(Refusal::Final(message)) => return Err(message),
+        Err(Refusal::OfThisStart(message)) => message,
+    };
+    tracing::debug!(server = %server.name, start = ?starts[0], error = %first, "trying the other start");
+    attempt(server, starts[1], handler, tracker).await.map_err(|refusal| match refusal {
+        Refusal::OfThisStart(second) if second != first => {
+            format!("{second} (before that, {}: {first})", start_name(starts[0]))
+        }
+        Refusal::OfThisStart(message) | Refusal::Final(message) => message,
+    })
+}
+
+fn start_name(era: Era) -> &'static str {
+    match era {
+        Era::Modern => "with `server/discover`",
+        Era::Legacy => "with `initialize`",
+    }
+}
+
+/// Why there is no connection.
+enum Refusal {
+    /// Another start would fail as well: wrong credentials, no such program.
+    Final(String),
+    /// Another start may work.
+    OfThisStart(String),
+}
+
+async fn attempt(
+    server: &Server,
+    start: Era,
+    handler: Handler,
+    tracker: &TaskTracker,
+) -> Result<Open, Refusal> {
+    let (mode, limit) = match start {
+        // A server that hangs here must leave time for the other start.
+        Era::Modern => (
+            ClientLifecycleMode::Auto {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+                legacy_version: Some(ProtocolVersion::V_2025_11_25),
+            },
+            server.connect_timeout * 2 / 3,
+        ),
+        Era::Legacy => (ClientLifecycleMode::Initialize, server.connect_timeout),
+    };
+    let mut child = None;
+    let service = match &server.transport {
+        Transport::Stdio { command, args, env, cwd } => {
+            let program = Program { command, args, env, cwd: cwd.as_deref() };
+            let (process, stdout, stdin) =
+                Child::start(&server.name, program, tracker).map_err(Refusal::Final)?;
+            child = Some(process);
+            timeout(limit, serve_client_with_lifecycle(handler, (stdout, stdin), mode)).await
+        }
+        Transport::Http { url, headers } => {
+            let client = HttpClient::new(headers, server.connect_timeout).map_err(Refusal::Final)?;
+            let transport = StreamableHttpClientTransport::with_client(client, http_config(url));
+            timeout(limit, serve_client_with_lifecycle(handler, transport, mode)).await
+        }
+    };
+    match service {
+        Ok(Ok(service)) => Ok(opened(service, child).await),
+        Ok(Err(error)) => {
+            let message = with_obituary(explain(&error), child.as_mut()).await;
+            Err(if refuses_us(&error) { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
+        }
+        Err(_) => {
+            let message = format!("no answer within {} s", limit.as_secs_f64());
+            Err(Refusal::OfThisStart(with_obituary(message, child.as_mut()).await))
+        }
+    }
+}
+
+fn http_config(url: &str) -> StreamableHttpClientTransportConfig {
+    let mut config = StreamableHttpClientTransportConfig::with_uri(url);
+    let mut backoff = ExponentialBackoff::default();
+    // Without a bound the delay doubles until a stream is as good as never opened again.
+    backoff.max_delay = Some(Duration::from_secs(15));
+    config.retry_config = Arc::new(backoff);
+    config
+}
+
+async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Child>) -> Open {
+    // rmcp's cache would answer for a server that is down.
+    service.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
+    let is_legacy = service.peer().peer_info().is_none_or(|info| info.protocol_version.has_initialize());
+    Open {
+        connection: Arc::new(Connection::new(service.peer().clone())),
+        era: if is_legacy { Era::Legacy } else { Era::Modern },
+        service,
+        child,
+    }
+}
+
+/// Whether the credentials are at fault, with or without the challenge that HTTP asks for.
+fn refuses_us(error: &ClientInitializeError) -> bool {
+    let message = explain(error);
+    error.is_authorization_required()
+        || ["HTTP 401", "HTTP 403"].iter().any(|status| message.contains(status))
+}
+
+fn explain(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => describe_transport(error),
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => explain(fallback),
+        // rmcp prints the whole answer.
+        other => bounded(&other.to_string(), 500),
+    }
+}
+
+/// Adds how the child ended; a moment is given to it, for its pipes close before it does.
+async fn with_obituary(message: String, child: Option<&mut Child>) -> String {
+    let Some(child) = child else { return message };
+    match child.obituary().await {
+        Some(obituary) => format!("{message}; {obituary}"),
+        None => message,
+    }
+}

@@ -1,0 +1,220 @@
+//! One live connection: listing and calling, always with a time-out, always with raw JSON.
+
+use std::error::Error;
+use std::pin::pin;
+use std::time::Duration;
+
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest, ErrorCode, ErrorData,
+    ListToolsRequest, PaginatedRequestParams, ServerResult,
+};
+use rmcp::service::{PeerRequestOptions, RoleClient};
+use rmcp::transport::DynamicTransportError;
+use rmcp::{Peer, ServiceError};
+use serde::Serialize as _;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::http_client::HttpError;
+use super::page::{Listing, PageRequest, Pages};
+use super::result::{self, bounded};
+use crate::audit::ToolOutcome;
+use crate::domain::ToolResult;
+
+/// How long a server may take to notice a cancellation before the call is given up without it.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The longest error text of a server that is passed on, in bytes.
+const MAX_MESSAGE: usize = 4 * 1024;
+
+/// How long one call may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CallLimits {
+    /// Without an answer or any progress.
+    pub(super) silence: Duration,
+    /// In all.
+    pub(super) total: Duration,
+}
+
+/// A connection that is past its handshake.
+#[derive(Debug)]
+pub(super) struct Connection(Peer<RoleClient>);
+
+impl Connection {
+    pub(super) fn new(peer: Peer<RoleClient>) -> Self {
+        Self(peer)
+    }
+
+    /// The negotiated protocol version.
+    pub(super) fn protocol(&self) -> String {
+        self.0.peer_info().map_or_else(String::new, |info| info.protocol_version.to_string())
+    }
+
+    /// Whether nothing can be sent any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_transport_closed()
+    }
+
+    /// Asks for all tools. The caller bounds the time.
+    pub(super) async fn list_tools(&self) -> Result<Listing, String> {
+        let mut pages = Pages::new();
+        while let Some(PageRequest { cursor }) = pages.wanted() {
+            let params = PaginatedRequestParams::default().with_cursor(cursor);
+            let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
+            match self.0.send_request(request).await {
+                Ok(answer) => pages.take(raw(answer))?,
+                // A server without tools is a server all the same.
+                Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => break,
+                Err(error) => return Err(describe(&error)),
+            }
+        }
+        Ok(pages.into_listing())
+    }
+
+    /// Calls a tool by its server's name for it. Whatever happens is a result for the model; a cancellation
+    /// reaches the server, and ends the call within [`CANCEL_PATIENCE`].
+    pub(super) async fn call(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        limits: CallLimits,
+        cancel: &CancellationToken,
+    ) -> (ToolResult, ToolOutcome) {
+        if cancel.is_cancelled() {
+            return cancelled();
+        }
+        // rmcp keeps the time, but sends the cancellation before it returns, which a stuck server can delay.
+        timeout(limits.total + CANCEL_PATIENCE, self.exchange(tool, arguments, limits, cancel))
+            .await
+            .unwrap_or_else(|_| timed_out(limits.total))
+    }
+
+    async fn exchange(
+        &self,
+        tool: &str,
+        arguments: Map<String, Value>,
+        limits: CallLimits,
+        cancel: &CancellationToken,
+    ) -> (ToolResult, ToolOutcome) {
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+        let options = PeerRequestOptions::with_timeout(limits.silence)
+            .reset_timeout_on_progress()
+            .with_max_total_timeout(limits.total);
+        let handle = match self.0.send_cancellable_request(request, options).await {
+            Ok(handle) => handle,
+            Err(error) => return failed(error),
+        };
+        let id = handle.id.clone();
+        let mut response = pin!(handle.await_response());
+        tokio::select! {
+            biased;
+            answer = &mut response => match answer {
+                Ok(answer) => answered(raw(answer)),
+                Err(error) => failed(error),
+            },
+            () = cancel.cancelled() => {
+                let reason = CancelledNotificationParam::new(Some(id), Some("the caller does not wait any more".into()));
+                let told = async {
+                    let _ = self.0.notify_cancelled(reason).await;
+                    // rmcp ends the request itself once the cancellation is sent, and forgets it.
+                    let _ = response.await;
+                };
+                let _ = timeout(CANCEL_PATIENCE, told).await;
+                cancelled()
+            }
+        }
+    }
+}
+
+/// The result as JSON: rmcp decodes an answer into the first of its types that fits, or leaves it as it is
+/// where one part of it fits none, and neither may decide what a tool or a result is.
+fn raw(answer: ServerResult) -> Value {
+    match answer {
+        ServerResult::CustomResult(custom) => custom.0,
+        typed => typed.serialize(serde_json::value::Serializer).unwrap_or_default(),
+    }
+}
+
+fn answered(answer: Value) -> (ToolResult, ToolOutcome) {
+    match result::read(answer) {
+        Ok(result) if result.is_error => (result, ToolOutcome::ToolError),
+        Ok(result) => (result, ToolOutcome::Ok),
+        Err(message) => (ToolResult::error(message), ToolOutcome::ToolError),
+    }
+}
+
+fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
+    let (message, outcome) = match error {
+        ServiceError::McpError(error) => (protocol_error(&error), ToolOutcome::ToolError),
+        ServiceError::Timeout { timeout } => return timed_out(timeout),
+        ServiceError::TransportSend(error) => match error.error.downcast_ref::<HttpError>() {
+            Some(HttpError::ResponseBodyTooLarge { max_size }) => {
+                (format!("The tool's answer is larger than {max_size} bytes."), ToolOutcome::ToolError)
+            }
+            _ => (
+                format!("The tool's server cannot be reached: {}", describe_transport(&error)),
+                ToolOutcome::Unreachable,
+            ),
+        },
+        ServiceError::TransportClosed => (
+            "The connection to the tool's server broke off during the call; whether the tool ran is not known."
+                .into(),
+            ToolOutcome::Unreachable,
+        ),
+        other => (format!("The call failed: {}", describe(&other)), ToolOutcome::ToolError),
+    };
+    (ToolResult::error(message), outcome)
+}
+
+fn protocol_error(error: &ErrorData) -> String {
+    format!(
+        "The tool's server answered with error {}: {}",
+        error.code.0,
+        bounded(&error.message, MAX_MESSAGE)
+    )
+}
+
+fn timed_out(limit: Duration) -> (ToolResult, ToolOutcome) {
+    let message = format!(
+        "The tool did not answer within {} s, so the call was given up; whether the tool ran is not known.",
+        limit.as_secs_f64()
+    );
+    (ToolResult::error(message), ToolOutcome::TimedOut)
+}
+
+fn cancelled() -> (ToolResult, ToolOutcome) {
+    (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled)
+}
+
+/// What went wrong, for the log and the status.
+pub(super) fn describe(error: &ServiceError) -> String {
+    match error {
+        ServiceError::McpError(error) => protocol_error(error),
+        ServiceError::TransportSend(error) => describe_transport(error),
+        other => chain(other),
+    }
+}
+
+/// The same for what the transport met; an HTTP client's own error is not in the chain of causes.
+pub(super) fn describe_transport(error: &DynamicTransportError) -> String {
+    match error.error.downcast_ref::<HttpError>() {
+        Some(HttpError::Client(error)) => chain(error),
+        _ => chain(error.error.as_ref()),
+    }
+}
+
+/// An error with its causes, each once, bounded.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    bounded(&text, MAX_MESSAGE)
+}

@@ -1,0 +1,63 @@
+//! A fleet against servers that are scripted, made with rmcp, or shell scripts.
+
+mod legacy;
+mod modern;
+mod process;
+#[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
+mod scripted;
+
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::audit::ToolOutcome;
+use crate::config::Server;
+use crate::domain::ToolResult;
+
+/// A fleet of one server that has been tried once.
+async fn fleet_of(server: Server) -> (Fleet, ServerStatus) {
+    let fleet = Fleet::start(&[server], "{server}__{tool}", &TaskTracker::new());
+    fleet.settled().await;
+    let status = fleet.statuses().remove(0);
+    (fleet, status)
+}
+
+/// Calls as [`Fleet::call`] does, without a clearance, which only the audit can make.
+async fn call(fleet: &Fleet, server: &str, tool: &str, arguments: Value) -> (ToolResult, ToolOutcome) {
+    call_until(fleet, server, tool, arguments, &CancellationToken::new()).await
+}
+
+async fn call_until(
+    fleet: &Fleet,
+    server: &str,
+    tool: &str,
+    arguments: Value,
+    cancel: &CancellationToken,
+) -> (ToolResult, ToolOutcome) {
+    let arguments: Map<String, Value> = serde_json::from_value(arguments).unwrap();
+    fleet.server(server).unwrap().call(tool, arguments, cancel).await
+}
+
+/// Waits until the catalogue holds exactly these names.
+async fn catalogue_becomes(fleet: &Fleet, names: &[&str]) {
+    let is_it = |catalogue: &std::sync::Arc<Catalogue>| {
+        catalogue.tools().iter().map(|tool| tool.definition.name.as_str()).eq(names.iter().copied())
+    };
+    let waiting = async { fleet.watch().wait_for(is_it).await.map(drop) };
+    tokio::time::timeout(std::time::Duration::from_secs(20), waiting)
+        .await
+        .expect("the catalogue changes")
+        .unwrap();
+}
+
+fn text(result: &ToolResult) -> &str {
+    match result.content.as_slice() {
+        [crate::domain::Content::Text(text)] => text,
+        other => panic!("not one text: {other:?}"),
+    }
+}
+
+fn tools(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({"name": name, "inputSchema": {"type": "object"}})).collect()
+}

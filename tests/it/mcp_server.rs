@@ -1,0 +1,142 @@
+//! A scripted MCP server over streamable HTTP, made with rmcp: tools whose calls the test answers.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use futures::future::BoxFuture;
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+type Handler = Arc<dyn Fn(Map<String, Value>) -> BoxFuture<'static, Value> + Send + Sync>;
+
+/// The server, as the tests see it.
+#[derive(Clone, Default)]
+pub struct McpServer {
+    tools: BTreeMap<String, (Value, String, Handler)>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    calls: Mutex<Vec<(String, Value)>>,
+    arrived: watch::Sender<usize>,
+    cancelled: watch::Sender<usize>,
+}
+
+impl McpServer {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tool that takes any object and answers at once with this result (`CallToolResult` as JSON).
+    pub fn tool(self, name: &str, result: Value) -> Self {
+        self.tool_with(name, json!({"type": "object", "properties": {}}), move |_| {
+            let result = result.clone();
+            Box::pin(async move { result })
+        })
+    }
+
+    /// Adds a tool that answers with its arguments as text.
+    pub fn echo(self, name: &str) -> Self {
+        self.tool_with(name, json!({"type": "object", "properties": {}}), |arguments| {
+            Box::pin(async move { text(&Value::Object(arguments).to_string()) })
+        })
+    }
+
+    /// Adds a tool with this input schema and handler.
+    pub fn tool_with(
+        mut self,
+        name: &str,
+        schema: Value,
+        handler: impl Fn(Map<String, Value>) -> BoxFuture<'static, Value> + Send + Sync + 'static,
+    ) -> Self {
+        self.tools.insert(name.to_owned(), (schema, format!("The tool {name}."), Arc::new(handler)));
+        self
+    }
+
+    /// Starts the server on loopback and gives its URL.
+    pub async fn start(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let server = self.clone();
+        let service = StreamableHttpService::new(
+            move || Ok(server.clone()),
+            Arc::new(LocalSessionManager::default()),
+            StreamableHttpServerConfig::default(),
+        );
+        let routes = Router::new().nest_service("/mcp", service);
+        tokio::task::spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
+        format!("http://{address}/mcp")
+    }
+
+    /// The calls so far: tool and arguments.
+    pub fn calls(&self) -> Vec<(String, Value)> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+
+    /// Waits until this many calls have come.
+    pub async fn arrived(&self, count: usize) {
+        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+    }
+
+    /// Waits until this many calls were cancelled.
+    pub async fn cancelled(&self, count: usize) {
+        self.shared.cancelled.subscribe().wait_for(|cancelled| *cancelled >= count).await.unwrap();
+    }
+}
+
+/// A result of one text.
+pub fn text(text: &str) -> Value {
+    json!({"content": [{"type": "text", "text": text}]})
+}
+
+impl ServerHandler for McpServer {
+    fn get_info(&self) -> ServerConfig {
+        let mut info = ServerConfig::default();
+        info.capabilities = ServerCapabilities::builder().enable_tools().build();
+        info
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let tool = |(name, (schema, description, _)): (&String, &(Value, String, Handler))| -> Tool {
+            serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema}))
+                .unwrap()
+        };
+        Ok(ListToolsResult::with_all_items(self.tools.iter().map(tool).collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let (_, _, handler) = self.tools.get(&*request.name).unwrap().clone();
+        let arguments = request.arguments.unwrap_or_default();
+        self.shared.calls.lock().unwrap().push((request.name.to_string(), Value::Object(arguments.clone())));
+        self.shared.arrived.send_modify(|arrived| *arrived += 1);
+        tokio::select! {
+            result = handler(arguments) => {
+                let result: CallToolResult = serde_json::from_value(result).unwrap();
+                Ok(result.into())
+            }
+            () = context.ct.cancelled() => {
+                self.shared.cancelled.send_modify(|cancelled| *cancelled += 1);
+                Err(ErrorData::internal_error("cancelled", None))
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A gateway on a free port with a scripted provider behind it and scripted MCP servers beside it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use toolgate::app::App;
+use toolgate::config::{
+    Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
+};
+use toolgate::domain::{Inject, InterceptionId};
+use toolgate::store::{Store, interceptions, tool_usage};
+
+use crate::client::Answer;
+use crate::mcp_server::McpServer;
+use crate::provider::Provider;
+use crate::wire::Api;
+
+/// The organisation's key, which no caller may ever see.
+pub const PROVIDER_KEY: &str = "sk-organisation-0123456789";
+
+/// A running gateway and all around it.
+pub struct World {
+    pub gateway: SocketAddr,
+    pub provider: Provider,
+    pub store: Store,
+    pub folder: TempDir,
+    pub http: reqwest::Client,
+    /// The caller's key that requests carry; none where the gateway asks for none.
+    pub key: Option<String>,
+    stop: CancellationToken,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
+/// A world to be.
+pub struct Builder {
+    config: Config,
+    servers: Vec<(String, McpServer, bool)>,
+    keys: Vec<Key>,
+}
+
+impl World {
+    /// No keys, tools in every request.
+    pub fn builder() -> Builder {
+        let mut config = Config::loopback(Vec::new());
+        config.inject = Inject::Always;
+        Builder { config, servers: Vec::new(), keys: Vec::new() }
+    }
+
+    /// A world with one MCP server, named `srv`.
+    pub async fn with(server: McpServer) -> Self {
+        Self::builder().server("srv", server).start().await
+    }
+
+    /// Sends a request and waits for the whole answer.
+    pub async fn ask(&self, api: Api, body: &Value) -> Answer {
+        self.post(api.path(), body.to_string(), &[]).await
+    }
+
+    /// Sends a body with more headers and waits for the whole answer.
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> Answer {
+        let response = self.open(path, body, headers).await;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, body: response.text().await.unwrap_or_default() }
+    }
+
+    /// Sends a body and waits for the head of the answer alone.
+    pub async fn open(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
+        let mut request = self.http.post(format!("http://{}{path}", self.gateway)).body(body);
+        if !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.send().await.unwrap()
+    }
+
+    /// The record of an answer's interception, once it has ended.
+    pub async fn record(&self, answer: &Answer) -> Record {
+        self.record_of(answer.header("x-toolgate-interception").expect("no interception id")).await
+    }
+
+    /// The record of an interception, once it has ended.
+    pub async fn record_of(&self, id: &str) -> Record {
+        let id: InterceptionId = id.parse().unwrap();
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            let found = interceptions::get(&self.store, id).await.unwrap();
+            if let Some(interception) = found.filter(|found| found.end.is_some()) {
+                let calls = tool_usage::of(&self.store, id).await.unwrap();
+                return Record { id, interception, calls };
+            }
+            pause.tick().await;
+        }
+    }
+
+    /// The records of the newest interceptions, newest first, ended or not.
+    pub async fn newest(&self) -> Vec<interceptions::Summary> {
+        interceptions::newest(&self.store, None, 100).await.unwrap()
+    }
+
+    /// Stops the gateway in order.
+    pub async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        self.served.await.unwrap().unwrap();
+        self.folder
+    }
+}
+
+/// What the audit kept of one interception.
+pub struct Record {
+    pub id: InterceptionId,
+    pub interception: interceptions::Interception,
+    pub calls: Vec<tool_usage::ToolUsage>,
+}
+
+impl Record {
+    pub fn outcome(&self) -> &str {
+        &self.interception.end.as_ref().unwrap().outcome
+    }
+
+    pub fn error(&self) -> &str {
+        self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
+    }
+
+    /// The outcomes of the calls, in the model's order.
+    pub fn call_outcomes(&self) -> Vec<&str> {
+        self.calls
+            .iter()
+            .map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome))
+            .collect()
+    }
+}
+
+impl Builder {
+    /// Adds an MCP server whose tools may change something.
+    pub fn server(mut self, name: &str, server: McpServer) -> Self {
+        self.servers.push((name.to_owned(), server, false));
+        self
+    }
+
+    /// Adds an MCP server whose tools change nothing.
+    pub fn read_only_server(mut self, name: &str, server: McpServer) -> Self {
+        self.servers.push((name.to_owned(), server, true));
+        self
+    }
+
+    /// Adds a caller with this key; from then on a key is asked for.
+    pub fn caller(mut self, key: &str, user: &str, groups: &[&str]) -> Self {
+        self.keys.push(Key {
+            name: format!("{user}-key"),
+            user: user.to_owned(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            sha256: Sha256::digest(key.as_bytes()).into(),
+            inject: None,
+        });
+        self
+    }
+
+    /// Uses this policy instead of the shipped one.
+    pub fn policy(mut self, text: &str) -> Self {
+        self.config.policies = vec![PolicySource { path: "test.yaml".into(), text: text.to_owned() }];
+        self
+    }
+
+    /// Changes whatever else.
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub async fn start(mut self) -> World {
+        let provider = Provider::start().await;
+        let folder = tempfile::tempdir().unwrap();
+        self.config.store.path = folder.path().join("toolgate.db");
+        if self.config.providers.is_empty() {
+            self.config.providers = vec![
+                configured("anthropic", ProviderKind::Anthropic, format!("http://{}", provider.address)),
+                configured("openai", ProviderKind::OpenAi, format!("http://{}/v1", provider.address)),
+            ];
+        }
+        let with_keys = !self.keys.is_empty();
+        if with_keys {
+            self.config.auth = Auth::Keys(self.keys);
+        }
+        for (name, server, read_only) in &self.servers {
+            self.config.servers.push(server_config(name, server.start().await, *read_only));
+        }
+        let app = App::start(self.config).await.unwrap();
+        app.gateway.fleet.settled().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = listener.local_addr().unwrap();
+        let (store, stop) = (app.store.clone(), CancellationToken::new());
+        let served = tokio::task::spawn(app.serve(listener, stop.clone()));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        World { gateway, provider, store, folder, http, key: None, stop, served }
+    }
+}
+
+fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
+    ProviderConfig {
+        name: name.to_owned(),
+        kind,
+        base_url,
+        api_key: Some(SecretString::from(PROVIDER_KEY)),
+        headers: BTreeMap::new(),
+        inject: None,
+    }
+}
+
+/// The configuration of a server at this URL.
+pub fn server_config(name: &str, url: String, read_only: bool) -> Server {
+    Server {
+        name: name.to_owned(),
+        transport: Transport::Http { url, headers: BTreeMap::new() },
+        allow: Vec::new(),
+        deny: Vec::new(),
+        read_only: if read_only { vec![Pattern::parse("*").unwrap()] } else { Vec::new() },
+        labels: Vec::new(),
+        call_timeout: Duration::from_secs(20),
+        max_call_time: Duration::from_secs(30),
+        connect_timeout: Duration::from_secs(20),
+    }
+}
