@@ -4,9 +4,19 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(dead_code, reason = "the toolbox grows before its users do")]
 
+mod bad_input;
+mod callers;
+mod cli;
 mod client;
+mod durability;
+mod headers;
+mod leaving;
 mod mcp_server;
+mod process;
 mod provider;
+mod routes;
+mod secrets;
 mod smoke;
+mod stored_ids;
 mod wire;
 mod world;
