@@ -28,7 +28,27 @@ pub struct Message {
     pub usage: Value,
 }
 
+/// An error body, read as the SDKs do.
+#[derive(Debug, PartialEq)]
+pub struct ApiError {
+    /// The type in the messages API; code, else type, in the others.
+    pub kind: String,
+    pub message: String,
+}
+
 impl Answer {
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap_or_default() }
+    }
+
+    /// The error in this body, which must have the API's own shape and be meant for a program.
+    pub fn error(&self, api: Api) -> ApiError {
+        assert!(self.status >= 400, "no error: {}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.body);
+        api_error(api, &self.json())
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -69,6 +89,25 @@ impl Answer {
             Api::Chat => read_completion(&whole),
             Api::Responses => read_response(&whole),
         }
+    }
+}
+
+/// An error in this API's shape, as a body or as an event of a stream.
+pub fn api_error(api: Api, body: &Value) -> ApiError {
+    let error = &body["error"];
+    let kind = match api {
+        Api::Messages => {
+            assert_eq!(body["type"], "error", "{body}");
+            &error["type"]
+        }
+        Api::Chat | Api::Responses => {
+            assert!(error["type"].is_string() && error.get("param").is_some(), "{body}");
+            if error["code"].is_string() { &error["code"] } else { &error["type"] }
+        }
+    };
+    ApiError {
+        kind: kind.as_str().unwrap().to_owned(),
+        message: error["message"].as_str().unwrap().to_owned(),
     }
 }
 

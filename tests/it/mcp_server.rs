@@ -89,6 +89,11 @@ impl McpServer {
         self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
     }
 
+    /// How many calls were cancelled so far.
+    pub fn cancellations(&self) -> usize {
+        *self.shared.cancelled.borrow()
+    }
+
     /// Waits until this many calls were cancelled.
     pub async fn cancelled(&self, count: usize) {
         self.shared.cancelled.subscribe().wait_for(|cancelled| *cancelled >= count).await.unwrap();

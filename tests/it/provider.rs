@@ -129,6 +129,12 @@ impl Reply {
         Self::new(status, "application/json", body.to_owned())
     }
 
+    /// After that, nothing happens any more: the answer never ends.
+    pub fn then_hang(mut self) -> Self {
+        self.steps.push(Step::Hang);
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.parse().unwrap(), value.parse().unwrap()));
         self
