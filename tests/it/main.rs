@@ -4,8 +4,14 @@
 #![allow(dead_code)]
 
 mod client;
+mod keep_alive;
+mod live;
 mod mcp_server;
+mod one_message;
 mod provider;
 mod smoke;
+mod upstream_errors;
+mod usage;
+mod wall_clock;
 mod wire;
 mod world;

@@ -202,6 +202,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
                 Some(Step::Bytes(bytes)) => return Some((Ok(bytes), (steps, watch))),
                 Some(Step::Wait(gate)) => gate.pass().await,
                 Some(Step::Cut) => {
+                    // What went before leaves first.
+                    tokio::task::yield_now().await;
                     watch.disarm();
                     return Some((Err(std::io::Error::other("cut")), (steps, watch)));
                 }

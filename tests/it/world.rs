@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use toolgate::app::App;
 use toolgate::config::{Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport};
 use toolgate::domain::{Inject, InterceptionId};
-use toolgate::store::{Store, interceptions, tool_usage};
+use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
-use crate::client::Answer;
+use crate::client::{Answer, Live};
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
 use crate::wire::Api;
@@ -82,6 +82,11 @@ impl World {
         request.send().await.unwrap()
     }
 
+    /// Sends a request and reads the answer step by step.
+    pub async fn live(&self, api: Api, body: &Value) -> Live {
+        Live::new(self.open(api.path(), body.to_string(), &[]).await)
+    }
+
     /// The record of an answer's interception, once it has ended.
     pub async fn record(&self, answer: &Answer) -> Record {
         self.record_of(answer.header("x-toolgate-interception").expect("no interception id")).await
@@ -95,7 +100,8 @@ impl World {
             let found = interceptions::get(&self.store, id).await.unwrap();
             if let Some(interception) = found.filter(|found| found.end.is_some()) {
                 let calls = tool_usage::of(&self.store, id).await.unwrap();
-                return Record { id, interception, calls };
+                let rounds = token_usage::of(&self.store, id).await.unwrap();
+                return Record { id, interception, calls, rounds };
             }
             pause.tick().await;
         }
@@ -119,6 +125,8 @@ pub struct Record {
     pub id: InterceptionId,
     pub interception: interceptions::Interception,
     pub calls: Vec<tool_usage::ToolUsage>,
+    /// The tokens, one row a round.
+    pub rounds: Vec<token_usage::TokenUsage>,
 }
 
 impl Record {
@@ -128,6 +136,11 @@ impl Record {
 
     pub fn error(&self) -> &str {
         self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
+    }
+
+    /// The status that the client got.
+    pub fn status(&self) -> Option<u16> {
+        self.interception.end.as_ref().unwrap().status
     }
 
     /// The outcomes of the calls, in the model's order.
@@ -201,7 +214,8 @@ impl Builder {
     }
 }
 
-fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
+/// The configuration of a provider at this URL.
+pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
     ProviderConfig {
         name: name.to_owned(),
         kind,
