@@ -120,8 +120,7 @@ async fn f14_a_client_that_goes_away_before_the_head_closes_the_upstream_request
                 () = world.provider.arrived(1) => {}
             }
             world.provider.dropped(1).await;
-            let newest = world.newest().await;
-            let record = world.record_of(&newest[0].interception.start.id.to_string()).await;
+            let record = world.only_record().await;
             assert_eq!(record.outcome(), "cancelled", "{api:?} {mode:?}");
         }
     }

@@ -107,6 +107,17 @@ impl World {
         }
     }
 
+    /// The record of the only interception, once it has ended.
+    pub async fn only_record(&self) -> Record {
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            if let [only] = &*self.newest().await {
+                return self.record_of(&only.interception.start.id.to_string()).await;
+            }
+            pause.tick().await;
+        }
+    }
+
     /// The records of the newest interceptions, newest first, ended or not.
     pub async fn newest(&self) -> Vec<interceptions::Summary> {
         interceptions::newest(&self.store, None, 100).await.unwrap()

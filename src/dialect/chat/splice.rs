@@ -9,7 +9,7 @@ use super::error;
 use super::message::Message;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, tally};
+use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, is_event_stream, tally};
 use crate::domain::Failure;
 
 /// What stands between the texts of two rounds.
@@ -275,6 +275,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) = self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))? {
