@@ -107,7 +107,10 @@ impl Frame {
 
     /// The value of its `event:` line.
     pub fn event(&self) -> Option<&str> {
-        lines(&self.raw).filter_map(|line| field(line, b"event")).next_back().and_then(|name| std::str::from_utf8(name).ok())
+        lines(&self.raw)
+            .filter_map(|line| field(line, b"event"))
+            .next_back()
+            .and_then(|name| std::str::from_utf8(name).ok())
     }
 
     /// Writes this frame with other data; its other lines stay as they are.

@@ -92,13 +92,19 @@ impl Answer {
     /// The events of a stream: name and data.
     pub fn events(&self) -> Vec<(Option<String>, String)> {
         let frames = self.body.split("\n\n").filter(|frame| !frame.trim().is_empty());
-        let line = |frame: &str, field: &str| frame.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned));
+        let line = |frame: &str, field: &str| {
+            frame.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned))
+        };
         frames.filter_map(|frame| Some((line(frame, "event: "), line(frame, "data: ")?))).collect()
     }
 
     /// The data of a stream's events as JSON, but for `[DONE]`.
     pub fn data(&self) -> Vec<Value> {
-        self.events().iter().filter(|(_, data)| data != "[DONE]").map(|(_, data)| serde_json::from_str(data).unwrap()).collect()
+        self.events()
+            .iter()
+            .filter(|(_, data)| data != "[DONE]")
+            .map(|(_, data)| serde_json::from_str(data).unwrap())
+            .collect()
     }
 
     /// The error that a client of this API makes of an answer: its type or code, and its message. Panics where
@@ -192,7 +198,8 @@ fn fold_messages(answer: &Answer) -> Value {
                 assert_eq!(open.take(), Some(index()), "a stop of no open block");
                 let block = &mut message["content"][index()];
                 if let Some(json) = block["json"].as_str() {
-                    block["input"] = serde_json::from_str(json).unwrap_or_else(|_| json!({ "unfinished": json }));
+                    block["input"] =
+                        serde_json::from_str(json).unwrap_or_else(|_| json!({ "unfinished": json }));
                 }
             }
             "message_delta" => {
@@ -272,7 +279,10 @@ fn fold_responses(answer: &Answer) -> Value {
         assert_eq!(name.as_deref(), Some(kind), "the event's name is not its type");
         assert!(!closed, "an event after the end: {event}");
         let number = event["sequence_number"].as_u64().expect("no sequence number");
-        assert!(sequence.is_none_or(|last| number == last + 1), "sequence numbers do not rise by one: {event}");
+        assert!(
+            sequence.is_none_or(|last| number == last + 1),
+            "sequence numbers do not rise by one: {event}"
+        );
         sequence = Some(number);
         let at = event["output_index"].as_u64().map(|at| usize::try_from(at).unwrap());
         match kind {
@@ -293,17 +303,27 @@ fn fold_responses(answer: &Answer) -> Value {
             }
             "response.output_item.done" => {
                 let (item, done) = &mut items[at.unwrap()];
-                assert_eq!((&item["id"], &item["type"], *done), (&event["item"]["id"], &event["item"]["type"], false));
+                assert_eq!(
+                    (&item["id"], &item["type"], *done),
+                    (&event["item"]["id"], &event["item"]["type"], false)
+                );
                 (*item, *done) = (event["item"].clone(), true);
             }
             _ => {
-                let (item, done) = items.get(at.expect("an event without output_index")).expect("an event of no item");
+                let (item, done) =
+                    items.get(at.expect("an event without output_index")).expect("an event of no item");
                 assert!(!done && item["id"] == event["item_id"], "an event of another item: {event}");
             }
         }
     }
     assert!(closed, "no end: {}", answer.body);
-    let items: Vec<Value> = items.into_iter().map(|(item, done)| { assert!(done, "an item is not done"); item }).collect();
+    let items: Vec<Value> = items
+        .into_iter()
+        .map(|(item, done)| {
+            assert!(done, "an item is not done");
+            item
+        })
+        .collect();
     assert_eq!(response["output"], json!(items), "the final output is not what was streamed");
     response
 }
@@ -338,7 +358,12 @@ fn read_completion(completion: &Value) -> Message {
     });
     Message {
         id: string(&completion["id"]),
-        texts: message["content"].as_str().filter(|text| !text.is_empty()).map(str::to_owned).into_iter().collect(),
+        texts: message["content"]
+            .as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
         thinking: message["reasoning_content"].as_str().map(str::to_owned).into_iter().collect(),
         calls: calls.collect(),
         stop: string(&choice["finish_reason"]),

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-    Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -113,7 +113,8 @@ impl ServerHandler for McpServer {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let tool = |(name, (schema, description, _)): (&String, &(Value, String, Handler))| -> Tool {
-            serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema})).unwrap()
+            serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema}))
+                .unwrap()
         };
         Ok(ListToolsResult::with_all_items(self.tools.iter().map(tool).collect()))
     }

@@ -51,7 +51,8 @@ impl Received {
     pub fn tool_names(&self) -> Vec<String> {
         let json = self.json();
         let tools = json["tools"].as_array().cloned().unwrap_or_default();
-        let name = |tool: &Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).map(str::to_owned);
+        let name =
+            |tool: &Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).map(str::to_owned);
         tools.iter().filter_map(name).collect()
     }
 }
@@ -119,7 +120,8 @@ impl Reply {
 
     /// A stream with these steps.
     pub fn steps(steps: Vec<Step>) -> Self {
-        Self { status: StatusCode::OK, headers: Vec::new(), steps }.header("content-type", "text/event-stream")
+        Self { status: StatusCode::OK, headers: Vec::new(), steps }
+            .header("content-type", "text/event-stream")
     }
 
     /// A JSON error.
@@ -128,6 +130,9 @@ impl Reply {
     }
 
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        if name == "content-type" {
+            self.headers.retain(|(name, _)| name != http::header::CONTENT_TYPE);
+        }
         self.headers.push((name.parse().unwrap(), value.parse().unwrap()));
         self
     }
@@ -190,7 +195,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
     });
     shared.arrived.send_modify(|arrived| *arrived += 1);
     let reply = shared.replies.lock().unwrap().pop_front();
-    let reply = reply.unwrap_or_else(|| Reply::error(599, r#"{"error":{"message":"the test laid no answer ready"}}"#));
+    let reply = reply
+        .unwrap_or_else(|| Reply::error(599, r#"{"error":{"message":"the test laid no answer ready"}}"#));
     let watch = DropWatch(Some(shared.dropped.clone()));
     let body = stream::unfold((reply.steps.into_iter(), watch), |(mut steps, mut watch)| async move {
         loop {

@@ -10,7 +10,9 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use toolgate::app::App;
-use toolgate::config::{Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport};
+use toolgate::config::{
+    Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
+};
 use toolgate::domain::{Inject, InterceptionId};
 use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
@@ -68,7 +70,12 @@ impl World {
     }
 
     /// Sends a body and waits for the head of the answer alone.
-    pub async fn open(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> reqwest::Response {
+    pub async fn open(
+        &self,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Response {
         let mut request = self.http.post(format!("http://{}{path}", self.gateway)).body(body);
         if !headers.iter().any(|(name, _)| *name == "content-type") {
             request = request.header("content-type", "application/json");
@@ -156,7 +163,10 @@ impl Record {
 
     /// The outcomes of the calls, in the model's order.
     pub fn call_outcomes(&self) -> Vec<&str> {
-        self.calls.iter().map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome)).collect()
+        self.calls
+            .iter()
+            .map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome))
+            .collect()
     }
 }
 
@@ -220,7 +230,11 @@ impl Builder {
         let gateway = listener.local_addr().unwrap();
         let (store, stop) = (app.store.clone(), CancellationToken::new());
         let served = tokio::task::spawn(app.serve(listener, stop.clone()));
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
         World { gateway, provider, store, folder, http, key: None, stop, served }
     }
 }

@@ -99,7 +99,9 @@ impl Splicer for Whole {
     }
 
     fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| Broken::Malformed(format!("the provider's answer is unreadable: {error}"));
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
+        };
         let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
         let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
         let mut usage = RoundUsage::default();

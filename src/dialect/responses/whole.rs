@@ -3,7 +3,7 @@ use bytes::BytesMut;
 use super::response::{View, response_error};
 use crate::dialect::raw::Object;
 use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
-use crate::domain::Failure;
+use crate::domain::{Failure, IssuedId};
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -38,7 +38,9 @@ impl Splicer for Whole {
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| Broken::Malformed(format!("the provider's answer is unreadable: {error}"));
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
+        };
         let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
         let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
         let items: Vec<String> = answer.array("output").into_iter().map(str::to_owned).collect();
@@ -88,7 +90,7 @@ impl Splicer for Whole {
         self.facts.clone()
     }
 
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    fn issued_ids(&self) -> Vec<IssuedId> {
         self.view.issued_ids()
     }
 }
