@@ -26,6 +26,11 @@ pub struct Live {
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Waits for what must come.
+pub async fn patiently<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
 impl Live {
     /// An answer of which nothing has been read.
     pub fn new(response: reqwest::Response) -> Self {
@@ -45,8 +50,8 @@ impl Live {
     /// Reads until this text has come `count` times.
     pub async fn until_times(&mut self, text: &str, count: usize) {
         while self.so_far().matches(text).count() < count {
-            let piece = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
-            let piece = piece.unwrap_or_else(|_| panic!("no {text:?} comes after: {}", self.so_far())).unwrap();
+            let what = format!("{text:?} after {}", self.so_far());
+            let piece = patiently(&what, self.response.chunk()).await.unwrap();
             self.body.extend(piece.unwrap_or_else(|| panic!("no {text:?} in: {}", self.so_far())));
         }
     }
@@ -59,9 +64,7 @@ impl Live {
     /// Reads what is left.
     pub async fn rest(mut self) -> Answer {
         let (status, headers) = (self.response.status().as_u16(), self.response.headers().clone());
-        while let Some(piece) =
-            tokio::time::timeout(PATIENCE, self.response.chunk()).await.expect("the answer does not end").unwrap_or(None)
-        {
+        while let Some(piece) = patiently("the end of the answer", self.response.chunk()).await.unwrap_or(None) {
             self.body.extend(piece);
         }
         Answer { status, headers, body: self.so_far() }

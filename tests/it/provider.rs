@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+use crate::client::patiently;
 use crate::wire::{Api, Mode, Say};
 
 /// The provider, as the tests see it.
@@ -174,12 +175,14 @@ impl Provider {
 
     /// Waits until this many requests have come.
     pub async fn arrived(&self, count: usize) {
-        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+        let mut arrived = self.shared.arrived.subscribe();
+        patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
     }
 
     /// Waits until this many answers were dropped before their end.
     pub async fn dropped(&self, count: usize) {
-        self.shared.dropped.subscribe().wait_for(|dropped| *dropped >= count).await.unwrap();
+        let mut dropped = self.shared.dropped.subscribe();
+        patiently("dropped", dropped.wait_for(|dropped| *dropped >= count)).await.unwrap();
     }
 }
 
