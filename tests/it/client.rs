@@ -2,6 +2,7 @@
 //! SDK would not take.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::HeaderMap;
 use serde_json::{Value, json};
@@ -14,6 +15,62 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: String,
+}
+
+/// An answer under way.
+pub struct Live {
+    response: reqwest::Response,
+    body: Vec<u8>,
+}
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for what must come.
+pub async fn patiently<T>(what: &str, waiting: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"))
+}
+
+impl Live {
+    /// An answer of which nothing has been read.
+    pub fn new(response: reqwest::Response) -> Self {
+        Self { response, body: Vec::new() }
+    }
+
+    /// The id of the interception.
+    pub fn interception(&self) -> String {
+        self.response.headers()["x-toolgate-interception"].to_str().unwrap().to_owned()
+    }
+
+    /// What has come.
+    pub fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Reads until this text has come `count` times.
+    pub async fn until_times(&mut self, text: &str, count: usize) {
+        while self.so_far().matches(text).count() < count {
+            let what = format!("{text:?} after {}", self.so_far());
+            let piece = patiently(&what, self.response.chunk()).await.unwrap();
+            self.body.extend(piece.unwrap_or_else(|| panic!("no {text:?} in: {}", self.so_far())));
+        }
+    }
+
+    /// Reads until this text has come.
+    pub async fn until(&mut self, text: &str) {
+        self.until_times(text, 1).await;
+    }
+
+    /// Reads what is left.
+    pub async fn rest(mut self) -> Answer {
+        let (status, headers) = (self.response.status().as_u16(), self.response.headers().clone());
+        while let Some(piece) =
+            patiently("the end of the answer", self.response.chunk()).await.unwrap_or(None)
+        {
+            self.body.extend(piece);
+        }
+        Answer { status, headers, body: self.so_far() }
+    }
 }
 
 /// What a client makes of an answer.
@@ -73,6 +130,34 @@ impl Answer {
             .filter(|(_, data)| data != "[DONE]")
             .map(|(_, data)| serde_json::from_str(data).unwrap())
             .collect()
+    }
+
+    /// The error that a client of this API makes of an answer: its type or code, and its message. Panics where
+    /// a client would take the answer for complete.
+    pub fn error(&self, api: Api) -> (String, String) {
+        let is_stream = self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
+        let event = if self.status == 200 && is_stream {
+            assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);
+            self.data().pop().unwrap_or_else(|| panic!("an empty answer"))
+        } else {
+            assert_ne!(self.status, 200, "{}", self.body);
+            self.json()
+        };
+        match api {
+            Api::Messages => {
+                assert_eq!(event["type"], "error", "{}", self.body);
+                (string(&event["error"]["type"]), string(&event["error"]["message"]))
+            }
+            Api::Responses if event["type"] == "response.failed" => {
+                let error = &event["response"]["error"];
+                (string(&error["code"]), string(&error["message"]))
+            }
+            Api::Responses if event["type"] == "error" => (string(&event["code"]), string(&event["message"])),
+            _ => {
+                assert!(event["error"].is_object(), "{}", self.body);
+                (string(&event["error"]["code"]), string(&event["error"]["message"]))
+            }
+        }
     }
 
     /// The message, read as strictly as the SDKs do.

@@ -14,9 +14,9 @@ use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
 use toolgate::domain::{Inject, InterceptionId};
-use toolgate::store::{Store, interceptions, tool_usage};
+use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
-use crate::client::Answer;
+use crate::client::{Answer, Live};
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
 use crate::wire::Api;
@@ -91,6 +91,11 @@ impl World {
             request = request.header(*name, *value);
         }
         request.send().await.unwrap()
+    }
+
+    /// Sends a request and reads the answer step by step.
+    pub async fn live(&self, api: Api, body: &Value) -> Live {
+        Live::new(self.open(api.path(), body.to_string(), &[]).await)
     }
 
     /// The record of an answer's interception, once it has ended.
@@ -170,21 +175,21 @@ pub struct Record {
     pub id: InterceptionId,
     pub interception: interceptions::Interception,
     pub calls: Vec<tool_usage::ToolUsage>,
+    /// The tokens, one row a round.
+    pub rounds: Vec<token_usage::TokenUsage>,
 }
 
 impl Record {
     /// What is recorded by now, also where the gateway has stopped.
     pub async fn read(store: &Store, id: InterceptionId) -> Option<Self> {
         let interception = interceptions::get(store, id).await.unwrap()?;
-        Some(Self { id, interception, calls: tool_usage::of(store, id).await.unwrap() })
+        let calls = tool_usage::of(store, id).await.unwrap();
+        let rounds = token_usage::of(store, id).await.unwrap();
+        Some(Self { id, interception, calls, rounds })
     }
 
     pub fn has_ended(&self) -> bool {
         self.interception.end.is_some()
-    }
-
-    pub fn status(&self) -> Option<u16> {
-        self.interception.end.as_ref().and_then(|end| end.status)
     }
 
     pub fn outcome(&self) -> &str {
@@ -193,6 +198,11 @@ impl Record {
 
     pub fn error(&self) -> &str {
         self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
+    }
+
+    /// The status that the client got.
+    pub fn status(&self) -> Option<u16> {
+        self.interception.end.as_ref().unwrap().status
     }
 
     /// The outcomes of the calls, in the model's order.
@@ -262,7 +272,8 @@ impl Builder {
     }
 }
 
-fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
+/// The configuration of a provider at this URL.
+pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
     ProviderConfig {
         name: name.to_owned(),
         kind,
