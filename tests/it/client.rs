@@ -134,7 +134,7 @@ impl Answer {
 
     /// The error that a client of this API makes of an answer: its type or code, and its message. Panics where
     /// a client would take the answer for complete.
-    pub fn error(&self, api: Api) -> (String, String) {
+    pub fn told_error(&self, api: Api) -> (String, String) {
         let is_stream = self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
         let event = if self.status == 200 && is_stream {
             assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);

@@ -49,7 +49,7 @@ async fn f10_a_refused_connection_is_a_502() {
         let world = world.start().await;
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!((answer.status, answer.header("x-should-retry")), (502, None), "{api:?} {mode:?}");
-        let (kind, message) = answer.error(api);
+        let (kind, message) = answer.told_error(api);
         assert_eq!(kind, if api == Api::Messages { "api_error" } else { "bad_gateway" });
         assert!(
             message.contains("could not be reached") && !message.contains(&closed.to_string()),
@@ -71,7 +71,7 @@ async fn f10_an_answer_without_a_byte_is_a_502() {
             world.provider.will(reply);
             let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
             assert_eq!(answer.status, 502, "{api:?} {mode:?}: {}", answer.body);
-            answer.error(api);
+            answer.told_error(api);
             assert_eq!(world.record(&answer).await.outcome(), "failed", "{api:?} {mode:?}");
         }
     }
@@ -102,7 +102,7 @@ async fn f13_a_broken_later_round_runs_no_tool_again() {
         let frames = api.frames(&say("r2").text("Half a sentence").call("c2", "srv__look", "{}"));
         let steps = frames.into_iter().take(5).map(|frame| Step::Bytes(frame.into())).chain([Step::Cut]);
         let (world, server, answer) = in_round_two(api, Mode::Streamed, Reply::steps(steps.collect())).await;
-        let (_, message) = answer.error(api);
+        let (_, message) = answer.told_error(api);
         assert!(message.contains("broke off"), "{api:?}: {message}");
         assert_failed_once(&world, &server, &answer).await;
     }
@@ -223,7 +223,7 @@ async fn an_error_status_in_a_later_round() {
         let reply = Reply::error(529, ERROR_BODY).header("request-id", "req_2");
         let (world, server, answer) = in_round_two(api, mode, reply).await;
         if mode == Mode::Streamed {
-            let (_, message) = answer.error(api);
+            let (_, message) = answer.told_error(api);
             assert!(message.contains("529") && message.contains("round 2"), "{api:?}: {message}");
             assert!(answer.body.contains("\"Let "), "{}", answer.body);
         } else {
@@ -260,7 +260,11 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         frames.truncate(4);
         frames.push(error_event(api));
         let (world, server, answer) = in_round_two(api, Mode::Streamed, Reply::stream(frames.clone())).await;
-        assert_eq!(answer.error(api), ("overloaded_error".to_owned(), "Overloaded".to_owned()), "{api:?}");
+        assert_eq!(
+            answer.told_error(api),
+            ("overloaded_error".to_owned(), "Overloaded".to_owned()),
+            "{api:?}"
+        );
         assert_eq!(answer.body.matches("Overloaded").count(), answer.body.matches("\"Overloaded\"").count());
         assert_eq!(answer.body.matches("\"Overloaded\"").count(), 1, "{}", answer.body);
         assert_failed_once(&world, &server, &answer).await;
@@ -272,7 +276,7 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         request["stream_options"] = json!({"include_usage": true});
         let answer = world.ask(api, &request).await;
         if api == Api::Responses {
-            assert_eq!(answer.error(api).1, "Overloaded");
+            assert_eq!(answer.told_error(api).1, "Overloaded");
         } else {
             assert_eq!(answer.body, frames.concat(), "{api:?}");
         }
@@ -313,7 +317,7 @@ async fn a_stream_cut_at_any_byte_is_a_failure() {
             }
             world.provider.will(ended_at(&whole, at, cut));
             let answer = world.ask(api, &api.request(Mode::Streamed, "How many?", &["mine"])).await;
-            let (_, message) = answer.error(api);
+            let (_, message) = answer.told_error(api);
             assert!(message.contains("provider"), "{api:?} {at}: {message}");
             assert_eq!(server.calls().len(), calls, "{api:?} {at}");
             let record = world.record(&answer).await;
@@ -347,7 +351,7 @@ async fn a_whole_answer_cut_at_any_byte_is_a_502() {
                 "{api:?} {at}: {}",
                 answer.body
             );
-            let (_, message) = answer.error(api);
+            let (_, message) = answer.told_error(api);
             assert!(
                 message.contains("unreadable") || message.contains("broke off"),
                 "{api:?} {at}: {message}"
@@ -366,7 +370,7 @@ async fn a_stream_that_breaks_off_after_a_comment_is_no_empty_200() {
             let world = World::with(birds()).await;
             world.provider.will(ended_at(b": PROCESSING\n\n", 14, cut));
             let answer = world.ask(api, &api.request(Mode::Streamed, "Hi", &["mine"])).await;
-            let (_, message) = answer.error(api);
+            let (_, message) = answer.told_error(api);
             assert!(message.contains("provider"), "{api:?}: {message}");
             assert_eq!(world.record(&answer).await.outcome(), "failed");
         }
@@ -381,11 +385,11 @@ async fn an_answer_of_another_type_is_a_502() {
         world.provider.will(page());
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!(answer.status, 502, "{api:?} {mode:?}: {}", answer.body);
-        answer.error(api);
+        answer.told_error(api);
         assert_eq!(world.record(&answer).await.outcome(), "failed");
 
         let (world, server, answer) = in_round_two(api, mode, page()).await;
-        answer.error(api);
+        answer.told_error(api);
         assert!(!answer.body.contains("<html>"), "{api:?} {mode:?}: {}", answer.body);
         if mode == Mode::Whole {
             assert_eq!((answer.status, answer.header("x-should-retry")), (502, Some("false")));
@@ -401,7 +405,7 @@ async fn a_compressed_answer_is_a_502() {
         world.provider.will(Reply::say(api, mode, &say("r1").text("Hi.")).header("content-encoding", "gzip"));
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!((answer.status, answer.header("content-encoding")), (502, None), "{api:?} {mode:?}");
-        assert!(answer.error(api).1.contains("compressed"));
+        assert!(answer.told_error(api).1.contains("compressed"));
         assert_eq!(world.provider.requests()[0].headers["accept-encoding"], "identity");
         assert_eq!(world.record(&answer).await.outcome(), "failed");
     }

@@ -187,7 +187,7 @@ async fn with_nothing_begun_it_is_a_504() {
             "{api:?} {mode:?}: {}",
             answer.body
         );
-        let (kind, message) = answer.error(api);
+        let (kind, message) = answer.told_error(api);
         assert_eq!(kind, if api == Api::Messages { "timeout_error" } else { "timeout" });
         assert!(message.contains("limits.wall_clock"), "{message}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
