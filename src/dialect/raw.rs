@@ -119,7 +119,11 @@ pub fn elements(text: &str) -> Option<Vec<&str>> {
 /// The text of a JSON string; `None` if it is none.
 pub fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = inner(text)?;
-    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// What stands between the quotes of a JSON string, still escaped; `None` if it is none.

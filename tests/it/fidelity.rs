@@ -3,9 +3,10 @@
 use serde_json::json;
 use toolgate::domain::Inject;
 
+use crate::client::patiently;
 use crate::mcp_server::{McpServer, text};
 use crate::wire::{APIS, Api, Mode, all_forms, say};
-use crate::world::{Builder, World, within};
+use crate::world::{Builder, World};
 
 /// The request of an agent: 200 kB, with fields that nobody knows, odd white space, numbers that no
 /// float keeps, and escapes that a rewritten JSON would lose.
@@ -52,7 +53,7 @@ fn builder() -> Builder {
 /// The body that reaches the provider in the first round.
 async fn sent(world: &World, api: Api, mode: Mode, body: &str, headers: &[(&str, &str)]) -> String {
     world.provider.will_say(api, mode, &[say("r1").text("Hello.")]);
-    let answer = within("the answer", world.post(api.path(), body.to_owned(), headers)).await;
+    let answer = patiently("the answer", world.post(api.path(), body.to_owned(), headers)).await;
     answer.message(api, mode);
     String::from_utf8(world.provider.requests().pop().unwrap().body.to_vec()).unwrap()
 }
@@ -146,7 +147,7 @@ async fn later_rounds_begin_with_the_clients_bytes() {
             mode,
             &[say("r1").call("c1", "srv__look", "{}"), say("r2").text("Done.")],
         );
-        within("the answer", world.post(api.path(), body, &[])).await.message(api, mode);
+        patiently("the answer", world.post(api.path(), body, &[])).await.message(api, mode);
         let bodies: Vec<String> = world
             .provider
             .requests()

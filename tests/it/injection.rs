@@ -3,9 +3,10 @@
 use serde_json::json;
 use toolgate::domain::Inject;
 
+use crate::client::patiently;
 use crate::mcp_server::{McpServer, text};
 use crate::wire::{Api, Mode, all_forms, say};
-use crate::world::{Builder, World, within};
+use crate::world::{Builder, World};
 
 /// Asks once; gives the tools that went up and the header's word, which is also the record's.
 async fn ask(
@@ -17,7 +18,7 @@ async fn ask(
 ) -> (Vec<String>, String) {
     world.provider.will_say(api, mode, &[say("r1").text("Hello.")]);
     let body = api.request(mode, "Hi.", tools).to_string();
-    let answer = within("the answer", world.post(api.path(), body, headers)).await;
+    let answer = patiently("the answer", world.post(api.path(), body, headers)).await;
     answer.message(api, mode);
     let word = answer.header("x-toolgate-injection").unwrap().to_owned();
     assert_eq!(world.record(&answer).await.interception.start.injection, word);
@@ -61,7 +62,7 @@ async fn f36_hosted_tools_alone_are_no_agents_tools() {
         request["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
         request["stream_options"] = json!({"include_usage": true});
         world.provider.will_say(api, mode, &[say("r1").text("A title.")]);
-        let answer = within("the answer", world.ask(api, &request)).await;
+        let answer = patiently("the answer", world.ask(api, &request)).await;
         assert_eq!(answer.header("x-toolgate-injection"), Some("no-client-tools"), "{api:?} {mode:?}");
         assert_eq!(world.provider.requests()[0].body, request.to_string());
     }
@@ -131,7 +132,7 @@ async fn f35_a_tool_that_a_caller_may_not_see_is_not_injected() {
         // A model that guesses the name of what its caller may not see does not get it run.
         world.key = Some("tg_staff".to_owned());
         world.provider.will_say(api, mode, &[say("r1").call("c1", "srv__secret", "{}")]);
-        let answer = within("the answer", world.ask(api, &api.request(mode, "Guess.", &["mine"]))).await;
+        let answer = patiently("the answer", world.ask(api, &api.request(mode, "Guess.", &["mine"]))).await;
         assert_eq!(answer.message(api, mode).calls[0].name, "srv__secret");
         assert_eq!(server.calls(), [], "{api:?} {mode:?}");
     }

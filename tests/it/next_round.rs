@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::client::patiently;
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Received;
 use crate::wire::{APIS, Api, MODES, Mode, Say, all_forms, say};
-use crate::world::{World, within};
+use crate::world::World;
 
 fn rounds() -> [Say; 2] {
     [
@@ -25,7 +26,7 @@ async fn world() -> World {
 async fn exchange(world: &World, api: Api, mode: Mode, request: &Value) -> (String, Vec<Received>) {
     let before = world.provider.requests().len();
     world.provider.will_say(api, mode, &rounds());
-    let answer = within("the answer", world.ask(api, request)).await;
+    let answer = patiently("the answer", world.ask(api, request)).await;
     answer.message(api, mode);
     (answer.body, world.provider.requests().split_off(before))
 }
@@ -61,7 +62,7 @@ async fn thinking_goes_back_up_with_its_very_bytes() {
     );
     world.provider.will(crate::provider::Reply::new(200, "application/json", first));
     world.provider.will_say(Api::Messages, mode, &[say("r2").text("Done.")]);
-    within("the answer", world.ask(Api::Messages, &Api::Messages.request(mode, "Look.", &[]))).await;
+    patiently("the answer", world.ask(Api::Messages, &Api::Messages.request(mode, "Look.", &[]))).await;
     let sent = world.provider.requests();
     let body = String::from_utf8(sent[1].body.to_vec()).unwrap();
     let turn = format!(r#"{{"role":"assistant","content":[{thinking},{redacted},{call}]}}"#);
@@ -131,7 +132,7 @@ async fn a_stored_response_is_gone_on_from_by_its_id() {
         let mut next = api.request(mode, "And now?", &["mine"]);
         (next["store"], next["previous_response_id"]) = (json!(true), json!("r1"));
         world.provider.will_say(api, mode, &[say("r3").text("Nothing.")]);
-        within("the answer", world.ask(api, &next)).await.message(api, mode);
+        patiently("the answer", world.ask(api, &next)).await.message(api, mode);
         assert_eq!(world.provider.requests().last().unwrap().json()["previous_response_id"], "r2");
     }
 }
@@ -162,7 +163,7 @@ async fn rounds_add_up_in_the_history() {
                 say("r3").text("Done."),
             ],
         );
-        let answer = within("the answer", world.ask(api, &api.request(mode, "Twice.", &[]))).await;
+        let answer = patiently("the answer", world.ask(api, &api.request(mode, "Twice.", &[]))).await;
         answer.message(api, mode);
         let sent = world.provider.requests();
         sent[2].added_since(api, &sent[1]);

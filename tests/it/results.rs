@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::client::patiently;
 use crate::mcp_server::{McpServer, text};
 use crate::upstream::Told;
 use crate::wire::{APIS, Api, MODES, Mode, Say, all_forms, say};
-use crate::world::{Record, World, within};
+use crate::world::{Record, World};
 
 /// One call and an answer after it: what the model was told of the call, and the record.
 async fn one_call(world: &World, api: Api, mode: Mode, call: Say) -> (Told, Record) {
     let before = world.provider.requests().len();
     world.provider.will_say(api, mode, &[call, say("r2").text("I see.")]);
-    let answer = within("the answer", world.ask(api, &api.request(mode, "Go on.", &["mine"]))).await;
+    let answer = patiently("the answer", world.ask(api, &api.request(mode, "Go on.", &["mine"]))).await;
     let message = answer.message(api, mode);
     assert_eq!((message.texts.concat().as_str(), message.calls.len()), ("I see.", 0), "{api:?} {mode:?}");
     let told = world.provider.requests()[before + 1].told(api).remove(0);
@@ -129,7 +130,7 @@ async fn a_call_that_takes_too_long_is_given_up() {
             "{api:?} {mode:?}: {told:?}"
         );
         assert_eq!(record.call_outcomes(), ["timed_out"]);
-        within("the server is told", server.cancelled(1)).await;
+        patiently("the server is told", server.cancelled(1)).await;
     }
 }
 
@@ -186,7 +187,7 @@ async fn results_of_all_kinds(api: Api, mode: Mode) -> (Vec<Value>, Vec<Told>, R
     let world = World::with(kinds()).await;
     let calls = KINDS.iter().fold(say("r1"), |say, kind| say.call(kind, &format!("srv__{kind}"), "{}"));
     world.provider.will_say(api, mode, &[calls, say("r2").text("I see.")]);
-    let answer = within("the answer", world.ask(api, &api.request(mode, "Go on.", &[]))).await;
+    let answer = patiently("the answer", world.ask(api, &api.request(mode, "Go on.", &[]))).await;
     answer.message(api, mode);
     let sent = world.provider.requests();
     let added = sent[1].added_since(api, &sent[0]);

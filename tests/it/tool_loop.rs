@@ -3,12 +3,12 @@
 use futures::future::join;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Message};
+use crate::client::{Answer, Message, patiently};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Gate;
 use crate::upstream::Told;
 use crate::wire::{Api, Call, Mode, Say, all_forms, say};
-use crate::world::{Builder, World, within};
+use crate::world::{Builder, World};
 
 /// The stop reason of a message that is complete.
 pub fn ended(api: Api) -> &'static str {
@@ -31,7 +31,7 @@ pub fn calls_tools(api: Api) -> &'static str {
 /// A whole conversation: the provider says these rounds, the client asks with these tools of its own.
 async fn converse(world: &World, api: Api, mode: Mode, rounds: &[Say], tools: &[&str]) -> (Answer, Message) {
     world.provider.will_say(api, mode, rounds);
-    let answer = within("the answer", world.ask(api, &api.request(mode, "Go on.", tools))).await;
+    let answer = patiently("the answer", world.ask(api, &api.request(mode, "Go on.", tools))).await;
     let message = answer.message(api, mode);
     (answer, message)
 }
@@ -68,7 +68,7 @@ async fn f16_two_calls_of_one_tool_each_get_their_own_result() {
             say("r2").text("Done."),
         ];
         let last_comes_first = async {
-            within("all four calls at the server", server.arrived(4)).await;
+            patiently("all four calls at the server", server.arrived(4)).await;
             gates.iter().rev().for_each(Gate::open);
         };
         let ((answer, message), ()) = join(converse(&world, api, mode, &rounds, &[]), last_comes_first).await;
@@ -98,7 +98,7 @@ async fn f23_calls_run_side_by_side() {
             say("r2").text("Both came."),
         ];
         let both = async {
-            within("both calls before either is answered", join(one.arrived(1), two.arrived(1))).await;
+            patiently("both calls before either is answered", join(one.arrived(1), two.arrived(1))).await;
             gates.iter().for_each(Gate::open);
         };
         let ((answer, _), ()) = join(converse(&world, api, mode, &rounds, &[]), both).await;
@@ -137,7 +137,7 @@ async fn f18_the_clients_parallelism_is_never_changed() {
                 Some(parallel) => with_parallel(api, plain, parallel),
                 None => plain,
             };
-            within("the answer", world.ask(api, &request)).await.message(api, mode);
+            patiently("the answer", world.ask(api, &request)).await.message(api, mode);
             let sent = world.provider.requests();
             assert_eq!(sent.len(), 3);
             for upstream in sent {
@@ -166,7 +166,7 @@ async fn f19_a_forced_choice_goes_through_without_injection() {
             let mut request = api.request(mode, "Call it.", &["mine"]);
             request["tool_choice"] = choice.clone();
             world.provider.will_say(api, mode, &[say("r1").call("c1", "mine", r#"{"a":1}"#)]);
-            let answer = within("the answer", world.ask(api, &request)).await;
+            let answer = patiently("the answer", world.ask(api, &request)).await;
             let message = answer.message(api, mode);
             assert_eq!(message.calls[0].name, "mine", "{api:?} {mode:?} {choice}");
             assert_eq!(message.stop, calls_tools(api));
@@ -401,7 +401,7 @@ async fn f27_several_choices_go_through_without_injection() {
         let body = request.to_string();
         let answers = three_choices(mode);
         world.provider.will(answers.1);
-        let answer = within("the answer", world.post(Api::Chat.path(), body.clone(), &[])).await;
+        let answer = patiently("the answer", world.post(Api::Chat.path(), body.clone(), &[])).await;
         assert_eq!((answer.status, answer.body.as_str()), (200, answers.0.as_str()), "{mode:?}");
         assert_eq!(answer.header("x-toolgate-injection"), Some("several-choices"));
         assert_eq!(world.provider.requests().last().unwrap().body, body);
@@ -455,7 +455,7 @@ async fn f28_a_background_response_goes_through_without_injection() {
     request["store"] = json!(true);
     let queued = json!({"id": "resp_1", "object": "response", "status": "queued", "background": true, "output": [], "usage": null}).to_string();
     world.provider.will(crate::provider::Reply::new(200, "application/json", queued.clone()));
-    let answer = within("the answer", world.ask(Api::Responses, &request)).await;
+    let answer = patiently("the answer", world.ask(Api::Responses, &request)).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, queued.as_str()));
     assert_eq!(answer.header("x-toolgate-injection"), Some("background"));
     assert_eq!(world.provider.requests()[0].body, request.to_string());

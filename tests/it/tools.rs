@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
+use crate::client::patiently;
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Received;
 use crate::upstream::function;
 use crate::wire::{APIS, Api, Mode, all_forms, say};
-use crate::world::{World, within};
+use crate::world::World;
 
 /// Asks once with a plain answer, and gives what went up.
 async fn sent(world: &World, api: Api, mode: Mode, request: &Value) -> Received {
     world.provider.will_say(api, mode, &[say("r1").text("Hello.")]);
-    within("the answer", world.ask(api, request)).await.message(api, mode);
+    patiently("the answer", world.ask(api, request)).await.message(api, mode);
     world.provider.requests().pop().unwrap()
 }
 
@@ -61,7 +62,7 @@ async fn f30_a_bad_tool_is_left_out_alone() {
             mode,
             &[say("r1").call("c1", "srv__good", "{}"), say("r2").text("Well.")],
         );
-        let answer = within("the answer", world.ask(api, &api.request(mode, "Hi.", &["mine"]))).await;
+        let answer = patiently("the answer", world.ask(api, &api.request(mode, "Hi.", &["mine"]))).await;
         assert_eq!(answer.message(api, mode).texts, ["Well."]);
         let upstream = world.provider.requests().remove(0);
         let names = upstream.tool_names();
@@ -123,7 +124,7 @@ async fn f33_a_server_that_goes_down_does_not_change_the_block() {
             Mode::Whole,
             &[say("r1").call("c1", "a__ape", "{}"), say("r2").text("Down.")],
         );
-        within("the answer", world.ask(api, &request)).await.message(api, Mode::Whole);
+        patiently("the answer", world.ask(api, &request)).await.message(api, Mode::Whole);
         assert_eq!(sent(&world, api, Mode::Whole, &request).await.body, before.body, "{api:?}");
     }
 }
@@ -141,7 +142,7 @@ async fn f25_the_clients_own_tools_stay_as_they_are() {
             mode,
             &[say("r1").call("c1", "srv__look", "{}"), say("r2").call("c2", "a", "{}")],
         );
-        let answer = within("the answer", world.ask(api, &request)).await;
+        let answer = patiently("the answer", world.ask(api, &request)).await;
         assert_eq!(answer.message(api, mode).calls[0].name, "a", "{api:?} {mode:?}");
         let own = request["tools"].as_array().unwrap();
         for upstream in world.provider.requests() {
@@ -161,7 +162,7 @@ async fn f34_a_client_tool_of_the_same_name_wins() {
         let world = World::with(server.clone()).await;
         let request = api.request(mode, "Hi.", &["srv__look"]);
         world.provider.will_say(api, mode, &[say("r1").call("c1", "srv__look", r#"{"a":1}"#)]);
-        let answer = within("the answer", world.ask(api, &request)).await;
+        let answer = patiently("the answer", world.ask(api, &request)).await;
         let message = answer.message(api, mode);
         assert_eq!(
             (message.calls[0].name.as_str(), message.calls.len()),
@@ -194,7 +195,7 @@ async fn f37_tools_that_collapse_to_one_name_stay_two() {
             mode,
             &[say("r1").call("c1", &names[0], "{}").call("c2", &names[1], "{}"), say("r2").text("Gone.")],
         );
-        let answer = within("the answer", world.ask(api, &api.request(mode, "Hi.", &[]))).await;
+        let answer = patiently("the answer", world.ask(api, &api.request(mode, "Hi.", &[]))).await;
         answer.message(api, mode);
         let mut called: Vec<String> = server.calls().into_iter().map(|(tool, _)| tool).collect();
         called.sort();

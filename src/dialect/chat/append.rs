@@ -18,7 +18,12 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
     request.draft.extend("messages", &turn);
     if next == NextRound::MayNotCall {
         request.draft.set("tool_choice", r#""none""#);
-    } else if request.draft.object().get("tool_choice").is_some_and(|choice| choice.starts_with('{') || choice == "\"required\"") {
+    } else if request
+        .draft
+        .object()
+        .get("tool_choice")
+        .is_some_and(|choice| choice.starts_with('{') || choice == "\"required\"")
+    {
         request.draft.set("tool_choice", r#""auto""#);
     }
 }
@@ -42,7 +47,9 @@ fn tool_message(call: &ToolCall, result: &ToolResult, images: &mut Vec<String>) 
 fn image(part: &Content) -> Option<(&str, &str)> {
     match part {
         Content::Image { media_type, data } => Some((media_type, data)),
-        Content::BlobResource { media_type: Some(media_type), data, .. } if media_type.starts_with("image/") => {
+        Content::BlobResource { media_type: Some(media_type), data, .. }
+            if media_type.starts_with("image/") =>
+        {
             Some((media_type, data))
         }
         _ => None,

@@ -50,7 +50,9 @@ impl CallPieces {
 
     /// Takes a piece; tells whether it went on with the name.
     pub fn grow(&mut self, piece: &str) -> bool {
-        let Some(inner) = Object::parse(piece).ok().and_then(|piece| piece.object(self.kind)) else { return false };
+        let Some(inner) = Object::parse(piece).ok().and_then(|piece| piece.object(self.kind)) else {
+            return false;
+        };
         let name = inner.string("name").unwrap_or_default();
         self.name.push_str(&name);
         let key = if self.kind == "custom" { "input" } else { "arguments" };

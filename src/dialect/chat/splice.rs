@@ -9,7 +9,10 @@ use super::error;
 use super::message::Message;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, tally};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
+};
 use crate::domain::Failure;
 
 /// What stands between the texts of two rounds.
@@ -17,7 +20,7 @@ pub const SEPARATOR: &str = r"\n\n";
 
 /// Streamed rounds as one streamed completion.
 ///
-/// Chunks go out as they came, but for: the id and role of later rounds, pieces of injected calls, which are
+/// Chunks go out as they came, but for: the id, time and role of later rounds, pieces of injected calls, which are
 /// left out, the indices of the client's calls after them, and the finish and usage, which come once.
 pub struct Stream {
     injected: Arc<HashSet<String>>,
@@ -75,9 +78,12 @@ impl Stream {
             self.hold(frame, out);
             return Ok(());
         }
-        let chunk = Object::parse(&data)
-            .map_err(|error| Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}")))?;
-        if let Some(error) = chunk.get("error").filter(|error| *error != "null" && chunk.get("choices").is_none()) {
+        let chunk = Object::parse(&data).map_err(|error| {
+            Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}"))
+        })?;
+        if let Some(error) =
+            chunk.get("error").filter(|error| *error != "null" && chunk.get("choices").is_none())
+        {
             out.extend_from_slice(&frame.raw);
             let message = Object::parse(error).ok().and_then(|error| error.string("message").map(Into::into));
             return Err(Broken::Reported(message.unwrap_or_else(|| error.to_owned())));
@@ -122,7 +128,8 @@ impl Stream {
             self.round.response_id = chunk.string("id").unwrap_or_default().into_owned();
             self.round.model = chunk.string("model").unwrap_or_default().into_owned();
         }
-        let usage = chunk.get("usage").and_then(|usage| serde_json::from_str::<Map<String, Value>>(usage).ok());
+        let usage =
+            chunk.get("usage").and_then(|usage| serde_json::from_str::<Map<String, Value>>(usage).ok());
         let has_usage = usage.is_some();
         if let (Some(usage), Some(round)) = (usage, self.usages.last_mut()) {
             // Some providers send a running total in each chunk: the last one counts.
@@ -165,8 +172,10 @@ impl Stream {
         let chunk = Object::parse(data).ok()?;
         let later = self.usages.len() > 1;
         let mut patch = Patch::default();
-        if let (true, Some(id), Some(first)) = (later, chunk.get("id"), self.first_id()) {
-            patch.replace(data, id, first);
+        for name in ["id", "created"].into_iter().filter(|_| later) {
+            if let (Some(value), Some(first)) = (chunk.get(name), self.first_value(name)) {
+                patch.replace(data, value, first);
+            }
         }
         match (chunk.get("usage"), usage) {
             (Some(_), _) if !self.wants_usage => patch.remove(data, &chunk, &["usage"]),
@@ -176,12 +185,14 @@ impl Stream {
         }
         let choice = chunk.array("choices").first().and_then(|choice| Object::parse(choice).ok());
         let Some(choice) = choice else {
-            return (chunk.get("usage").is_none_or(|usage| usage == "null") || self.wants_usage).then(|| patch.apply_if_any(data));
+            return (chunk.get("usage").is_none_or(|usage| usage == "null") || self.wants_usage)
+                .then(|| patch.apply_if_any(data));
         };
         if let (Some(finish), Some(old)) = (finish, choice.get("finish_reason")) {
             patch.replace(data, old, finish);
         }
-        let still_ends = finish != Some("null") && choice.get("finish_reason").is_some_and(|finish| finish != "null");
+        let still_ends =
+            finish != Some("null") && choice.get("finish_reason").is_some_and(|finish| finish != "null");
         let delta = choice.object("delta").unwrap_or(Object { fields: Vec::new() });
         let shows = self.edit_delta(data, &delta, later, &mut patch);
         (shows || still_ends).then(|| patch.apply_if_any(data))
@@ -196,7 +207,9 @@ impl Stream {
             }
             self.role_sent = true;
         }
-        if let Some(content) = delta.get("content").filter(|content| inner(content).is_some_and(|text| !text.is_empty())) {
+        if let Some(content) =
+            delta.get("content").filter(|content| inner(content).is_some_and(|text| !text.is_empty()))
+        {
             if self.separator_due {
                 patch.replace(data, &content[..1], format!("\"{SEPARATOR}"));
             }
@@ -241,10 +254,10 @@ impl Stream {
         changed.then_some(visible)
     }
 
-    /// The value of the first chunk's `id`.
-    fn first_id(&self) -> Option<String> {
+    /// The value of a field of the very first chunk.
+    fn first_value(&self, name: &str) -> Option<String> {
         let first = self.first.as_deref().and_then(|first| Object::parse(first).ok())?;
-        first.get("id").map(str::to_owned)
+        first.get(name).map(str::to_owned)
     }
 
     /// A chunk of the gateway's own, with the first chunk's id, model and the like.
@@ -261,7 +274,12 @@ impl Stream {
     }
 
     fn total_usage(&self) -> String {
-        tally::openai_total(&self.usages, "prompt", "completion", self.settings.usage == UsageStyle::LastInput)
+        tally::openai_total(
+            &self.usages,
+            "prompt",
+            "completion",
+            self.settings.usage == UsageStyle::LastInput,
+        )
     }
 
     fn cut_short(&self, out: &mut BytesMut) {
@@ -275,9 +293,15 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) = self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))? {
+        while let Some(frame) =
+            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
+        {
             self.frame(frame, out)?;
         }
         Ok(())
@@ -291,10 +315,14 @@ impl Splicer for Stream {
             return Err(Broken::Malformed("the provider's stream ended before its answer did".to_owned()));
         }
         (0..self.round.message.calls.len()).for_each(|at| self.settle(at, false));
-        let call = |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
+        let call =
+            |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
         Ok(Round {
             calls: self.round.message.calls.iter().map(call).collect(),
-            wants_results: matches!(self.round.finish.as_deref(), Some("tool_calls" | "stop" | "function_call")),
+            wants_results: matches!(
+                self.round.finish.as_deref(),
+                Some("tool_calls" | "stop" | "function_call")
+            ),
             stop_reason: self.round.finish.clone(),
             thoughts: self.round.message.thoughts(),
             facts: self.so_far(),
@@ -305,7 +333,9 @@ impl Splicer for Stream {
     fn next_round(&mut self, out: &mut BytesMut) {
         for frame in std::mem::take(&mut self.held) {
             // A finish that came in one chunk with content must not take the content with it.
-            if let Some(data) = frame.data().filter(|data| data.starts_with('{') && data.contains("\"delta\"")) {
+            if let Some(data) =
+                frame.data().filter(|data| data.starts_with('{') && data.contains("\"delta\""))
+            {
                 let edited = self.edit(&data, Some("null"), Some("null"));
                 let shows = edited.as_deref().is_some_and(|edited| !edited.contains("\"delta\":{}"));
                 write(edited.filter(|_| shows), &data, &frame, out);

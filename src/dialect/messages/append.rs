@@ -58,11 +58,15 @@ fn block(part: &Content) -> Option<String> {
         format!(r#"{{"type":"{kind}","source":{{"type":"base64","media_type":{media_type},"data":{data}}}}}"#)
     };
     match part {
-        Content::Image { media_type, data } if takes_image(media_type) => Some(source("image", media_type, data)),
+        Content::Image { media_type, data } if takes_image(media_type) => {
+            Some(source("image", media_type, data))
+        }
         Content::BlobResource { media_type: Some(media_type), data, .. } if takes_image(media_type) => {
             Some(source("image", media_type, data))
         }
-        Content::BlobResource { media_type: Some(media_type), data, .. } if media_type == "application/pdf" => {
+        Content::BlobResource { media_type: Some(media_type), data, .. }
+            if media_type == "application/pdf" =>
+        {
             Some(source("document", media_type, data))
         }
         other => {

@@ -10,7 +10,9 @@ use super::error;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::Failure;
 
 /// Streamed rounds as one streamed message.
@@ -80,8 +82,9 @@ impl Stream {
             out.extend_from_slice(&frame.raw);
             return Ok(());
         };
-        let event: Event<'_> = serde_json::from_str(&data)
-            .map_err(|error| Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}")))?;
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
+        })?;
         match event.kind {
             "message_start" => self.message_start(&event, &frame, out),
             "content_block_start" => self.block_start(&event, &data, &frame, out),
@@ -172,7 +175,8 @@ impl Stream {
             self.held.iter().for_each(|frame| out.extend_from_slice(&frame.raw));
             return;
         }
-        let client_calls = self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
+        let client_calls =
+            self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
         let stop = match self.round.stop_reason.as_deref() {
             Some("tool_use") if !client_calls => Some("end_turn"),
             _ => None,
@@ -184,7 +188,8 @@ impl Stream {
     fn write_end(&self, stop: Option<&str>, out: &mut BytesMut) {
         let delta = self.held.iter().filter_map(Frame::data).rfind(|data| data.contains("message_delta"));
         let delta = delta.unwrap_or_else(|| {
-            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#.to_owned()
+            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#
+                .to_owned()
         });
         if let Ok(event) = Object::parse(&delta) {
             let mut patch = Patch::default();
@@ -201,9 +206,15 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) = self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))? {
+        while let Some(frame) =
+            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
+        {
             self.frame(frame, out)?;
         }
         Ok(())

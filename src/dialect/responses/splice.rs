@@ -5,11 +5,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::item;
-use super::response::{View, facts};
+use super::response::{View, facts, response_error};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
-use crate::domain::Failure;
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, IssuedId};
 
 /// Streamed rounds as one streamed response.
 ///
@@ -82,8 +82,9 @@ impl Stream {
             out.extend_from_slice(&frame.raw);
             return Ok(());
         };
-        let event: Event<'_> = serde_json::from_str(&data)
-            .map_err(|error| Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}")))?;
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
+        })?;
         let mut patch = Patch::default();
         match event.kind {
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -135,7 +136,9 @@ impl Stream {
             self.add_item(index, event.item.map_or("{}", RawValue::get));
         }
         let Some(item) = self.round.items.get_mut(&index) else { return false };
-        if event.kind.ends_with(".delta") && matches!(event.kind, "response.output_text.delta" | "response.function_call_arguments.delta") {
+        if event.kind.ends_with(".delta")
+            && matches!(event.kind, "response.output_text.delta" | "response.function_call_arguments.delta")
+        {
             item.text.push_str(event.delta.and_then(|delta| raw::inner(delta.get())).unwrap_or_default());
         }
         let client_index = item.client_index;
@@ -195,7 +198,10 @@ impl Stream {
     /// The complete items of the round, in order: as their events told, or as the final response lists them.
     fn round_items(&self) -> Vec<String> {
         let done: Option<Vec<String>> = self.round.items.values().map(|item| item.done.clone()).collect();
-        let listed = || Object::parse(&self.round.response).map(|response| response.array("output").into_iter().map(str::to_owned).collect());
+        let listed = || {
+            Object::parse(&self.round.response)
+                .map(|response| response.array("output").into_iter().map(str::to_owned).collect())
+        };
         match done {
             Some(done) if !done.is_empty() => done,
             _ => listed().unwrap_or_default(),
@@ -208,7 +214,11 @@ impl Stream {
         for item in items.values().filter(|item| item.done.is_none()) {
             if let Some(index) = item.client_index {
                 let cut = self.view.item(&item::cut_short(&item.added, &item.text));
-                self.send_own("response.output_item.done", &format!(r#","output_index":{index},"item":{cut}"#), out);
+                self.send_own(
+                    "response.output_item.done",
+                    &format!(r#","output_index":{index},"item":{cut}"#),
+                    out,
+                );
                 self.view.output.push(cut);
             }
         }
@@ -216,9 +226,15 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) = self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))? {
+        while let Some(frame) =
+            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
+        {
             self.frame(frame, out)?;
         }
         Ok(())
@@ -237,6 +253,10 @@ impl Splicer for Stream {
         let round = self.view.end_round(&response, &items);
         self.round.response = response;
         self.round.facts = round.facts.clone();
+        if let Some(error) = response_error(&self.round.response) {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
@@ -275,11 +295,16 @@ impl Splicer for Stream {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
+        let message = quote(&failure.message);
         if !self.view.has_begun() {
-            return;
+            return self.send_own(
+                "error",
+                &format!(r#","code":"server_error","message":{message},"param":null"#),
+                out,
+            );
         }
         self.close_items(out);
-        let error = format!(r#"{{"code":"server_error","message":{}}}"#, quote(&failure.message));
+        let error = format!(r#"{{"code":"server_error","message":{message}}}"#);
         let response = self.view.closing(self.view.first(), Some(("failed", &[("error", error)])));
         self.send_own("response.failed", &format!(r#","response":{response}"#), out);
     }
@@ -288,7 +313,7 @@ impl Splicer for Stream {
         self.round.facts.clone()
     }
 
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    fn issued_ids(&self) -> Vec<IssuedId> {
         self.view.issued_ids()
     }
 }

@@ -1,9 +1,9 @@
 use bytes::BytesMut;
 
-use super::response::View;
+use super::response::{View, response_error};
 use crate::dialect::raw::Object;
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
-use crate::domain::Failure;
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, IssuedId};
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -24,6 +24,10 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         if self.body.len() + bytes.len() > self.settings.max_answer {
             let limit = self.settings.max_answer;
@@ -33,8 +37,10 @@ impl Splicer for Whole {
         Ok(())
     }
 
-    fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| Broken::Malformed(format!("the provider's answer is unreadable: {error}"));
+    fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
+        };
         let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
         let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
         let items: Vec<String> = answer.array("output").into_iter().map(str::to_owned).collect();
@@ -47,7 +53,12 @@ impl Splicer for Whole {
         }
         let round = self.view.end_round(&body, &items);
         self.facts = round.facts.clone();
+        let error = response_error(&body);
         self.last = body;
+        if let Some(error) = error {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
@@ -79,7 +90,7 @@ impl Splicer for Whole {
         self.facts.clone()
     }
 
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    fn issued_ids(&self) -> Vec<IssuedId> {
         self.view.issued_ids()
     }
 }
