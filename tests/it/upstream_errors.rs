@@ -99,9 +99,9 @@ async fn f13_a_broken_later_round_runs_no_tool_again() {
         let frames = api.frames(&say("r2").text("Half a sentence").call("c2", "srv__look", "{}"));
         let steps = frames.into_iter().take(5).map(|frame| Step::Bytes(frame.into())).chain([Step::Cut]);
         let (world, server, answer) = in_round_two(api, Mode::Streamed, Reply::steps(steps.collect())).await;
+        assert_failed_once(&world, &server, &answer).await;
         let (_, message) = answer.error(api);
         assert!(message.contains("broke off"), "{api:?}: {message}");
-        assert_failed_once(&world, &server, &answer).await;
     }
 }
 
