@@ -83,7 +83,27 @@ pub struct Message {
     pub usage: Value,
 }
 
+/// An error body, read as the SDKs do.
+#[derive(Debug, PartialEq)]
+pub struct ApiError {
+    /// The type in the messages API; code, else type, in the others.
+    pub kind: String,
+    pub message: String,
+}
+
 impl Answer {
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Self { status, headers, body: response.text().await.unwrap_or_default() }
+    }
+
+    /// The error in this body, which must have the API's own shape and be meant for a program.
+    pub fn error(&self, api: Api) -> ApiError {
+        assert!(self.status >= 400, "no error: {}", self.body);
+        assert_eq!(self.header("content-type"), Some("application/json"), "{}", self.body);
+        api_error(api, &self.json())
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -110,32 +130,20 @@ impl Answer {
             .collect()
     }
 
-    /// The error that a client of this API makes of an answer: its type or code, and its message. Panics where
-    /// a client would take the answer for complete.
-    pub fn error(&self, api: Api) -> (String, String) {
-        let is_stream = self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-        let event = if self.status == 200 && is_stream {
-            assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);
-            self.data().pop().unwrap_or_else(|| panic!("an empty answer"))
-        } else {
-            assert_ne!(self.status, 200, "{}", self.body);
-            self.json()
-        };
-        match api {
-            Api::Messages => {
-                assert_eq!(event["type"], "error", "{}", self.body);
-                (string(&event["error"]["type"]), string(&event["error"]["message"]))
-            }
-            Api::Responses if event["type"] == "response.failed" => {
-                let error = &event["response"]["error"];
-                (string(&error["code"]), string(&error["message"]))
-            }
-            Api::Responses if event["type"] == "error" => (string(&event["code"]), string(&event["message"])),
-            _ => {
-                assert!(event["error"].is_object(), "{}", self.body);
-                (string(&event["error"]["code"]), string(&event["error"]["message"]))
-            }
+    /// The error that a client makes of an answer that is none or that breaks off. Panics where it would take
+    /// the answer for complete.
+    pub fn failure(&self, api: Api) -> ApiError {
+        if self.status != 200 {
+            return self.error(api);
         }
+        assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);
+        let event = self.data().pop().expect("an empty answer");
+        let error = match event["type"].as_str() {
+            Some("response.failed") => &event["response"]["error"],
+            Some("error") if api == Api::Responses => &event,
+            _ => return api_error(api, &event),
+        };
+        ApiError { kind: string(&error["code"]), message: string(&error["message"]) }
     }
 
     /// The message, read as strictly as the SDKs do.
@@ -152,6 +160,25 @@ impl Answer {
             Api::Chat => read_completion(&whole),
             Api::Responses => read_response(&whole),
         }
+    }
+}
+
+/// An error in this API's shape, as a body or as an event of a stream.
+pub fn api_error(api: Api, body: &Value) -> ApiError {
+    let error = &body["error"];
+    let kind = match api {
+        Api::Messages => {
+            assert_eq!(body["type"], "error", "{body}");
+            &error["type"]
+        }
+        Api::Chat | Api::Responses => {
+            assert!(error["type"].is_string() && error.get("param").is_some(), "{body}");
+            if error["code"].is_string() { &error["code"] } else { &error["type"] }
+        }
+    };
+    ApiError {
+        kind: kind.as_str().unwrap().to_owned(),
+        message: error["message"].as_str().unwrap().to_owned(),
     }
 }
 

@@ -120,7 +120,7 @@ async fn f14_a_client_that_goes_away_before_the_head_closes_the_upstream_request
                 () = world.provider.arrived(1) => {}
             }
             world.provider.dropped(1).await;
-            let record = world.only_record().await;
+            let record = world.last_record().await;
             assert_eq!(record.outcome(), "cancelled", "{api:?} {mode:?}");
         }
     }

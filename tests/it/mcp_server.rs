@@ -92,6 +92,11 @@ impl McpServer {
         patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
     }
 
+    /// How many calls were cancelled so far.
+    pub fn cancellations(&self) -> usize {
+        *self.shared.cancelled.borrow()
+    }
+
     /// Waits until this many calls were cancelled.
     pub async fn cancelled(&self, count: usize) {
         let mut cancelled = self.shared.cancelled.subscribe();

@@ -130,6 +130,12 @@ impl Reply {
         Self::new(status, "application/json", body.to_owned())
     }
 
+    /// After that, nothing happens any more: the answer never ends.
+    pub fn then_hang(mut self) -> Self {
+        self.steps.push(Step::Hang);
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if name == "content-type" {
             self.headers.retain(|(name, _)| name != http::header::CONTENT_TYPE);

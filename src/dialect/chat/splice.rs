@@ -19,7 +19,7 @@ pub const SEPARATOR: &str = r"\n\n";
 
 /// Streamed rounds as one streamed completion.
 ///
-/// Chunks go out as they came, but for: the id and role of later rounds, pieces of injected calls, which are
+/// Chunks go out as they came, but for: the id, time and role of later rounds, pieces of injected calls, which are
 /// left out, the indices of the client's calls after them, and the finish and usage, which come once.
 pub struct Stream {
     injected: Arc<HashSet<String>>,
@@ -171,8 +171,10 @@ impl Stream {
         let chunk = Object::parse(data).ok()?;
         let later = self.usages.len() > 1;
         let mut patch = Patch::default();
-        if let (true, Some(id), Some(first)) = (later, chunk.get("id"), self.first_id()) {
-            patch.replace(data, id, first);
+        for name in ["id", "created"].into_iter().filter(|_| later) {
+            if let (Some(value), Some(first)) = (chunk.get(name), self.first_value(name)) {
+                patch.replace(data, value, first);
+            }
         }
         match (chunk.get("usage"), usage) {
             (Some(_), _) if !self.wants_usage => patch.remove(data, &chunk, &["usage"]),
@@ -251,10 +253,10 @@ impl Stream {
         changed.then_some(visible)
     }
 
-    /// The value of the first chunk's `id`.
-    fn first_id(&self) -> Option<String> {
+    /// The value of a field of the very first chunk.
+    fn first_value(&self, name: &str) -> Option<String> {
         let first = self.first.as_deref().and_then(|first| Object::parse(first).ok())?;
-        first.get("id").map(str::to_owned)
+        first.get(name).map(str::to_owned)
     }
 
     /// A chunk of the gateway's own, with the first chunk's id, model and the like.
