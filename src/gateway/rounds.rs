@@ -154,7 +154,8 @@ impl<'a> Rounds<'a> {
                 format!("the provider {} compressed its answer although asked not to", self.provider.name);
             return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
         }
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        let content_type =
+            headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
         match &self.line.splicer {
             None => {
                 let dialect = self.incoming.operation.dialect;
@@ -162,7 +163,8 @@ impl<'a> Rounds<'a> {
             }
             Some(splicer) if !splicer.takes(content_type) => {
                 let (name, number) = (&self.provider.name, self.number);
-                let message = format!("the provider {name} answered round {number} in another form: {content_type:?}");
+                let message =
+                    format!("the provider {name} answered round {number} in another form: {content_type:?}");
                 return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
             }
             Some(_) => {}

@@ -64,7 +64,9 @@ impl Live {
     /// Reads what is left.
     pub async fn rest(mut self) -> Answer {
         let (status, headers) = (self.response.status().as_u16(), self.response.headers().clone());
-        while let Some(piece) = patiently("the end of the answer", self.response.chunk()).await.unwrap_or(None) {
+        while let Some(piece) =
+            patiently("the end of the answer", self.response.chunk()).await.unwrap_or(None)
+        {
             self.body.extend(piece);
         }
         Answer { status, headers, body: self.so_far() }

@@ -58,7 +58,11 @@ async fn f09_signs_of_life_while_a_tool_runs_also_before_any_text() {
             let gate = Gate::new();
             let world = quick_world(&gate).await;
             let first = if preamble.is_empty() { say("r1") } else { say("r1").text(preamble) };
-            world.provider.will_say(api, Mode::Streamed, &[first.call("c1", "srv__wait", "{}"), say("r2").text("Done.")]);
+            world.provider.will_say(
+                api,
+                Mode::Streamed,
+                &[first.call("c1", "srv__wait", "{}"), say("r2").text("Done.")],
+            );
             let mut live = world.live(api, &api.request(Mode::Streamed, "Wait", &["mine"])).await;
             three_more(&mut live, api).await;
             assert_eq!(world.provider.requests().len(), 1, "the tool does not run any more");
@@ -79,7 +83,9 @@ async fn signs_of_life_before_the_head_of_a_later_round() {
         let world = quick_world(&tool).await;
         world.provider.will_say(api, Mode::Streamed, &[say("r1").call("c1", "srv__wait", "{}")]);
         let frames = api.frames(&say("r2").text("Done."));
-        let steps = [Step::Wait(head.clone())].into_iter().chain(frames.into_iter().map(|frame| Step::Bytes(frame.into())));
+        let steps = [Step::Wait(head.clone())]
+            .into_iter()
+            .chain(frames.into_iter().map(|frame| Step::Bytes(frame.into())));
         world.provider.will(Reply::steps(steps.collect()));
         let mut live = world.live(api, &api.request(Mode::Streamed, "Wait", &["mine"])).await;
         world.provider.arrived(2).await;
@@ -124,8 +130,14 @@ async fn responses_get_no_sign_of_life_before_their_first_event() {
     // A second request gets its signs of life meanwhile, so that the first would have had its own.
     let clock = Gate::new();
     let live = world.live(Api::Responses, &Api::Responses.request(Mode::Streamed, "Speak", &["mine"])).await;
-    world.provider.will(Reply::steps(paused_after(Api::Messages, &say("r1").text("Half a word."), "Half", &clock)));
-    let mut other = world.live(Api::Messages, &Api::Messages.request(Mode::Streamed, "Speak", &["mine"])).await;
+    world.provider.will(Reply::steps(paused_after(
+        Api::Messages,
+        &say("r1").text("Half a word."),
+        "Half",
+        &clock,
+    )));
+    let mut other =
+        world.live(Api::Messages, &Api::Messages.request(Mode::Streamed, "Speak", &["mine"])).await;
     three_more(&mut other, Api::Messages).await;
     gate.open();
     let answer = live.rest().await;
@@ -138,7 +150,11 @@ async fn f60_signs_of_life_are_events_that_clients_take() {
     for api in APIS {
         let gate = Gate::new();
         let world = quick_world(&gate).await;
-        world.provider.will_say(api, Mode::Streamed, &[say("r1").call("c1", "srv__wait", "{}"), say("r2").text("Done.")]);
+        world.provider.will_say(
+            api,
+            Mode::Streamed,
+            &[say("r1").call("c1", "srv__wait", "{}"), say("r2").text("Done.")],
+        );
         let mut live = world.live(api, &api.request(Mode::Streamed, "Wait", &["mine"])).await;
         three_more(&mut live, api).await;
         gate.open();
@@ -160,15 +176,25 @@ async fn whole_answers_get_nothing_before_their_body() {
     for (api, mode) in all_forms().filter(|(_, mode)| *mode == Mode::Whole) {
         let gate = Gate::new();
         let world = quick_world(&gate).await;
-        world.provider.will_say(api, mode, &[say("r1").call("c1", "srv__wait", "{}"), say("r2").text("Done.")]);
+        world.provider.will_say(
+            api,
+            mode,
+            &[say("r1").call("c1", "srv__wait", "{}"), say("r2").text("Done.")],
+        );
         let request = api.request(mode, "Wait", &["mine"]).to_string();
         let time_passes = async {
             // A stream beside it gets three signs of life before the tool may end.
             world.provider.arrived(1).await;
             let clock = Gate::new();
             let beside = quick_world(&clock).await;
-            beside.provider.will(Reply::steps(paused_after(Api::Messages, &say("r1").text("Half a word."), "Half", &clock)));
-            let mut other = beside.live(Api::Messages, &Api::Messages.request(Mode::Streamed, "Speak", &[])).await;
+            beside.provider.will(Reply::steps(paused_after(
+                Api::Messages,
+                &say("r1").text("Half a word."),
+                "Half",
+                &clock,
+            )));
+            let mut other =
+                beside.live(Api::Messages, &Api::Messages.request(Mode::Streamed, "Speak", &[])).await;
             three_more(&mut other, Api::Messages).await;
             gate.open();
         };

@@ -12,7 +12,10 @@ const WORDS: [&str; 5] = ["Alpha", "Bravo", "Carol", "Delta", "Echo"];
 /// The frames of a round, with a gate before each frame that has one of the words.
 fn gated(api: Api, say: &Say) -> (Vec<Step>, Vec<Gate>) {
     let (mut steps, mut gates) = (Vec::new(), Vec::new());
-    let is_word = |frame: &str| ["text_delta", "\"content\":\"", "output_text.delta"].iter().any(|mark| frame.contains(mark)) && !frame.contains("\"content\":\"\"");
+    let is_word = |frame: &str| {
+        ["text_delta", "\"content\":\"", "output_text.delta"].iter().any(|mark| frame.contains(mark))
+            && !frame.contains("\"content\":\"\"")
+    };
     for frame in api.frames(say) {
         if is_word(&frame) {
             let gate = Gate::new();
@@ -48,7 +51,11 @@ async fn words_flow(world: &World, api: Api, before: Option<Say>) {
         live.until(&format!("\"{word}")).await;
     }
     let answer = live.rest().await;
-    assert_eq!(answer.message(api, Mode::Streamed).texts.last().unwrap().split("\n\n").last(), Some(&*WORDS.join(" ")), "{api:?}");
+    assert_eq!(
+        answer.message(api, Mode::Streamed).texts.last().unwrap().split("\n\n").last(),
+        Some(&*WORDS.join(" ")),
+        "{api:?}"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +87,11 @@ async fn f08_text_flows_after_a_tool_ran() {
 async fn f14_a_client_that_goes_away_leaves_an_end_and_its_tokens() {
     for api in APIS {
         let world = World::with(McpServer::new().tool("look", text("42"))).await;
-        world.provider.will_say(api, Mode::Streamed, &[say("r1").call("c1", "srv__look", "{}").tokens(100, 11)]);
+        world.provider.will_say(
+            api,
+            Mode::Streamed,
+            &[say("r1").call("c1", "srv__look", "{}").tokens(100, 11)],
+        );
         let mut steps: Vec<Step> = Vec::new();
         for frame in api.frames(&say("r2").text("Half a sentence").tokens(140, 12)) {
             let is_half = frame.contains("Half");
@@ -99,7 +110,8 @@ async fn f14_a_client_that_goes_away_leaves_an_end_and_its_tokens() {
         let record = world.record_of(&id).await;
         assert_eq!((record.outcome(), record.error()), ("cancelled", "the client went away"), "{api:?}");
         assert_eq!(record.call_outcomes(), ["ok"]);
-        let rows: Vec<_> = record.rounds.iter().map(|row| (row.round, &*row.response_id, row.usage.output)).collect();
+        let rows: Vec<_> =
+            record.rounds.iter().map(|row| (row.round, &*row.response_id, row.usage.output)).collect();
         // What a provider tells at the end alone cannot be known; Anthropic's says something at the start.
         let (last_input, last_output) = if api == Api::Messages { (140, 1) } else { (0, 0) };
         assert_eq!(rows, [(1, "r1", 11), (2, "r2", last_output)], "{api:?}");

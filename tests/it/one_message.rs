@@ -37,7 +37,11 @@ async fn folded(api: Api, mode: Mode, rounds: &[Say]) -> (World, crate::client::
 async fn f01_block_and_item_indices_stay_dense_over_rounds() {
     for (api, mode) in all_forms() {
         let (world, answer, message) = folded(api, mode, &three_rounds()).await;
-        let texts = if api == Api::Chat { vec!["Let me look.\n\nI saw 42 birds."] } else { vec!["Let me look.", "I saw 42 birds."] };
+        let texts = if api == Api::Chat {
+            vec!["Let me look.\n\nI saw 42 birds."]
+        } else {
+            vec!["Let me look.", "I saw 42 birds."]
+        };
         assert_eq!(message.texts, texts, "{api:?} {mode:?}");
         let thinking = match (api, mode) {
             (Api::Chat, Mode::Streamed) => vec!["I should look.Once more."],
@@ -53,7 +57,10 @@ async fn f01_block_and_item_indices_stay_dense_over_rounds() {
             let opened = answer.data().into_iter().filter(|event| {
                 matches!(event["type"].as_str(), Some("content_block_start" | "response.output_item.added"))
             });
-            assert_eq!(opened.map(|event| event[key].clone()).collect::<Vec<_>>(), [json!(0), json!(1), json!(2), json!(3)]);
+            assert_eq!(
+                opened.map(|event| event[key].clone()).collect::<Vec<_>>(),
+                [json!(0), json!(1), json!(2), json!(3)]
+            );
         }
     }
 }
@@ -73,7 +80,8 @@ async fn f02_events_carry_nothing_that_the_provider_did_not_write() {
             }
             event
         };
-        let theirs: Vec<Value> = three_rounds().iter().flat_map(|round| data(&api.frames(round))).map(comparable).collect();
+        let theirs: Vec<Value> =
+            three_rounds().iter().flat_map(|round| data(&api.frames(round))).map(comparable).collect();
         for event in answer.data() {
             if is_content(&event) && !event.to_string().contains(r"\n\n") {
                 assert!(theirs.contains(&comparable(event.clone())), "{api:?}: {event}");
@@ -93,8 +101,14 @@ async fn f02_events_carry_nothing_that_the_provider_did_not_write() {
 async fn f02_one_round_passes_byte_for_byte_with_injection_on() {
     for api in [Api::Messages, Api::Chat] {
         let world = World::with(birds()).await;
-        let odd = |frame: String| frame.replacen("data: {", "id: 7\r\ndata:{ \"x_unknown\":[1, 2.50],", 1).replace('\n', "\r\n").replace("\r\r", "\r");
-        let frames: Vec<String> = api.frames(&say("r1").text("Hello, you there.")).into_iter().map(odd).collect();
+        let odd = |frame: String| {
+            frame
+                .replacen("data: {", "id: 7\r\ndata:{ \"x_unknown\":[1, 2.50],", 1)
+                .replace('\n', "\r\n")
+                .replace("\r\r", "\r")
+        };
+        let frames: Vec<String> =
+            api.frames(&say("r1").text("Hello, you there.")).into_iter().map(odd).collect();
         world.provider.will(Reply::stream(frames.clone()));
         let mut request = api.request(Mode::Streamed, "Hi", &["mine"]);
         if api == Api::Chat {
@@ -140,7 +154,12 @@ async fn f05_one_lifecycle_over_all_rounds() {
             Api::Chat => &[],
         };
         for kind in once {
-            assert_eq!(answer.data().iter().filter(|event| event["type"] == *kind).count(), 1, "{kind}: {}", answer.body);
+            assert_eq!(
+                answer.data().iter().filter(|event| event["type"] == *kind).count(),
+                1,
+                "{kind}: {}",
+                answer.body
+            );
         }
         assert_eq!(answer.body.matches("[DONE]").count(), usize::from(api == Api::Chat));
     }
@@ -162,10 +181,17 @@ async fn f24_a_call_without_preamble_at_any_index_and_without_arguments() {
             let record = world.record(&answer).await;
             if name == "mine" {
                 let empty = |call: &Call| call.name == "mine" && matches!(&*call.arguments, "" | "{}");
-                assert!(message.calls.len() == 1 && message.calls.iter().all(empty), "{api:?} {mode:?} {message:?}");
+                assert!(
+                    message.calls.len() == 1 && message.calls.iter().all(empty),
+                    "{api:?} {mode:?} {message:?}"
+                );
                 assert_eq!(record.call_outcomes(), ["released"]);
             } else {
-                assert_eq!((message.texts, message.calls), (vec!["Done.".to_owned()], vec![]), "{api:?} {mode:?}");
+                assert_eq!(
+                    (message.texts, message.calls),
+                    (vec!["Done.".to_owned()], vec![]),
+                    "{api:?} {mode:?}"
+                );
                 assert_eq!(record.call_outcomes(), ["ok"]);
             }
         }
@@ -180,7 +206,9 @@ async fn f26_arguments_split_inside_characters_and_escapes() {
         let world = World::with(server.clone()).await;
         let frames = api.frames(&say("r1").text("é鳥😀 ").call("c1", "srv__echo", arguments)).concat();
         let bytes = frames.into_bytes();
-        world.provider.will(Reply::steps(bytes.chunks(1).map(|byte| Step::Bytes(byte.to_vec().into())).collect()));
+        world
+            .provider
+            .will(Reply::steps(bytes.chunks(1).map(|byte| Step::Bytes(byte.to_vec().into())).collect()));
         world.provider.will_say(api, Mode::Streamed, &[say("r2").text("Done.")]);
         let answer = world.ask(api, &api.request(Mode::Streamed, "Echo", &["mine"])).await;
         assert!(answer.message(api, Mode::Streamed).texts[0].starts_with("é鳥😀 "), "{api:?}");
@@ -199,7 +227,9 @@ async fn f26_a_surrogate_pair_split_over_two_pieces() {
         let world = World::with(server.clone()).await;
         // The emoji stands in the arguments as it is, and on the wire as two escapes in two frames.
         let frames = api.frames(&say("r1").call("c1", "srv__echo", r#"{"at":"😀"}"#));
-        world.provider.will(Reply::stream(frames.into_iter().flat_map(|frame| split_emoji(&frame)).collect()));
+        world
+            .provider
+            .will(Reply::stream(frames.into_iter().flat_map(|frame| split_emoji(&frame)).collect()));
         world.provider.will_say(api, Mode::Streamed, &[say("r2").text("Done.")]);
         let answer = world.ask(api, &api.request(Mode::Streamed, "Echo", &["mine"])).await;
         assert_eq!(answer.message(api, Mode::Streamed).texts, ["Done."], "{api:?}");
@@ -212,12 +242,19 @@ async fn f26_a_surrogate_pair_split_over_two_pieces() {
 async fn f60_only_events_of_the_providers_vocabulary() {
     for api in APIS {
         let (_world, answer, _) = folded(api, Mode::Streamed, &three_rounds()).await;
-        let known: Vec<Value> = three_rounds().iter().flat_map(|round| data(&api.frames(round))).map(|event| event["type"].clone()).collect();
+        let known: Vec<Value> = three_rounds()
+            .iter()
+            .flat_map(|round| data(&api.frames(round)))
+            .map(|event| event["type"].clone())
+            .collect();
         for event in answer.data() {
             assert!(known.contains(&event["type"]), "{api:?}: {event}");
         }
         for line in answer.body.lines() {
-            assert!(line.is_empty() || line.starts_with("event: ") || line.starts_with("data: "), "{api:?}: {line}");
+            assert!(
+                line.is_empty() || line.starts_with("event: ") || line.starts_with("data: "),
+                "{api:?}: {line}"
+            );
         }
     }
 }
@@ -238,7 +275,8 @@ async fn f62_a_whole_answer_is_the_streamed_one_in_one_piece() {
         }
         assert_eq!(whole, streamed, "{api:?}");
         assert_eq!(whole.calls.len(), 2);
-        let (record, streamed_record) = (world.record(&answer).await, streamed_world.record(&streamed_answer).await);
+        let (record, streamed_record) =
+            (world.record(&answer).await, streamed_world.record(&streamed_answer).await);
         assert_eq!(record.call_outcomes(), ["ok", "ok", "ok", "released", "released"], "{api:?}");
         assert_eq!(record.call_outcomes(), streamed_record.call_outcomes());
         for (one, other) in world.provider.requests().iter().zip(streamed_world.provider.requests()) {
@@ -266,7 +304,9 @@ fn sent_arguments(api: Api, request: &Value) -> Value {
             let blocks = list[1]["content"].as_array().unwrap();
             blocks.iter().find(|block| block["type"] == "tool_use").unwrap()["input"].clone()
         }
-        Api::Chat => serde_json::from_str(list[1]["tool_calls"][0]["function"]["arguments"].as_str().unwrap()).unwrap(),
+        Api::Chat => {
+            serde_json::from_str(list[1]["tool_calls"][0]["function"]["arguments"].as_str().unwrap()).unwrap()
+        }
         Api::Responses => {
             let call = list.iter().find(|item| item["type"] == "function_call").unwrap();
             serde_json::from_str(call["arguments"].as_str().unwrap()).unwrap()
@@ -284,7 +324,10 @@ fn data(frames: &[String]) -> Vec<Value> {
 fn is_content(event: &Value) -> bool {
     match event["type"].as_str() {
         Some(kind) => kind.starts_with("content_block") || event.get("output_index").is_some(),
-        None => event["choices"][0]["finish_reason"].is_null() && !event["choices"][0]["delta"]["content"].is_null(),
+        None => {
+            event["choices"][0]["finish_reason"].is_null()
+                && !event["choices"][0]["delta"]["content"].is_null()
+        }
     }
 }
 
@@ -310,7 +353,9 @@ fn shifted(api: Api, say: &Say, by: u64) -> Vec<String> {
 
 /// Two frames for one whose piece of arguments has the emoji, each with half of its surrogate pair.
 fn split_emoji(frame: &str) -> Vec<String> {
-    let is_piece = ["input_json_delta", "function_call_arguments.delta", "\"tool_calls\""].iter().any(|kind| frame.contains(kind));
+    let is_piece = ["input_json_delta", "function_call_arguments.delta", "\"tool_calls\""]
+        .iter()
+        .any(|kind| frame.contains(kind));
     if !is_piece || !frame.contains('😀') {
         return vec![frame.to_owned()];
     }

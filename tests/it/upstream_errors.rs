@@ -51,7 +51,10 @@ async fn f10_a_refused_connection_is_a_502() {
         assert_eq!((answer.status, answer.header("x-should-retry")), (502, None), "{api:?} {mode:?}");
         let ApiError { kind, message } = answer.failure(api);
         assert_eq!(kind, if api == Api::Messages { "api_error" } else { "bad_gateway" });
-        assert!(message.contains("could not be reached") && !message.contains(&closed.to_string()), "{message}");
+        assert!(
+            message.contains("could not be reached") && !message.contains(&closed.to_string()),
+            "{message}"
+        );
         let record = world.record(&answer).await;
         assert_eq!((record.outcome(), record.status()), ("failed", Some(502)));
     }
@@ -117,7 +120,9 @@ async fn f13_a_failed_response_is_a_failure() {
                     let mut frames = Api::Responses.frames(&say("r2").text("Half a").stop("failed"));
                     let number = frames.len() - 1;
                     frames.pop();
-                    frames.push(named(&json!({"type": "response.failed", "response": failed, "sequence_number": number})));
+                    frames.push(named(
+                        &json!({"type": "response.failed", "response": failed, "sequence_number": number}),
+                    ));
                     Reply::stream(frames)
                 }
             };
@@ -140,7 +145,8 @@ async fn f13_a_failed_response_is_a_failure() {
 }
 
 /// Odd spacing, unknown fields and characters that a second serialisation would change.
-const ERROR_BODY: &str = "{\"type\":\"error\",  \"error\":{\"type\":\"odd_error\",\"message\":\"No \\u00e9\",\"x\":1.50}}\n";
+const ERROR_BODY: &str =
+    "{\"type\":\"error\",  \"error\":{\"type\":\"odd_error\",\"message\":\"No \\u00e9\",\"x\":1.50}}\n";
 
 #[tokio::test]
 async fn f15_an_error_before_the_first_byte_stays_as_it_is() {
@@ -170,7 +176,8 @@ async fn f15_an_error_before_the_first_byte_stays_as_it_is() {
             let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
             assert_eq!((answer.status, &*answer.body), (status, ERROR_BODY), "{api:?} {mode:?}");
             assert_eq!(answer.header("x-should-retry"), told, "{api:?} {mode:?} {status}");
-            let passed = ["request-id", "retry-after", "anthropic-ratelimit-tokens-remaining", "set-cookie"].map(|name| answer.header(name));
+            let passed = ["request-id", "retry-after", "anthropic-ratelimit-tokens-remaining", "set-cookie"]
+                .map(|name| answer.header(name));
             assert_eq!(passed, [Some("req_1"), Some("7"), Some("5"), None]);
             let record = world.record(&answer).await;
             assert_eq!((record.outcome(), record.status()), ("failed", Some(status)));
@@ -195,7 +202,12 @@ async fn f15_streams_carry_the_first_rounds_headers_and_whole_answers_the_last_r
         let world = World::with(server).await;
         let rounds = [calling(), say("r2").text("Done.")];
         for (round, id) in rounds.iter().zip(["req_1", "req_2"]) {
-            world.provider.will(Reply::say(api, mode, round).header("request-id", id).header("x-unknown", "stays").header("set-cookie", "a=b"));
+            world.provider.will(
+                Reply::say(api, mode, round)
+                    .header("request-id", id)
+                    .header("x-unknown", "stays")
+                    .header("set-cookie", "a=b"),
+            );
         }
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         answer.message(api, mode);
@@ -216,7 +228,10 @@ async fn an_error_status_in_a_later_round() {
             assert!(answer.body.contains("\"Let "), "{}", answer.body);
         } else {
             assert_eq!((answer.status, &*answer.body), (529, ERROR_BODY), "{api:?}");
-            assert_eq!((answer.header("request-id"), answer.header("x-should-retry")), (Some("req_2"), Some("false")));
+            assert_eq!(
+                (answer.header("request-id"), answer.header("x-should-retry")),
+                (Some("req_2"), Some("false"))
+            );
         }
         assert_failed_once(&world, &server, &answer).await;
         assert!(world.record(&answer).await.error().contains("odd_error"));
@@ -226,11 +241,15 @@ async fn an_error_status_in_a_later_round() {
 /// An error event as the provider of this API sends it.
 fn error_event(api: Api) -> String {
     match api {
-        Api::Messages => named(&json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})),
-        Api::Chat => unnamed(&json!({"error": {"code": "overloaded_error", "message": "Overloaded", "type": "server_error", "param": null}})),
-        Api::Responses => {
-            named(&json!({"type": "error", "code": "overloaded_error", "message": "Overloaded", "param": null, "sequence_number": 4}))
+        Api::Messages => {
+            named(&json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}))
         }
+        Api::Chat => unnamed(
+            &json!({"error": {"code": "overloaded_error", "message": "Overloaded", "type": "server_error", "param": null}}),
+        ),
+        Api::Responses => named(
+            &json!({"type": "error", "code": "overloaded_error", "message": "Overloaded", "param": null, "sequence_number": 4}),
+        ),
     }
 }
 
@@ -283,7 +302,10 @@ async fn a_stream_cut_at_any_byte_is_a_failure() {
         let text = String::from_utf8(whole.clone()).unwrap();
         let complete = text.find(end).unwrap();
         let mut calls = 0;
-        for (cut, at) in (0..complete).step_by(23).map(|at| (false, at)).chain((0..whole.len()).step_by(37).map(|at| (true, at))) {
+        // In and around each line end, and here and there.
+        let lines = text.match_indices('\n').flat_map(|(at, _)| [at, at + 1, at + "\ndata: ".len()]);
+        let ends = lines.filter(|at| *at < complete).map(|at| (false, at));
+        for (cut, at) in ends.chain((0..whole.len()).step_by(41).map(|at| (true, at))) {
             let later = at % 2 == 1;
             if later {
                 world.provider.will_say(api, Mode::Streamed, &[calling()]);
@@ -319,9 +341,17 @@ async fn a_whole_answer_cut_at_any_byte_is_a_502() {
             let second = ended_at(&whole, at, number % 2 == 0).header("content-type", "application/json");
             world.provider.will_say(api, Mode::Whole, &[calling()]).will(second);
             let answer = world.ask(api, &api.request(Mode::Whole, "How many?", &["mine"])).await;
-            assert_eq!((answer.status, answer.header("x-should-retry")), (502, Some("false")), "{api:?} {at}: {}", answer.body);
+            assert_eq!(
+                (answer.status, answer.header("x-should-retry")),
+                (502, Some("false")),
+                "{api:?} {at}: {}",
+                answer.body
+            );
             let message = answer.failure(api).message;
-            assert!(message.contains("unreadable") || message.contains("broke off"), "{api:?} {at}: {message}");
+            assert!(
+                message.contains("unreadable") || message.contains("broke off"),
+                "{api:?} {at}: {message}"
+            );
             assert_eq!(server.calls().len(), number + 1);
             let record = world.record(&answer).await;
             assert_eq!((record.outcome(), record.rounds.len()), ("failed", 1), "{api:?} {at}");

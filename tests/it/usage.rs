@@ -34,7 +34,9 @@ fn request(api: Api, mode: Mode) -> Value {
 fn recorded(api: Api, input: u64, output: u64) -> Usage {
     match api {
         Api::Messages => Usage { input, output, cache_read: 7, cache_write_short: 3, ..Usage::default() },
-        Api::Chat | Api::Responses => Usage { input: input - 2, output, cache_read: 2, reasoning: 1, ..Usage::default() },
+        Api::Chat | Api::Responses => {
+            Usage { input: input - 2, output, cache_read: 2, reasoning: 1, ..Usage::default() }
+        }
     }
 }
 
@@ -44,7 +46,8 @@ fn usages(record: &Record) -> Vec<Usage> {
 
 /// What an API says of so many input and output tokens in so many rounds.
 fn openai(api: Api, input: u64, cached: u64, output: u64, rounds: u64) -> Value {
-    let (input_key, output_key) = if api == Api::Chat { ("prompt", "completion") } else { ("input", "output") };
+    let (input_key, output_key) =
+        if api == Api::Chat { ("prompt", "completion") } else { ("input", "output") };
     json!({
         format!("{input_key}_tokens"): input, format!("{output_key}_tokens"): output, "total_tokens": input + output,
         format!("{input_key}_tokens_details"): {"cached_tokens": cached},
@@ -72,25 +75,37 @@ async fn f06_usage_comes_once_and_is_that_of_all_rounds() {
                 json!({"type": "message", "input_tokens": input, "output_tokens": output,
                     "cache_creation_input_tokens": 3, "cache_read_input_tokens": 7})
             };
-            assert_eq!(usage, json!({"input_tokens": 420, "output_tokens": 36, "cache_creation_input_tokens": 9,
+            assert_eq!(
+                usage,
+                json!({"input_tokens": 420, "output_tokens": 36, "cache_creation_input_tokens": 9,
                 "cache_read_input_tokens": 21, "service_tier": "standard",
-                "iterations": [iteration(100, 11), iteration(140, 12), iteration(180, 13)]}), "{mode:?}");
+                "iterations": [iteration(100, 11), iteration(140, 12), iteration(180, 13)]}),
+                "{mode:?}"
+            );
         } else {
             assert_eq!(usage, openai(api, 420, 6, 36, 3), "{api:?} {mode:?}");
         }
-        let expected = [("r1", 100, 11), ("r2", 140, 12), ("r3", 180, 13)].into_iter().zip(1..).map(|((id, input, output), round)| {
-            (round, id.to_owned(), "m-1-2026".to_owned(), recorded(api, input, output))
-        });
+        let expected = [("r1", 100, 11), ("r2", 140, 12), ("r3", 180, 13)].into_iter().zip(1..).map(
+            |((id, input, output), round)| {
+                (round, id.to_owned(), "m-1-2026".to_owned(), recorded(api, input, output))
+            },
+        );
         assert_eq!(recorded_rounds(&world, &answer).await, expected.collect::<Vec<_>>(), "{api:?} {mode:?}");
     }
 }
 
 #[tokio::test]
 async fn f06_a_client_that_sizes_its_context_by_usage_gets_the_last_input() {
-    for (api, mode) in [(Api::Chat, Mode::Streamed), (Api::Chat, Mode::Whole), (Api::Responses, Mode::Streamed), (Api::Responses, Mode::Whole)] {
+    for (api, mode) in [
+        (Api::Chat, Mode::Streamed),
+        (Api::Chat, Mode::Whole),
+        (Api::Responses, Mode::Streamed),
+        (Api::Responses, Mode::Whole),
+    ] {
         let world = world().await;
         world.provider.will_say(api, mode, &rounds());
-        let answer = world.post(api.path(), request(api, mode).to_string(), &[("originator", "codex_exec")]).await;
+        let answer =
+            world.post(api.path(), request(api, mode).to_string(), &[("originator", "codex_exec")]).await;
         assert_eq!(answer.message(api, mode).usage, openai(api, 180, 2, 36, 3), "{api:?} {mode:?}");
         let kept = usages(&world.record(&answer).await);
         assert_eq!(kept, [recorded(api, 100, 11), recorded(api, 140, 12), recorded(api, 180, 13)]);
@@ -102,7 +117,8 @@ async fn f07_usage_that_was_not_asked_for_is_not_told() {
     for round_count in [1, 3] {
         let world = world().await;
         world.provider.will_say(Api::Chat, Mode::Streamed, &rounds()[3 - round_count..]);
-        let answer = world.ask(Api::Chat, &Api::Chat.request(Mode::Streamed, "How many birds?", &["mine"])).await;
+        let answer =
+            world.ask(Api::Chat, &Api::Chat.request(Mode::Streamed, "How many birds?", &["mine"])).await;
         assert_eq!(answer.message(Api::Chat, Mode::Streamed).usage, Value::Null);
         for chunk in answer.data() {
             assert!(chunk["choices"][0].is_object(), "a chunk without a choice: {chunk}");
@@ -122,17 +138,24 @@ async fn f07_usage_that_was_asked_for_is_told_once() {
     let answer = world.ask(Api::Chat, &request(Api::Chat, Mode::Streamed)).await;
     let mut chunks = answer.data();
     let last = chunks.pop().unwrap();
-    assert_eq!((&last["choices"], &last["id"], &last["usage"]), (&json!([]), &json!("r1"), &openai(Api::Chat, 420, 6, 36, 3)));
+    assert_eq!(
+        (&last["choices"], &last["id"], &last["usage"]),
+        (&json!([]), &json!("r1"), &openai(Api::Chat, 420, 6, 36, 3))
+    );
     assert!(chunks.iter().all(|chunk| chunk["usage"].is_null()), "{}", answer.body);
 }
 
 #[tokio::test]
 async fn f11_the_figures_of_message_delta_are_cumulative() {
     let world = world().await;
-    for round in [say("r1").call("c1", "srv__look", "{}").tokens(100, 11), say("r2").text("Done.").tokens(140, 20)] {
+    for round in
+        [say("r1").call("c1", "srv__look", "{}").tokens(100, 11), say("r2").text("Done.").tokens(140, 20)]
+    {
         let mut frames = Api::Messages.frames(&round);
         // `message_start` says 1 output token, an early `message_delta` 4, the last one all of them.
-        let early = named(&json!({"type": "message_delta", "delta": {"stop_reason": null, "stop_sequence": null}, "usage": {"output_tokens": 4}}));
+        let early = named(
+            &json!({"type": "message_delta", "delta": {"stop_reason": null, "stop_sequence": null}, "usage": {"output_tokens": 4}}),
+        );
         frames.insert(frames.len() - 2, early);
         world.provider.will(Reply::stream(frames));
     }
@@ -147,7 +170,10 @@ async fn f11_the_figures_of_message_delta_are_cumulative() {
 #[tokio::test]
 async fn f12_running_usage_in_each_chunk_is_not_added_up() {
     let world = world().await;
-    for round in [say("r1").text("Let me look.").call("c1", "srv__look", "{}").tokens(100, 9), say("r2").text("I saw 42.").tokens(140, 7)] {
+    for round in [
+        say("r1").text("Let me look.").call("c1", "srv__look", "{}").tokens(100, 9),
+        say("r2").text("I saw 42.").tokens(140, 7),
+    ] {
         world.provider.will(Reply::stream(with_running_usage(&round)));
     }
     let answer = world.ask(Api::Chat, &request(Api::Chat, Mode::Streamed)).await;
@@ -181,7 +207,14 @@ async fn the_records_tell_cache_writes_by_their_life_time() {
         "cache_creation": {"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30}});
     world.provider.will(Reply::new(200, "application/json", answer.to_string()));
     let answer = world.ask(Api::Messages, &request(Api::Messages, Mode::Whole)).await;
-    let expected = Usage { input: 1, output: 9, cache_read: 7, cache_write_short: 20, cache_write_long: 30, reasoning: 0 };
+    let expected = Usage {
+        input: 1,
+        output: 9,
+        cache_read: 7,
+        cache_write_short: 20,
+        cache_write_long: 30,
+        reasoning: 0,
+    };
     assert_eq!(usages(&world.record(&answer).await), [expected]);
 }
 

@@ -12,7 +12,8 @@ use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
 use crate::world::{Builder, World};
 
 fn short(config: &mut Config) {
-    (config.limits.wall_clock_streamed, config.limits.wall_clock_whole) = (Duration::from_secs(1), Duration::from_secs(1));
+    (config.limits.wall_clock_streamed, config.limits.wall_clock_whole) =
+        (Duration::from_secs(1), Duration::from_secs(1));
 }
 
 fn builder() -> Builder {
@@ -49,7 +50,11 @@ fn stuck_after(api: Api, say: &Say, mark: &str) -> Reply {
 }
 
 fn assert_cut(api: Api, message: &Message, texts: &[&str]) {
-    assert_eq!((message.texts.concat(), &*message.stop), (texts.concat(), limit(api)), "{api:?}: {message:?}");
+    assert_eq!(
+        (message.texts.concat(), &*message.stop),
+        (texts.concat(), limit(api)),
+        "{api:?}: {message:?}"
+    );
 }
 
 #[tokio::test]
@@ -86,7 +91,11 @@ async fn a_call_of_the_clients_in_mid_stream_is_cut_short() {
 async fn a_later_round_in_mid_stream_is_cut_short_with_the_usage_so_far() {
     for api in APIS {
         let world = builder().server("srv", McpServer::new().tool("look", text("42"))).start().await;
-        world.provider.will_say(api, Mode::Streamed, &[say("r1").text("Wait.").call("c1", "srv__look", "{}").tokens(100, 11)]);
+        world.provider.will_say(
+            api,
+            Mode::Streamed,
+            &[say("r1").text("Wait.").call("c1", "srv__look", "{}").tokens(100, 11)],
+        );
         world.provider.will(stuck_after(api, &say("r2").text("Half a sentence").tokens(140, 12), "Half "));
         let mut request = api.request(Mode::Streamed, "Speak", &["mine"]);
         if api == Api::Chat {
@@ -137,7 +146,11 @@ async fn a_tool_that_changes_nothing_is_cancelled() {
         assert_cut(api, &answer.message(api, mode), &["Let me wait."]);
         server.cancelled(1).await;
         let record = world.record(&answer).await;
-        assert_eq!((record.outcome(), record.call_outcomes()), ("capped", vec!["cancelled"]), "{api:?} {mode:?}");
+        assert_eq!(
+            (record.outcome(), record.call_outcomes()),
+            ("capped", vec!["cancelled"]),
+            "{api:?} {mode:?}"
+        );
     }
 }
 
@@ -145,8 +158,15 @@ async fn a_tool_that_changes_nothing_is_cancelled() {
 async fn a_whole_answer_ends_with_the_rounds_that_are_complete() {
     for api in APIS {
         let world = builder().server("srv", McpServer::new().tool("look", text("42"))).start().await;
-        world.provider.will_say(api, Mode::Whole, &[say("r1").text("Wait.").call("c1", "srv__look", "{}").tokens(100, 11)]);
-        world.provider.will(Reply::steps(vec![Step::Bytes("{".into()), Step::Hang]).header("content-type", "application/json"));
+        world.provider.will_say(
+            api,
+            Mode::Whole,
+            &[say("r1").text("Wait.").call("c1", "srv__look", "{}").tokens(100, 11)],
+        );
+        world.provider.will(
+            Reply::steps(vec![Step::Bytes("{".into()), Step::Hang])
+                .header("content-type", "application/json"),
+        );
         let answer = world.ask(api, &api.request(Mode::Whole, "Speak", &["mine"])).await;
         let message = answer.message(api, Mode::Whole);
         assert_cut(api, &message, &["Wait."]);
@@ -161,13 +181,22 @@ async fn with_nothing_begun_it_is_a_504() {
         let world = builder().server("srv", McpServer::new().tool("look", text("42"))).start().await;
         world.provider.will(Reply::steps(vec![Step::Hang]));
         let answer = world.ask(api, &api.request(mode, "Speak", &["mine"])).await;
-        assert_eq!((answer.status, answer.header("x-should-retry")), (504, None), "{api:?} {mode:?}: {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.header("x-should-retry")),
+            (504, None),
+            "{api:?} {mode:?}: {}",
+            answer.body
+        );
         let ApiError { kind, message } = answer.failure(api);
         assert_eq!(kind, if api == Api::Messages { "timeout_error" } else { "timeout" });
         assert!(message.contains("limits.wall_clock"), "{message}");
         assert_eq!(answer.header("content-type"), Some("application/json"));
         let record = world.record(&answer).await;
-        assert_eq!((record.outcome(), record.status(), record.rounds.len()), ("failed", Some(504), 0), "{api:?} {mode:?}");
+        assert_eq!(
+            (record.outcome(), record.status(), record.rounds.len()),
+            ("failed", Some(504), 0),
+            "{api:?} {mode:?}"
+        );
     }
 }
 
@@ -178,5 +207,9 @@ async fn a_cap_with_usage_unasked_tells_none() {
     world.provider.will(stuck_after(Api::Chat, &say("r2").text("Half a sentence"), "Half "));
     let answer = world.ask(Api::Chat, &Api::Chat.request(Mode::Streamed, "Speak", &["mine"])).await;
     assert_cut(Api::Chat, &answer.message(Api::Chat, Mode::Streamed), &["Half "]);
-    assert!(answer.data().iter().all(|chunk| chunk.get("usage").is_none_or(Value::is_null)), "{}", answer.body);
+    assert!(
+        answer.data().iter().all(|chunk| chunk.get("usage").is_none_or(Value::is_null)),
+        "{}",
+        answer.body
+    );
 }

@@ -10,7 +10,8 @@ use super::message::Message;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::sse::{self, Frame, Framer};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, is_event_stream, tally,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
 };
 use crate::domain::Failure;
 

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::splice::SEPARATOR;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, is_event_stream, tally,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
 };
 use crate::domain::{Failure, ToolCall};
 

@@ -10,7 +10,9 @@ use super::error;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::Failure;
 
 /// Streamed rounds as one streamed message.

@@ -6,7 +6,9 @@ use bytes::BytesMut;
 use super::block;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch, string};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::{Failure, ToolCall};
 
 /// Whole answers as one whole answer.

@@ -203,7 +203,8 @@ pub fn facts(response: &Object<'_>) -> RoundFacts {
 
 /// What went wrong with a response of the status `failed`; `None` for any other.
 pub fn response_error(response: &str) -> Option<String> {
-    let response = Object::parse(response).ok().filter(|response| response.get("status") == Some("\"failed\""))?;
+    let response =
+        Object::parse(response).ok().filter(|response| response.get("status") == Some("\"failed\""))?;
     let message = response.object("error").and_then(|error| error.string("message").map(Into::into));
     Some(message.unwrap_or_else(|| "no message".to_owned()))
 }

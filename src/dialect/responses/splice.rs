@@ -297,7 +297,11 @@ impl Splicer for Stream {
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
         let message = quote(&failure.message);
         if !self.view.has_begun() {
-            return self.send_own("error", &format!(r#","code":"server_error","message":{message},"param":null"#), out);
+            return self.send_own(
+                "error",
+                &format!(r#","code":"server_error","message":{message},"param":null"#),
+                out,
+            );
         }
         self.close_items(out);
         let error = format!(r#"{{"code":"server_error","message":{message}}}"#);
