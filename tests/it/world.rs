@@ -184,15 +184,12 @@ impl Record {
     pub async fn read(store: &Store, id: InterceptionId) -> Option<Self> {
         let interception = interceptions::get(store, id).await.unwrap()?;
         let calls = tool_usage::of(store, id).await.unwrap();
-        Some(Self { id, interception, calls, rounds: token_usage::of(store, id).await.unwrap() })
+        let rounds = token_usage::of(store, id).await.unwrap();
+        Some(Self { id, interception, calls, rounds })
     }
 
     pub fn has_ended(&self) -> bool {
         self.interception.end.is_some()
-    }
-
-    pub fn status(&self) -> Option<u16> {
-        self.interception.end.as_ref().and_then(|end| end.status)
     }
 
     pub fn outcome(&self) -> &str {
@@ -201,6 +198,11 @@ impl Record {
 
     pub fn error(&self) -> &str {
         self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
+    }
+
+    /// The status that the client got.
+    pub fn status(&self) -> Option<u16> {
+        self.interception.end.as_ref().unwrap().status
     }
 
     /// The outcomes of the calls, in the model's order.
