@@ -99,8 +99,8 @@ impl App {
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);
         let served = tokio::select! {
-            served = &mut connections => served,
-            () = stop.cancelled() => Ok(()),
+            served = &mut connections => Some(served),
+            () = stop.cancelled() => None,
         };
         self.gateway.tasks.close();
         let all_done = async {
@@ -110,10 +110,12 @@ impl App {
             self.gateway.closing.cancel();
             self.gateway.tasks.wait().await;
         }
-        // Their answers are complete; what clients have not read yet has a little time to reach them.
-        let _ = tokio::time::timeout(CLOSE_CONNECTIONS, connections).await;
+        if served.is_none() {
+            // Their answers are complete; what clients have not read yet has a little time to reach them.
+            let _ = tokio::time::timeout(CLOSE_CONNECTIONS, connections).await;
+        }
         self.close().await;
-        served
+        served.unwrap_or(Ok(()))
     }
 
     /// Closes the MCP servers and commits what is still to be recorded.
