@@ -21,6 +21,8 @@ use crate::store::{Store, StoreError};
 
 /// How long connections to MCP servers have to close at shutdown.
 const CLOSE_SERVERS: Duration = Duration::from_secs(5);
+/// How long connections of clients have to close when all answers are complete.
+const CLOSE_CONNECTIONS: Duration = Duration::from_secs(1);
 
 /// A gateway that is ready to serve.
 #[derive(Debug)]
@@ -91,20 +93,35 @@ impl App {
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);
-        let served = tokio::select! {
-            served = &mut connections => served,
-            () = stop.cancelled() => Ok(()),
-        };
-        self.gateway.tasks.close();
-        let all_done = async {
-            self.gateway.tasks.wait().await;
-        };
-        if tokio::time::timeout(self.drain, all_done).await.is_err() {
-            self.gateway.closing.cancel();
-            self.gateway.tasks.wait().await;
+        tokio::select! {
+            served = &mut connections => return self.close_after(served).await,
+            () = stop.cancelled() => {}
         }
-        // Their answers are complete; idle connections are not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(1), connections).await;
+        let drained = self.drain();
+        tokio::pin!(drained);
+        // The connections go on being served, which is also what closes the listener at once.
+        let served = tokio::select! {
+            served = &mut connections => {
+                drained.await;
+                served
+            }
+            // Their answers are complete; idle connections are not waited for.
+            () = &mut drained => tokio::time::timeout(CLOSE_CONNECTIONS, connections).await.unwrap_or(Ok(())),
+        };
+        self.close_after(served).await
+    }
+
+    /// Lets running interceptions finish, and tells those that do not in time to end.
+    async fn drain(&self) {
+        let tasks = &self.gateway.tasks;
+        tasks.close();
+        if tokio::time::timeout(self.drain, tasks.wait()).await.is_err() {
+            self.gateway.closing.cancel();
+            tasks.wait().await;
+        }
+    }
+
+    async fn close_after(&self, served: std::io::Result<()>) -> std::io::Result<()> {
         self.close().await;
         served
     }
