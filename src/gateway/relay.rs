@@ -63,7 +63,10 @@ async fn pass(
     let exchange = async {
         let response = sending.await?;
         let head = AnswerHead { status: response.status(), headers: provider::down(response.headers()) };
-        let body = response.bytes().await.map_err(broke_off)?;
+        let body = match head.status.is_success() {
+            true => response.bytes().await.map_err(broke_off)?,
+            false => provider.error_body(response).await,
+        };
         Ok((head, body))
     };
     timeout(gateway.limits.provider_silence, exchange).await.unwrap_or_else(|_| {

@@ -1,6 +1,6 @@
 //! The upstream calls of one interception, and how it ends.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::timeout;
 
@@ -16,8 +16,6 @@ use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, Us
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
-/// How much of a provider's error body is passed on, bytes.
-const MAX_ERROR_BODY: usize = 1024 * 1024;
 /// How much of a provider's error body is recorded, bytes.
 const RECORDED_ERROR: usize = 2048;
 
@@ -198,6 +196,9 @@ impl<'a> Rounds<'a> {
             return Err(Stop::Failed(Failure::new(FailureKind::Internal, "no answer has begun")));
         };
         let worked = work(splicer, &mut out);
+        if matches!(worked, Err(Broken::Reported(_))) {
+            out = self.provider.redact_bytes(out.freeze()).into();
+        }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
             Broken::Reported(message) => Stop::Reported(message),
@@ -225,8 +226,8 @@ impl<'a> Rounds<'a> {
     /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
     async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
         let (status, mut headers) = (response.status(), provider::down(response.headers()));
-        let body = match self.line.attend(read_error(response)).await {
-            Ok(body) => self.redact(body),
+        let body = match self.line.attend(self.provider.error_body(response)).await {
+            Ok(body) => body,
             Err(interruption) => return interruption.into(),
         };
         let told = format!(
@@ -252,16 +253,6 @@ impl<'a> Rounds<'a> {
         match self.line.answer.send(body).await {
             Ok(()) => Stop::Answered(told),
             Err(_) => Interruption::ClientGone.into(),
-        }
-    }
-
-    fn redact(&self, body: Bytes) -> Bytes {
-        match std::str::from_utf8(&body) {
-            Ok(text) => {
-                let redacted = self.provider.redact(text);
-                if redacted == text { body } else { redacted.into() }
-            }
-            Err(_) => body,
         }
     }
 
@@ -377,15 +368,4 @@ impl<'a> Rounds<'a> {
         let status = self.line.answer.status().map(|status| status.as_u16());
         InterceptionEnd { outcome, status, error: error.map(str::to_owned), stop_reason }
     }
-}
-
-async fn read_error(mut response: reqwest::Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() >= MAX_ERROR_BODY {
-            break;
-        }
-    }
-    body.freeze()
 }

@@ -95,7 +95,11 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         Err(failure) => failure_response(dialect, &failure),
         Ok(answer) => {
             let (status, headers) = (answer.status(), provider::down(answer.headers()));
-            let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+            let body = match status.is_success() {
+                true => Body::from_stream(answer.bytes_stream()),
+                false => Body::from(provider.error_body(answer).await),
+            };
+            let mut response = Response::new(body);
             *response.status_mut() = status;
             *response.headers_mut() = headers;
             response

@@ -4,7 +4,7 @@ mod headers;
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,11 @@ pub use headers::{down, up};
 
 /// How long a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How much of an error's body is passed on, bytes.
+const MAX_ERROR_BODY: usize = 1024 * 1024;
+/// A header's value that is shorter is no secret, and would be found in innocent texts.
+const SHORTEST_SECRET: usize = 8;
 
 /// All upstreams, in the configuration's order.
 #[derive(Debug)]
@@ -31,7 +36,8 @@ pub struct Provider {
     /// When its requests get tools, where it says so.
     pub inject: Option<Inject>,
     base_url: String,
-    api_key: Option<SecretString>,
+    /// What must not come down.
+    secrets: Vec<SecretString>,
     credentials: HeaderMap,
     client: reqwest::Client,
 }
@@ -88,7 +94,7 @@ impl Provider {
             kind: configured.kind,
             inject: configured.inject,
             base_url: configured.base_url.clone(),
-            api_key: configured.api_key.clone(),
+            secrets: secrets(configured),
             credentials,
             client,
         })
@@ -116,13 +122,43 @@ impl Provider {
         })
     }
 
-    /// Takes the organisation's key out of a text that goes to callers or into records.
-    pub fn redact(&self, text: &str) -> String {
-        match self.api_key.as_ref().map(ExposeSecret::expose_secret) {
-            Some(key) if !key.is_empty() => text.replace(key, "[redacted]"),
-            _ => text.to_owned(),
+    /// The body of an error as callers may see it: at most 1 MiB, and without the organisation's secrets.
+    pub async fn error_body(&self, mut response: reqwest::Response) -> Bytes {
+        let mut body = BytesMut::new();
+        while let Ok(Some(piece)) = response.chunk().await {
+            body.extend_from_slice(&piece);
+            if body.len() >= MAX_ERROR_BODY {
+                break;
+            }
+        }
+        self.redact_bytes(body.freeze())
+    }
+
+    /// [`redact`](Self::redact) for bytes that may be no text.
+    pub fn redact_bytes(&self, bytes: Bytes) -> Bytes {
+        match std::str::from_utf8(&bytes).map(|text| (text, self.redact(text))) {
+            Ok((text, redacted)) if redacted != text => redacted.into(),
+            _ => bytes,
         }
     }
+
+    /// Takes the organisation's secrets out of a text that goes to callers or into records.
+    pub fn redact(&self, text: &str) -> String {
+        self.secrets
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[redacted]"))
+    }
+}
+
+/// The key and the values of configured headers, each without its scheme (`Bearer`).
+fn secrets(configured: &config::Provider) -> Vec<SecretString> {
+    let headers = configured.headers.values().map(|value| {
+        let value = value.expose_secret();
+        value.rsplit(' ').next().unwrap_or(value)
+    });
+    let headers = headers.filter(|value| value.len() >= SHORTEST_SECRET);
+    let key = configured.api_key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
+    key.into_iter().chain(headers).map(SecretString::from).collect()
 }
 
 fn key_header(kind: ProviderKind, key: &SecretString) -> (&'static str, String) {
