@@ -63,9 +63,10 @@ async fn pass(
     let exchange = async {
         let response = sending.await?;
         let head = AnswerHead { status: response.status(), headers: provider::down(response.headers()) };
-        let body = match head.status.is_success() {
-            true => response.bytes().await.map_err(broke_off)?,
-            false => provider.error_body(response).await,
+        let body = if head.status.is_success() {
+            response.bytes().await.map_err(broke_off)?
+        } else {
+            provider.error_body(response).await
         };
         Ok((head, body))
     };

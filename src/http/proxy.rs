@@ -95,9 +95,10 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         Err(failure) => failure_response(dialect, &failure),
         Ok(answer) => {
             let (status, headers) = (answer.status(), provider::down(answer.headers()));
-            let body = match status.is_success() {
-                true => Body::from_stream(answer.bytes_stream()),
-                false => Body::from(provider.error_body(answer).await),
+            let body = if status.is_success() {
+                Body::from_stream(answer.bytes_stream())
+            } else {
+                Body::from(provider.error_body(answer).await)
             };
             let mut response = Response::new(body);
             *response.status_mut() = status;
