@@ -1,6 +1,6 @@
 //! The upstream calls of one interception, and how it ends.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::timeout;
 
@@ -16,6 +16,8 @@ use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, Us
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
+/// How much of a provider's error body is passed on, bytes.
+const MAX_ERROR_BODY: usize = 1024 * 1024;
 /// How much of a provider's error body is recorded, bytes.
 const RECORDED_ERROR: usize = 2048;
 
@@ -226,8 +228,10 @@ impl<'a> Rounds<'a> {
     /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
     async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
         let (status, mut headers) = (response.status(), provider::down(response.headers()));
-        let body = match self.line.attend(self.provider.error_body(response)).await {
-            Ok(body) => body,
+        let silence = self.gateway.limits.provider_silence;
+        let body = match self.line.attend(timeout(silence, read_error(response))).await {
+            Ok(Ok(body)) => self.provider.redact_bytes(body),
+            Ok(Err(_)) => return self.too_slow(),
             Err(interruption) => return interruption.into(),
         };
         let told = format!(
@@ -250,9 +254,9 @@ impl<'a> Rounds<'a> {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         self.line.answer.set_head(AnswerHead { status, headers });
-        match self.line.answer.send(body).await {
+        match self.line.send_last(BytesMut::from(body)).await {
             Ok(()) => Stop::Answered(told),
-            Err(_) => Interruption::ClientGone.into(),
+            Err(interruption) => interruption.into(),
         }
     }
 
@@ -282,7 +286,12 @@ impl<'a> Rounds<'a> {
     /// Ends the message as the model did.
     async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
         self.remember_ids().await;
-        let sent = self.end_message(Ending::Natural).await;
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.finish(Ending::Natural, &mut out);
+        }
+        let sent = self.line.send(out).await;
+        self.line.answer.close();
         let outcome = match (sent, capped) {
             (Err(_), _) => Outcome::Cancelled,
             (Ok(()), true) => Outcome::Capped,
@@ -319,12 +328,17 @@ impl<'a> Rounds<'a> {
             return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
         }
         self.remember_ids().await;
-        let _ = self.end_message(Ending::CutShort).await;
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.finish(Ending::CutShort, &mut out);
+        }
+        let _ = self.line.send_last(out).await;
         self.end(Outcome::Capped, Some(&reason), None)
     }
 
     async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
-        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail = failure.detail, "failed");
+        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
+        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail, "failed");
         let mut out = BytesMut::new();
         if self.line.answer.has_started() {
             if let Some(splicer) = &mut self.line.splicer {
@@ -339,7 +353,6 @@ impl<'a> Rounds<'a> {
             out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
         }
         let _ = self.line.send_last(out).await;
-        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
         let error =
             detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
         self.end(Outcome::Failed, Some(&error), None)
@@ -356,16 +369,19 @@ impl<'a> Rounds<'a> {
         }
     }
 
-    async fn end_message(&mut self, ending: Ending) -> Result<(), Interruption> {
-        let mut out = BytesMut::new();
-        if let Some(splicer) = &mut self.line.splicer {
-            splicer.finish(ending, &mut out);
-        }
-        self.line.send_last(out).await
-    }
-
     fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {
         let status = self.line.answer.status().map(|status| status.as_u16());
         InterceptionEnd { outcome, status, error: error.map(str::to_owned), stop_reason }
     }
+}
+
+async fn read_error(mut response: reqwest::Response) -> Bytes {
+    let mut body = BytesMut::new();
+    while let Ok(Some(piece)) = response.chunk().await {
+        body.extend_from_slice(&piece);
+        if body.len() >= MAX_ERROR_BODY {
+            break;
+        }
+    }
+    body.freeze()
 }

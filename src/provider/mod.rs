@@ -17,9 +17,7 @@ pub use headers::{down, up};
 /// How long a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How much of an error's body is passed on, bytes.
-const MAX_ERROR_BODY: usize = 1024 * 1024;
-/// A header's value that is shorter is no secret, and would be found in innocent texts.
+/// A shorter value is no secret, but a word that an error may well have, bytes.
 const SHORTEST_SECRET: usize = 8;
 
 /// All upstreams, in the configuration's order.
@@ -36,9 +34,8 @@ pub struct Provider {
     /// When its requests get tools, where it says so.
     pub inject: Option<Inject>,
     base_url: String,
-    /// What must not come down.
-    secrets: Vec<SecretString>,
     credentials: HeaderMap,
+    secrets: Vec<SecretString>,
     client: reqwest::Client,
 }
 
@@ -94,8 +91,8 @@ impl Provider {
             kind: configured.kind,
             inject: configured.inject,
             base_url: configured.base_url.clone(),
-            secrets: secrets(configured),
             credentials,
+            secrets: secrets(configured.api_key.iter().chain(configured.headers.values())),
             client,
         })
     }
@@ -122,43 +119,48 @@ impl Provider {
         })
     }
 
-    /// The body of an error as callers may see it: at most 1 MiB, and without the organisation's secrets.
-    pub async fn error_body(&self, mut response: reqwest::Response) -> Bytes {
+    /// Reads an answer that is passed on in one piece, of at most `limit` bytes, without the organisation's
+    /// secrets in it.
+    pub async fn read_body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+        let failed = |message: &str| {
+            Failure::new(FailureKind::Upstream, format!("the answer of the provider {} {message}", self.name))
+        };
         let mut body = BytesMut::new();
-        while let Ok(Some(piece)) = response.chunk().await {
-            body.extend_from_slice(&piece);
-            if body.len() >= MAX_ERROR_BODY {
-                break;
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| failed("broke off").with_detail(error.without_url()))?
+        {
+            if body.len() + piece.len() > limit {
+                return Err(failed("is too large"));
             }
+            body.extend_from_slice(&piece);
         }
-        self.redact_bytes(body.freeze())
+        Ok(self.redact_bytes(body.freeze()))
     }
 
-    /// [`redact`](Self::redact) for bytes that may be no text.
-    pub fn redact_bytes(&self, bytes: Bytes) -> Bytes {
-        match std::str::from_utf8(&bytes).map(|text| (text, self.redact(text))) {
-            Ok((text, redacted)) if redacted != text => redacted.into(),
-            _ => bytes,
-        }
-    }
-
-    /// Takes the organisation's secrets out of a text that goes to callers or into records.
+    /// Takes the organisation's secrets out of a text that goes to callers, into records or into the log.
     pub fn redact(&self, text: &str) -> String {
-        self.secrets
-            .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret.expose_secret(), "[redacted]"))
+        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+    }
+
+    /// The same for a body, which keeps its very bytes where there is nothing to take out.
+    pub fn redact_bytes(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body) {
+            Ok(text) if self.secrets.iter().any(|secret| text.contains(secret.expose_secret())) => {
+                self.redact(text).into()
+            }
+            _ => body,
+        }
     }
 }
 
-/// The key and the values of configured headers, each without its scheme (`Bearer`).
-fn secrets(configured: &config::Provider) -> Vec<SecretString> {
-    let headers = configured.headers.values().map(|value| {
+/// The secrets in header values, each also without its scheme (`Bearer …`).
+fn secrets<'a>(values: impl Iterator<Item = &'a SecretString>) -> Vec<SecretString> {
+    let parts = values.flat_map(|value| {
         let value = value.expose_secret();
-        value.rsplit(' ').next().unwrap_or(value)
+        [Some(value), value.split_once(' ').map(|(_, secret)| secret.trim())]
     });
-    let headers = headers.filter(|value| value.len() >= SHORTEST_SECRET);
-    let key = configured.api_key.as_ref().map(ExposeSecret::expose_secret).filter(|key| !key.is_empty());
-    key.into_iter().chain(headers).map(SecretString::from).collect()
+    parts.flatten().filter(|secret| secret.len() >= SHORTEST_SECRET).map(SecretString::from).collect()
 }
 
 fn key_header(kind: ProviderKind, key: &SecretString) -> (&'static str, String) {
