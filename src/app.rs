@@ -98,24 +98,37 @@ impl App {
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);
+        tokio::select! {
+            served = &mut connections => return self.close_after(served).await,
+            () = stop.cancelled() => {}
+        }
+        let drained = self.drain();
+        tokio::pin!(drained);
+        // The connections go on being served, which is also what closes the listener at once.
         let served = tokio::select! {
-            served = &mut connections => Some(served),
-            () = stop.cancelled() => None,
-        };
-        self.gateway.tasks.close();
-        let all_done = async {
-            self.gateway.tasks.wait().await;
-        };
-        if tokio::time::timeout(self.drain, all_done).await.is_err() {
-            self.gateway.closing.cancel();
-            self.gateway.tasks.wait().await;
-        }
-        if served.is_none() {
+            served = &mut connections => {
+                drained.await;
+                served
+            }
             // Their answers are complete; what clients have not read yet has a little time to reach them.
-            let _ = tokio::time::timeout(CLOSE_CONNECTIONS, connections).await;
+            () = &mut drained => tokio::time::timeout(CLOSE_CONNECTIONS, connections).await.unwrap_or(Ok(())),
+        };
+        self.close_after(served).await
+    }
+
+    /// Lets running interceptions finish, and tells those that do not in time to end.
+    async fn drain(&self) {
+        let tasks = &self.gateway.tasks;
+        tasks.close();
+        if tokio::time::timeout(self.drain, tasks.wait()).await.is_err() {
+            self.gateway.closing.cancel();
+            tasks.wait().await;
         }
+    }
+
+    async fn close_after(&self, served: std::io::Result<()>) -> std::io::Result<()> {
         self.close().await;
-        served.unwrap_or(Ok(()))
+        served
     }
 
     /// Closes the MCP servers and commits what is still to be recorded.

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -18,7 +19,6 @@ use crate::provider::Provider;
 const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 
 /// A request that has come in, of a caller who is known.
-#[derive(Debug)]
 pub struct Incoming {
     /// Who asks.
     pub caller: Arc<Caller>,
@@ -32,6 +32,18 @@ pub struct Incoming {
     pub headers: HeaderMap,
     /// As it came.
     pub query: Option<String>,
+}
+
+/// The headers hold the caller's key, which no dump may show.
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("caller", &self.caller)
+            .field("client", &self.client)
+            .field("operation", &self.operation)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is asked for.

@@ -198,6 +198,9 @@ impl<'a> Rounds<'a> {
             return Err(Stop::Failed(Failure::new(FailureKind::Internal, "no answer has begun")));
         };
         let worked = work(splicer, &mut out);
+        if matches!(worked, Err(Broken::Reported(_))) {
+            out = self.provider.redact_bytes(out.freeze()).into();
+        }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
             Broken::Reported(message) => Stop::Reported(message),

@@ -43,6 +43,7 @@ pub struct Builder {
     config: Config,
     servers: Vec<(String, McpServer, bool)>,
     keys: Vec<Key>,
+    provider_headers: BTreeMap<String, SecretString>,
 }
 
 impl World {
@@ -50,7 +51,7 @@ impl World {
     pub fn builder() -> Builder {
         let mut config = Config::loopback(Vec::new());
         config.inject = Inject::Always;
-        Builder { config, servers: Vec::new(), keys: Vec::new() }
+        Builder { config, servers: Vec::new(), keys: Vec::new(), provider_headers: BTreeMap::new() }
     }
 
     /// A world with one MCP server, named `srv`.
@@ -239,6 +240,12 @@ impl Builder {
         self
     }
 
+    /// Adds a header to every request to the provider.
+    pub fn provider_header(mut self, name: &str, value: &str) -> Self {
+        self.provider_headers.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Uses this policy instead of the shipped one.
     pub fn policy(mut self, text: &str) -> Self {
         self.config.policies = vec![PolicySource { path: "test.yaml".into(), text: text.to_owned() }];
@@ -260,6 +267,9 @@ impl Builder {
                 configured("anthropic", ProviderKind::Anthropic, format!("http://{}", provider.address)),
                 configured("openai", ProviderKind::OpenAi, format!("http://{}/v1", provider.address)),
             ];
+            for configured in &mut self.config.providers {
+                configured.headers = self.provider_headers.clone();
+            }
         }
         let with_keys = !self.keys.is_empty();
         if with_keys {
