@@ -114,9 +114,8 @@ impl Draft {
             match (edit, object.get(key)) {
                 (Edit::Set(value), Some(old)) => patch.replace(text, old, value.as_str()),
                 (Edit::Extend(more), Some(old)) if old.starts_with('[') => {
-                    let mut array = old.to_owned();
-                    extend_array(&mut array, more);
-                    patch.replace(text, old, array);
+                    let (at, more) = end_of_array(old, more);
+                    patch.insert(raw::span_in(text, old).start + at, more);
                 }
                 (Edit::Extend(more), Some(old)) => patch.replace(text, old, format!("[{more}]")),
                 (Edit::Set(value), None) => push_field(&mut new_fields, key, value),
@@ -144,9 +143,15 @@ fn push_field(fields: &mut String, key: &str, value: &str) {
 
 /// Adds elements before the closing bracket of an array's text.
 fn extend_array(array: &mut String, elements: &str) {
-    let Some(close) = array.rfind(']') else { return };
-    let is_empty = array[..close].trim_end().ends_with('[');
-    array.insert_str(close, &if is_empty { elements.to_owned() } else { format!(",{elements}") });
+    let (at, more) = end_of_array(array, elements);
+    array.insert_str(at, &more);
+}
+
+/// Where more elements go into an array's text, and what goes there: they, and the comma that they need.
+fn end_of_array(array: &str, elements: &str) -> (usize, String) {
+    let at = array.rfind(']').unwrap_or(array.len());
+    let is_empty = array[..at].trim_end().ends_with('[');
+    (at, if is_empty { elements.to_owned() } else { format!(",{elements}") })
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub struct Field<'a> {
 }
 
 /// The fields of a JSON object, in their order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Object<'a> {
     /// In the text's order.
     pub fields: Vec<Field<'a>>,
@@ -116,6 +116,25 @@ pub fn elements(text: &str) -> Option<Vec<&str>> {
     serde_json::Deserializer::from_str(text).deserialize_seq(Elements).ok()
 }
 
+/// The first element of an array as it stands in the text.
+pub fn first_element(text: &str) -> Option<&str> {
+    struct First;
+    impl<'de> Visitor<'de> for First {
+        type Value = Option<&'de str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let first = seq.next_element::<&RawValue>()?;
+            while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+            Ok(first.map(RawValue::get))
+        }
+    }
+    serde_json::Deserializer::from_str(text).deserialize_seq(First).ok()?
+}
+
 /// The text of a JSON string; `None` if it is none.
 pub fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = inner(text)?;
@@ -181,9 +200,12 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Puts `new` in the place of `part`, a slice of `text`.
+    /// Puts `new` in the place of `part`, a slice of `text`; nothing changes where they are the same.
     pub fn replace(&mut self, text: &str, part: &str, new: impl Into<String>) {
-        self.edits.push((span_in(text, part), new.into()));
+        let new = new.into();
+        if part != new {
+            self.edits.push((span_in(text, part), new));
+        }
     }
 
     /// Inserts at a byte position.
@@ -228,11 +250,6 @@ impl Patch {
     /// Whether nothing is to be changed.
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()
-    }
-
-    /// The text with all changes made; empty where there are none.
-    pub fn apply_if_any(self, text: &str) -> String {
-        if self.edits.is_empty() { String::new() } else { self.apply(text) }
     }
 
     /// The text with all changes made.

@@ -3,9 +3,13 @@
 
 #![allow(dead_code)]
 
+mod awkward_providers;
 mod client;
+mod conversation;
 mod mcp_server;
+mod properties;
 mod provider;
 mod smoke;
 mod wire;
+mod wire_shapes;
 mod world;

@@ -9,7 +9,7 @@ use super::item;
 pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
     let outputs: Vec<String> =
         round.injected_calls().zip(results).map(|(call, result)| call_output(call, result)).collect();
-    let items = Object::parse(&round.items.0).unwrap_or(Object { fields: Vec::new() });
+    let items = Object::parse(&round.items.0).unwrap_or_default();
     if items.is_true("stored") && !round.facts.response_id.is_empty() {
         request.draft.set("previous_response_id", quote(&round.facts.response_id));
         request.draft.set("input", format!("[{}]", outputs.join(",")));
