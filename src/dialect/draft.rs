@@ -89,6 +89,9 @@ impl Draft {
     /// Adds elements to the array in a top-level field, which is made where it is absent; `elements` are
     /// JSON texts joined by commas.
     pub fn extend(&mut self, key: &'static str, elements: &str) {
+        if elements.is_empty() {
+            return;
+        }
         match self.edits.get_mut(key) {
             Some(Edit::Extend(more)) => {
                 more.push(',');

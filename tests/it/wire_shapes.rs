@@ -25,7 +25,7 @@ fn results() -> Vec<(&'static str, ToolResult)> {
     vec![
         ("text", ToolResult::text("42 \"birds\"\n😀")),
         ("parts", of(vec![text("one"), text("two")])),
-        ("image", of(vec![text("Look:"), image])),
+        ("image", of(vec![text("Look:"), image.clone()])),
         ("image_nobody_takes", of(vec![Content::Image { media_type: "image/tiff".to_owned(), data: "AAEC".to_owned() }])),
         ("audio", of(vec![Content::Audio { media_type: "audio/wav".to_owned(), data: "AAEC".to_owned() }])),
         ("resource", of(vec![Content::TextResource { uri: "file:///a".to_owned(), media_type: None, text: "body".to_owned() }])),
@@ -33,6 +33,7 @@ fn results() -> Vec<(&'static str, ToolResult)> {
         ("link", of(vec![link])),
         ("structured_only", ToolResult { structured: Some(json!({"birds": 42})), ..ToolResult::default() }),
         ("error", ToolResult::error("no such place")),
+        ("error_with_image", ToolResult { is_error: true, ..of(vec![image]) }),
         ("empty", ToolResult::default()),
         ("empty_text", ToolResult::text("")),
     ]
