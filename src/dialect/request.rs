@@ -66,7 +66,7 @@ pub fn tools<'a>(object: &Object<'a>) -> Result<Vec<Object<'a>>, Failure> {
 }
 
 fn tool(text: &str) -> Result<Object<'_>, Failure> {
-    let tool = Object::parse(text).map_err(|_| bad("each of `tools` must be an object"))?;
+    let tool = Object::within(text).ok_or_else(|| bad("each of `tools` must be an object"))?;
     match tool.ambiguous_key() {
         Some(key) => Err(bad(format!("the key {key:?} stands twice in one of `tools`"))),
         None => Ok(tool),
@@ -83,7 +83,7 @@ pub fn user_text(message: &Object<'_>, text_type: &str) -> Option<String> {
         return Some(text.into_owned());
     }
     let text_of = |part: &str| {
-        let part = Object::parse(part).ok()?;
+        let part = Object::within(part)?;
         (part.string("type")? == text_type).then(|| part.string("text").map(Into::into))?
     };
     let texts: Vec<String> = message.array("content").into_iter().filter_map(text_of).collect();

@@ -39,9 +39,10 @@ pub fn parts(result: &ToolResult) -> Vec<Content> {
 /// Media type and data of a part that is an image of a type that all three APIs take (Messages API, "Vision";
 /// OpenAI API, "Images and vision"): any other makes them refuse the whole request.
 pub fn image(part: &Content) -> Option<(&str, &str)> {
-    let (media_type, data) = match part {
-        Content::Image { media_type, data } | Content::BlobResource { media_type: Some(media_type), data, .. } => (media_type, data),
-        _ => return None,
+    let (Content::Image { media_type, data }
+    | Content::BlobResource { media_type: Some(media_type), data, .. }) = part
+    else {
+        return None;
     };
     matches!(media_type.as_str(), "image/jpeg" | "image/png" | "image/gif" | "image/webp").then_some((media_type, data))
 }

@@ -70,11 +70,13 @@ impl Framer {
     pub fn rest(&mut self, others_follow: bool) -> Option<Frame> {
         let mut raw = self.buffer.split();
         (self.scanned, self.line_start, self.has_lines) = (0, 0, false);
-        let is_blank = raw.iter().all(u8::is_ascii_whitespace);
-        if others_follow && !is_blank {
+        if others_follow {
+            if raw.iter().all(u8::is_ascii_whitespace) {
+                return None;
+            }
             raw.extend_from_slice(b"\n\n");
         }
-        (!raw.is_empty() && !(others_follow && is_blank)).then(|| Frame { raw: raw.freeze() })
+        (!raw.is_empty()).then(|| Frame { raw: raw.freeze() })
     }
 
     fn cut(&mut self, mut end: usize) -> Result<Frame, FrameTooLarge> {
@@ -126,6 +128,7 @@ impl Frame {
     }
 
     /// This frame with the changes that a patch makes to its data.
+    #[must_use]
     pub fn patched(&self, data: &str, patch: Patch) -> Self {
         let mut raw = BytesMut::new();
         self.write_patched(data, patch, &mut raw);

@@ -13,7 +13,7 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
         turn.push_str(&tool_message(call, result, &mut images));
     }
     if !images.is_empty() {
-        turn.push_str(&format!(r#",{{"role":"user","content":[{}]}}"#, images.join(",")));
+        turn.extend([r#",{"role":"user","content":["#, &images.join(","), "]}"]);
     }
     request.draft.extend("messages", &turn);
     if next == NextRound::MayNotCall {

@@ -13,7 +13,7 @@ pub struct Piece<'a> {
 impl<'a> Piece<'a> {
     /// Reads an element of `tool_calls`.
     pub fn read(text: &'a str) -> Self {
-        let fields = Object::parse(text).unwrap_or_default();
+        let fields = Object::within(text).unwrap_or_default();
         let id = fields.string("id");
         Self { text, fields, id }
     }

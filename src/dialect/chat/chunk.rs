@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use crate::dialect::Broken;
-use crate::dialect::raw::{self, Object};
+use crate::dialect::raw::Object;
 
 /// A chunk of a streamed answer, read once.
 pub struct Chunk<'a> {
@@ -23,8 +23,7 @@ impl<'a> Chunk<'a> {
             let message = Object::parse(error).ok().and_then(|error| error.string("message").map(Into::into));
             return Err(Broken::Reported(message.unwrap_or_else(|| error.to_owned())));
         }
-        let choice = fields.get("choices").and_then(raw::first_element);
-        let choice = choice.and_then(|choice| Object::parse(choice).ok());
+        let choice = fields.array("choices").first().and_then(|choice| Object::within(choice));
         let delta = choice.as_ref().and_then(|choice| choice.object("delta")).unwrap_or_default();
         Ok(Self { text, fields, choice, delta })
     }

@@ -82,5 +82,5 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 /// The text of the last message, if it is the user's.
 fn prompt(object: &Object<'_>) -> Option<String> {
     let messages = object.array("messages");
-    request::user_text(&Object::parse(messages.last()?).ok()?, "text")
+    request::user_text(&Object::within(messages.last()?)?, "text")
 }

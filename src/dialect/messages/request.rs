@@ -57,7 +57,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 /// The text of the user's last message, unless it only carries tool results.
 fn prompt(object: &Object<'_>) -> Option<String> {
     let messages = object.array("messages");
-    let message = messages.iter().rev().map_while(|message| Object::parse(message).ok()).find(|message| {
+    let message = messages.iter().rev().map_while(|message| Object::within(message)).find(|message| {
         // Claude Code puts messages of role `system` between the user's (facts: wire 1.2).
         message.string("role").is_none_or(|role| role != "system")
     })?;

@@ -68,7 +68,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 
 /// The id of an `item_reference`, whose type may be left out.
 fn reference(item: &str) -> Option<String> {
-    let item = Object::parse(item).ok()?;
+    let item = Object::within(item)?;
     let is_reference = match item.string("type") {
         Some(kind) => kind == "item_reference",
         None => item.get("role").is_none() && item.get("id").is_some(),
@@ -81,5 +81,5 @@ fn prompt(object: &Object<'_>, items: &[&str]) -> Option<String> {
     if let Some(text) = object.string("input") {
         return Some(text.into_owned());
     }
-    request::user_text(&Object::parse(items.last()?).ok()?, "input_text")
+    request::user_text(&Object::within(items.last()?)?, "input_text")
 }

@@ -78,17 +78,14 @@ impl Stream {
         }
     }
 
-    fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
-        let data = frame.json();
-        if data.is_none() || !self.held.is_empty() {
-            if self.held.is_empty() {
-                out.extend_from_slice(&frame.raw);
-            } else {
-                self.held.push(frame.clone())?;
-            }
-            return Ok(());
+    fn frame(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Broken> {
+        if !self.held.is_empty() {
+            return Ok(self.held.push(frame.clone())?);
         }
-        let data = data.unwrap_or_default();
+        let Some(data) = frame.json() else {
+            out.extend_from_slice(&frame.raw);
+            return Ok(());
+        };
         let event: Event<'_> = serde_json::from_str(&data)
             .map_err(|error| Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}")))?;
         let mut patch = Patch::default();
@@ -99,13 +96,13 @@ impl Stream {
                 }
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
-                self.round.response = event.response.map_or("{}", RawValue::get).to_owned();
+                event.response.map_or("{}", RawValue::get).clone_into(&mut self.round.response);
                 self.round.is_over = true;
                 self.held.push(frame.clone())?;
                 return Ok(());
             }
             "error" => {
-                self.send(&event, &data, patch, &frame, out);
+                self.send(&event, &data, patch, frame, out);
                 let message = event.message.and_then(|message| raw::string(message.get()).map(Into::into));
                 return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
             }
@@ -115,7 +112,7 @@ impl Stream {
                 }
             }
         }
-        self.send(&event, &data, patch, &frame, out);
+        self.send(&event, &data, patch, frame, out);
         Ok(())
     }
 
@@ -221,14 +218,14 @@ impl Splicer for Stream {
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) = self.framer.next_frame()? {
-            self.frame(frame, out)?;
+            self.frame(&frame, out)?;
         }
         Ok(())
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
         if let Some(frame) = self.framer.rest(self.view.may_loop()) {
-            self.frame(frame, out)?;
+            self.frame(&frame, out)?;
         }
         if !self.round.is_over {
             return Err(Broken::Malformed("the provider's stream ended before its response did".to_owned()));
