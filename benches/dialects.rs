@@ -1,6 +1,8 @@
 //! What the wire APIs cost: an agent's request of about 200 kB with 50 injected tools, and streams of 1,000
 //! frames that arrive in pieces of 1 KiB.
 
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +11,15 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::{Value, json};
 use toolgate::dialect::{
-    Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer, UsageStyle,
+    Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
+    UsageStyle,
 };
 use toolgate::domain::{ToolDefinition, ToolRef, ToolResult};
 
 const APIS: [Api; 3] = [Api::Messages, Api::Chat, Api::Responses];
 const FRAMES: usize = 1000;
-const SETTINGS: SpliceSettings = SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 24, usage: UsageStyle::Sum };
+const SETTINGS: SpliceSettings =
+    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 24, usage: UsageStyle::Sum };
 
 fn main() {
     divan::main();
@@ -96,7 +100,9 @@ fn tools() -> Vec<Arc<ToolDefinition>> {
         name: format!("server{}__look_{number}", number % 5),
         source: ToolRef { server: format!("server{}", number % 5), tool: format!("look_{number}") },
         server_url: "https://mcp.example.com".to_owned(),
-        description: "Looks for things that fit a query, and tells where they are and who changed them last. ".repeat(3),
+        description:
+            "Looks for things that fit a query, and tells where they are and who changed them last. "
+                .repeat(3),
         input_schema: schema.to_string(),
         read_only: true,
         timeout: Duration::from_secs(30),
@@ -145,9 +151,15 @@ impl Api {
             history.extend(self.turn(&format!("call_{turn}"), &"let \"x\" = 1;\n\tdo_it();\n".repeat(150)));
         }
         let tool = |number: usize| match self {
-            Self::Messages => json!({"name": format!("tool_{number}"), "description": "A tool.", "input_schema": schema}),
-            Self::Chat => json!({"type": "function", "function": {"name": format!("tool_{number}"), "parameters": schema}}),
-            Self::Responses => json!({"type": "function", "name": format!("tool_{number}"), "parameters": schema}),
+            Self::Messages => {
+                json!({"name": format!("tool_{number}"), "description": "A tool.", "input_schema": schema})
+            }
+            Self::Chat => {
+                json!({"type": "function", "function": {"name": format!("tool_{number}"), "parameters": schema}})
+            }
+            Self::Responses => {
+                json!({"type": "function", "name": format!("tool_{number}"), "parameters": schema})
+            }
         };
         let history_key = if let Self::Responses = self { "input" } else { "messages" };
         let mut request = json!({"model": "m-1", "stream": true, "temperature": 0.7});
@@ -206,12 +218,19 @@ impl Api {
         match self {
             Self::Messages => {
                 let delta = json!({"type": "input_json_delta", "partial_json": r#"{"query":"birds"}"#});
-                let call = |at| (json!({"type": "tool_use", "id": format!("c{at}"), "name": name(at), "input": {}}), vec![delta.clone()]);
+                let call = |at| {
+                    (
+                        json!({"type": "tool_use", "id": format!("c{at}"), "name": name(at), "input": {}}),
+                        vec![delta.clone()],
+                    )
+                };
                 message_stream(&(0..4).map(call).collect::<Vec<_>>(), "tool_use")
             }
             Self::Chat => {
-                let call = |at: usize| json!({"tool_calls": [{"index": at, "id": format!("c{at}"), "type": "function",
-                    "function": {"name": name(at), "arguments": r#"{"query":"birds"}"#}}]});
+                let call = |at: usize| {
+                    json!({"tool_calls": [{"index": at, "id": format!("c{at}"), "type": "function",
+                    "function": {"name": name(at), "arguments": r#"{"query":"birds"}"#}}]})
+                };
                 chat_stream(&(0..4).map(call).collect::<Vec<_>>(), "tool_calls")
             }
             Self::Responses => {
@@ -231,8 +250,10 @@ fn named(data: &Value) -> String {
 }
 
 fn message_stream(blocks: &[(Value, Vec<Value>)], stop: &str) -> String {
-    let mut stream = named(&json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",
-        "model": "m-1", "content": [], "usage": {"input_tokens": 10, "output_tokens": 1}}}));
+    let mut stream = named(
+        &json!({"type": "message_start", "message": {"id": "msg_1", "type": "message", "role": "assistant",
+        "model": "m-1", "content": [], "usage": {"input_tokens": 10, "output_tokens": 1}}}),
+    );
     for (index, (start, deltas)) in blocks.iter().enumerate() {
         stream += &named(&json!({"type": "content_block_start", "index": index, "content_block": start}));
         for delta in deltas {
@@ -240,7 +261,9 @@ fn message_stream(blocks: &[(Value, Vec<Value>)], stop: &str) -> String {
         }
         stream += &named(&json!({"type": "content_block_stop", "index": index}));
     }
-    stream += &named(&json!({"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 5}}));
+    stream += &named(
+        &json!({"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 5}}),
+    );
     stream + &named(&json!({"type": "message_stop"}))
 }
 
@@ -257,8 +280,10 @@ fn chat_stream(deltas: &[Value], finish: &str) -> String {
 }
 
 fn response_stream(items: &[(Value, Vec<Value>)]) -> String {
-    let response = |status: &str, output: &[&Value]| json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status,
-        "model": "m-1", "output": output, "tools": [], "tool_choice": "auto", "usage": {"input_tokens": 10, "output_tokens": 5}});
+    let response = |status: &str, output: &[&Value]| {
+        json!({"id": "resp_1", "object": "response", "created_at": 1, "status": status,
+        "model": "m-1", "output": output, "tools": [], "tool_choice": "auto", "usage": {"input_tokens": 10, "output_tokens": 5}})
+    };
     let mut events = vec![json!({"type": "response.created", "response": response("in_progress", &[])})];
     for (index, (item, deltas)) in items.iter().enumerate() {
         events.push(json!({"type": "response.output_item.added", "output_index": index, "item": item}));

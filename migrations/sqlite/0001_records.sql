@@ -13,6 +13,8 @@ CREATE TABLE interceptions (
     client         TEXT   NOT NULL,
     client_session TEXT,
     injection      TEXT   NOT NULL,
+    shadowed       TEXT   NOT NULL, -- a JSON array of tool names
+    hosted         TEXT   NOT NULL, -- a JSON array of tool types
     started_at     TEXT   NOT NULL,
     ended_at       TEXT,
     outcome        TEXT,            -- NULL while it runs
@@ -85,6 +87,7 @@ CREATE TABLE issued_ids (
     caller_key TEXT NOT NULL,
     id         TEXT NOT NULL,
     last_id    TEXT NOT NULL,
+    unanswered TEXT NOT NULL, -- a JSON array of call ids
     created_at TEXT NOT NULL,
     PRIMARY KEY (caller_key, id)
 );

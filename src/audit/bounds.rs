@@ -5,6 +5,8 @@ pub(super) const CONTENT: usize = 1 << 20;
 
 /// The most that a name or an id keeps, bytes.
 pub(super) const NAME: usize = 4 << 10;
+/// Names in one list.
+pub(super) const NAMES: usize = 200;
 
 /// Cuts a text to its first `limit` bytes, at the end of a character, and says how much was cut.
 ///

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::bounds::{NAME, cut};
+use super::bounds::{NAME, NAMES, cut};
 use crate::domain::{Caller, InterceptionId, Usage};
 use crate::policy::Permit;
 use crate::store::interceptions;
@@ -27,6 +27,10 @@ pub struct InterceptionStart {
     pub client_session: Option<String>,
     /// Whether tools were injected, and if not, why: one of a fixed set of words.
     pub injection: &'static str,
+    /// Tools left out because the client brought one of the same name, which wins.
+    pub shadowed: Vec<String>,
+    /// Types of the tools that the client lets the provider run, such as `web_search`.
+    pub hosted: Vec<String>,
 }
 
 impl InterceptionStart {
@@ -42,9 +46,16 @@ impl InterceptionStart {
             client: cut(self.client, NAME),
             client_session: self.client_session.map(|session| cut(session, NAME)),
             injection: self.injection.to_owned(),
+            shadowed: some(self.shadowed),
+            hosted: some(self.hosted),
             started_at,
         }
     }
+}
+
+/// Names that the client chose, bounded.
+fn some(names: Vec<String>) -> Vec<String> {
+    names.into_iter().take(NAMES).map(|name| cut(name, NAME)).collect()
 }
 
 /// `interception_end`: how it went out.

@@ -91,6 +91,8 @@ fn start() -> InterceptionStart {
         client: "curl/8".into(),
         client_session: None,
         injection: "injected",
+        shadowed: Vec::new(),
+        hosted: Vec::new(),
     }
 }
 

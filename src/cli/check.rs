@@ -67,7 +67,12 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
         if let Some(failure) = status.last_failure.as_ref().filter(|_| status.state != ServerState::Ready) {
             notes.push(format!("{}: {failure}", status.name));
         }
-        notes.extend(status.left_out.iter().map(|tool| format!("{}/{}: left out: {}", status.name, tool.tool, tool.reason)));
+        notes.extend(
+            status
+                .left_out
+                .iter()
+                .map(|tool| format!("{}/{}: left out: {}", status.name, tool.tool, tool.reason)),
+        );
         notes.extend(status.warnings.iter().map(|warning| format!("{}: {warning}", status.name)));
     }
     writeln!(out, "{table}")?;

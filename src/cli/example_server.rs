@@ -39,8 +39,11 @@ pub async fn run(http: Option<SocketAddr>, end: CancellationToken) -> anyhow::Re
     }
 }
 
+/// Reads through pipes where it can: a blocked read of standard input would keep the process alive after
+/// `end`.
 async fn serve_stdio(end: CancellationToken) -> anyhow::Result<()> {
-    let service = ExampleServer.serve(rmcp::transport::stdio()).await.context("the MCP handshake failed")?;
+    let service =
+        ExampleServer.serve(rmcp::transport::stdio_pipes()).await.context("the MCP handshake failed")?;
     let token = service.cancellation_token();
     tokio::select! {
         () = end.cancelled() => token.cancel(),

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Config};
+use crate::policy::PolicyError;
 use crate::telemetry::{self, LogFormat};
 
 /// The exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -82,7 +83,10 @@ pub fn run() -> ExitCode {
     };
     match runtime.block_on(command(cli.command)) {
         Ok(code) => code,
-        Err(error) => complain(&format!("{error:#}"), 1),
+        Err(error) => {
+            let bad_configuration = error.is::<config::ConfigError>() || error.is::<PolicyError>();
+            complain(&format!("{error:#}"), if bad_configuration { BAD_CONFIGURATION } else { 1 })
+        }
     }
 }
 

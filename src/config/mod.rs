@@ -6,10 +6,7 @@
 //! Each concern has a file with its struct as meant (public), its struct as written (private, with the places
 //! of its values) and a `build` from one to the other, which notes every problem in a [`scope::Scope`].
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "this is the room that may read variables"
-)]
+#![allow(clippy::disallowed_methods, reason = "this is the room that may read variables")]
 
 mod environment;
 mod gateway_file;

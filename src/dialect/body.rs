@@ -19,7 +19,10 @@ impl Body {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         if self.bytes.len() + bytes.len() > self.limit {
-            return Err(Broken::Malformed(format!("the provider's answer is larger than {} bytes", self.limit)));
+            return Err(Broken::Malformed(format!(
+                "the provider's answer is larger than {} bytes",
+                self.limit
+            )));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())

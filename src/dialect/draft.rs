@@ -47,7 +47,9 @@ impl Draft {
             return Err(bad(format!("the key {key:?} stands twice in the request body: send it once")));
         }
         for field in &object.fields {
-            if let Some(known) = known.iter().find(|known| **known != field.key && known.eq_ignore_ascii_case(&field.key)) {
+            if let Some(known) =
+                known.iter().find(|known| **known != field.key && known.eq_ignore_ascii_case(&field.key))
+            {
                 return Err(bad(format!("the key {:?} must be written {known:?}", field.key)));
             }
         }
@@ -178,12 +180,19 @@ mod tests {
         draft.extend("tools", "{\"b\":2}");
         draft.extend("tools", "{\"c\":3}");
         draft.set("y", "true");
-        assert_eq!(draft.render(), "{\"tools\": [ {\"a\":1} ,{\"b\":2},{\"c\":3}] , \"x\" : 1.50,\"y\":true}");
+        assert_eq!(
+            draft.render(),
+            "{\"tools\": [ {\"a\":1} ,{\"b\":2},{\"c\":3}] , \"x\" : 1.50,\"y\":true}"
+        );
     }
 
     #[test]
     fn an_empty_array_and_a_missing_one_can_grow() {
-        for (before, after) in [("{\"tools\":[]}", "{\"tools\":[1]}"), ("{}", "{\"tools\":[1]}"), ("{\"tools\":null}", "{\"tools\":[1]}")] {
+        for (before, after) in [
+            ("{\"tools\":[]}", "{\"tools\":[1]}"),
+            ("{}", "{\"tools\":[1]}"),
+            ("{\"tools\":null}", "{\"tools\":[1]}"),
+        ] {
             let mut draft = draft(before);
             draft.extend("tools", "1");
             assert_eq!(draft.render(), after);

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::domain::{Failure, ToolCall, ToolDefinition, ToolResult, Usage};
+use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
 use draft::Draft;
 use sse::FrameTooLarge;
 
@@ -38,9 +38,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Reads a request shallowly; the failure says what is wrong with it, in words for the caller.
     fn read(&self, body: Bytes) -> Result<Request, Failure>;
 
-    /// Goes on from another stored response than the one that the client names: the last round's instead of
-    /// the first one's.
-    fn continue_from(&self, _request: &mut Request, _upstream_id: &str) {}
+    /// Goes on from what stands upstream for the stored response that the client names: the last round's
+    /// instead of the first one's, with an output for each call that the client never saw.
+    fn continue_from(&self, _request: &mut Request, _from: &IssuedId) {}
 
     /// Adds tools after the client's own; their calls belong to the gateway from then on.
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]);
@@ -60,6 +60,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 /// For each round: [`feed`](Self::feed) until the provider's answer ends, then
 /// [`end_round`](Self::end_round), and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or [`fail`](Self::fail).
 pub trait Splicer: Send + Sync {
+    /// Whether a later answer of this content type can go on with the first: a stream with a stream.
+    fn takes(&self, content_type: &str) -> bool;
+
     /// Takes the next bytes of the provider's answer, and writes what may go to the client now.
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken>;
 
@@ -84,9 +87,8 @@ pub trait Splicer: Send + Sync {
     /// What is known of the round under way, for the records of a round that breaks off.
     fn so_far(&self) -> RoundFacts;
 
-    /// The ids that the client has been given and may send back, each with the id that stands for it
-    /// upstream; empty where the provider stores nothing.
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    /// The ids that the client has been given and may send back; empty where the provider stores nothing.
+    fn issued_ids(&self) -> Vec<IssuedId> {
         Vec::new()
     }
 }

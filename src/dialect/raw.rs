@@ -158,7 +158,11 @@ fn rest_of_string(text: &[u8]) -> usize {
 /// The text of a JSON string; `None` if it is none.
 pub fn string(text: &str) -> Option<Cow<'_, str>> {
     let inner = inner(text)?;
-    if inner.contains('\\') { serde_json::from_str(text).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+    if inner.contains('\\') {
+        serde_json::from_str(text).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
 }
 
 /// What stands between the quotes of a JSON string, still escaped; `None` if it is none.
@@ -323,7 +327,15 @@ mod tests {
     #[test]
     fn elements_are_those_that_a_json_reader_sees() {
         for text in [
-            "[]", "[ \n ]", "[1]", " [1]", "[1 , 2.50,\t-3e1]", r#"["a,b]\"\\","\\",{"x":[1,{"y":"}"}]} , [[],[2]], null]"#, "{}", "\"[1]\"", "[\"é,\",\"\\u00e9\"]",
+            "[]",
+            "[ \n ]",
+            "[1]",
+            " [1]",
+            "[1 , 2.50,\t-3e1]",
+            r#"["a,b]\"\\","\\",{"x":[1,{"y":"}"}]} , [[],[2]], null]"#,
+            "{}",
+            "\"[1]\"",
+            "[\"é,\",\"\\u00e9\"]",
         ] {
             let read = serde_json::from_str::<Vec<&RawValue>>(text).ok().filter(|_| text.starts_with('['));
             let read = read.map(|read| read.into_iter().map(RawValue::get).collect::<Vec<_>>());
@@ -333,7 +345,9 @@ mod tests {
 
     #[test]
     fn fields_within_checked_text_are_those_that_parsing_sees() {
-        for text in ["{}", "{ }", r#"{ "a" : 1 ,"\u00e9\",": {"b":[1,"}"]},"c":"x:y" }"#, "[]", "null", r#"{"":""}"#] {
+        for text in
+            ["{}", "{ }", r#"{ "a" : 1 ,"\u00e9\",": {"b":[1,"}"]},"c":"x:y" }"#, "[]", "null", r#"{"":""}"#]
+        {
             let fields = |object: Object<'_>| format!("{:?}", object.fields);
             assert_eq!(Object::within(text).map(fields), Object::parse(text).ok().map(fields), "{text}");
         }

@@ -43,7 +43,11 @@ impl Request {
     }
 
     /// Adds tools after the client's own, each as `definition` writes it.
-    pub(super) fn add_tools(&mut self, tools: &[Arc<ToolDefinition>], definition: fn(&ToolDefinition) -> String) {
+    pub(super) fn add_tools(
+        &mut self,
+        tools: &[Arc<ToolDefinition>],
+        definition: fn(&ToolDefinition) -> String,
+    ) {
         if tools.is_empty() {
             return;
         }

@@ -10,7 +10,11 @@ pub fn in_words(part: &Content) -> String {
         Content::Audio { media_type, data } => format!("[audio, {media_type}, {} bytes]", decoded_len(data)),
         Content::TextResource { uri, text, .. } => format!("[resource {uri}]\n{text}"),
         Content::BlobResource { uri, media_type, data } => {
-            format!("[resource {uri}, {}, {} bytes]", media_type.as_deref().unwrap_or("unknown type"), decoded_len(data))
+            format!(
+                "[resource {uri}, {}, {} bytes]",
+                media_type.as_deref().unwrap_or("unknown type"),
+                decoded_len(data)
+            )
         }
         Content::ResourceLink { uri, name, description, media_type } => {
             let mut text = format!("[resource link {name}: {uri}");
@@ -44,7 +48,8 @@ pub fn image(part: &Content) -> Option<(&str, &str)> {
     else {
         return None;
     };
-    matches!(media_type.as_str(), "image/jpeg" | "image/png" | "image/gif" | "image/webp").then_some((media_type, data))
+    matches!(media_type.as_str(), "image/jpeg" | "image/png" | "image/gif" | "image/webp")
+        .then_some((media_type, data))
 }
 
 /// Marks the text of a failed call, for APIs that have no flag for it.

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 
 use bytes::{Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 use super::raw::Patch;
 
@@ -65,18 +66,19 @@ impl Framer {
         if self.buffer.len() > self.limit { Err(FrameTooLarge { limit: self.limit }) } else { Ok(None) }
     }
 
-    /// What is left at the end of the stream: a last frame whose empty line is missing, or empty lines. It is
-    /// completed, or where there is nothing to complete left out, if other frames may follow it.
-    pub fn rest(&mut self, others_follow: bool) -> Option<Frame> {
+    /// What is left at the end of the stream: a last frame whose empty line alone is missing, which it gets, or
+    /// empty lines. One that breaks off within its data is no frame.
+    pub fn rest(&mut self) -> Option<Frame> {
         let mut raw = self.buffer.split();
         (self.scanned, self.line_start, self.has_lines) = (0, 0, false);
-        if others_follow {
-            if raw.iter().all(u8::is_ascii_whitespace) {
-                return None;
-            }
-            raw.extend_from_slice(b"\n\n");
+        if raw.iter().all(u8::is_ascii_whitespace) {
+            return (!raw.is_empty()).then(|| Frame { raw: raw.freeze() });
         }
-        (!raw.is_empty()).then(|| Frame { raw: raw.freeze() })
+        raw.extend_from_slice(b"\n\n");
+        let frame = Frame { raw: raw.freeze() };
+        let is_complete =
+            |data: Cow<'_, str>| data == "[DONE]" || serde_json::from_str::<&RawValue>(&data).is_ok();
+        frame.data().is_some_and(is_complete).then_some(frame)
     }
 
     fn cut(&mut self, mut end: usize) -> Result<Frame, FrameTooLarge> {

@@ -23,7 +23,6 @@ pub fn add(sum: &mut Map<String, Value>, more: Map<String, Value>) {
     }
 }
 
-
 /// The classes of a usage object of `OpenAI`'s, whose input includes what was read from and written to caches.
 ///
 /// `input` and `output` are the names that the API gives to these figures: `prompt` and `completion` in chat,
@@ -31,11 +30,18 @@ pub fn add(sum: &mut Map<String, Value>, more: Map<String, Value>) {
 pub fn openai_classes(fields: &Map<String, Value>, input: &str, output: &str) -> Usage {
     let number = |key: String| fields.get(&key).and_then(Value::as_u64).unwrap_or(0);
     let detail = |side: &str, key: &str| {
-        fields.get(&format!("{side}_tokens_details")).and_then(|details| details.get(key)).cloned().unwrap_or_default()
+        fields
+            .get(&format!("{side}_tokens_details"))
+            .and_then(|details| details.get(key))
+            .cloned()
+            .unwrap_or_default()
     };
     let cache_read = detail(input, "cached_tokens").as_u64().unwrap_or(0);
     let written = detail(input, "cache_write_tokens").as_u64().unwrap_or(0);
-    let long = detail(input, "cache_write_tokens_details").get("ttl_12h_tokens").and_then(Value::as_u64).unwrap_or(0);
+    let long = detail(input, "cache_write_tokens_details")
+        .get("ttl_12h_tokens")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     Usage {
         input: number(format!("{input}_tokens")).saturating_sub(cache_read).saturating_sub(written),
         output: number(format!("{output}_tokens")),

@@ -4,6 +4,7 @@ mod call;
 mod caller;
 mod failure;
 mod ids;
+mod issued;
 mod tool;
 mod usage;
 
@@ -11,5 +12,6 @@ pub use call::{Content, ToolCall, ToolResult};
 pub use caller::{Caller, Inject};
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};
+pub use issued::IssuedId;
 pub use tool::{ToolDefinition, ToolRef};
 pub use usage::Usage;

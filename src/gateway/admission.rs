@@ -4,6 +4,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
+use tokio::time::{Duration, timeout};
 
 use super::Gateway;
 use super::injection::{self, Injection};
@@ -12,6 +13,9 @@ use crate::dialect::{Dialect, Request};
 use crate::domain::{Caller, Failure, FailureKind};
 use crate::identity::Client;
 use crate::provider::Provider;
+
+/// How long a client may be silent while it sends a body.
+const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 
 /// A request that has come in, of a caller who is known.
 #[derive(Debug)]
@@ -88,7 +92,8 @@ impl Gateway {
         self.check_hosted_tools(&request)?;
         self.resolve_references(incoming, &mut request).await?;
         admission.injection = injection::decide(self, incoming, provider, &request);
-        let tools: Vec<_> = admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
+        let tools: Vec<_> =
+            admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
         Ok(request)
     }
@@ -127,14 +132,17 @@ impl Gateway {
     /// An id of a stored response counts only for the key that it was given to.
     async fn resolve_references(&self, incoming: &Incoming, request: &mut Request) -> Result<(), Failure> {
         for id in request.references.clone() {
-            let found = self.issued.upstream_of(&incoming.caller.key, &id).await.map_err(|error| {
+            let found = self.issued.find(&incoming.caller.key, &id).await.map_err(|error| {
                 Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
             })?;
-            let Some(upstream) = found else {
-                return Err(Failure::new(FailureKind::NotFound, format!("there is no response or item with the id {id:?}")));
+            let Some(issued) = found else {
+                return Err(Failure::new(
+                    FailureKind::NotFound,
+                    format!("there is no response or item with the id {id:?}"),
+                ));
             };
-            if request.previous.as_deref() == Some(&id) && upstream != id {
-                incoming.operation.dialect.continue_from(request, &upstream);
+            if request.previous.as_deref() == Some(&id) {
+                incoming.operation.dialect.continue_from(request, &issued);
             }
         }
         Ok(())
@@ -158,15 +166,23 @@ async fn read_body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Byte
         return Err(Failure::new(FailureKind::UnsupportedMediaType, message));
     }
     let too_large = || {
-        Failure::new(FailureKind::TooLarge, format!("the request body is larger than {limit} bytes (limits.max_body)"))
+        Failure::new(
+            FailureKind::TooLarge,
+            format!("the request body is larger than {limit} bytes (limits.max_body)"),
+        )
     };
-    let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let declared =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     let mut pieces = body.into_data_stream();
-    let mut whole = BytesMut::with_capacity(declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
-    while let Some(piece) = pieces.next().await {
+    let mut whole =
+        BytesMut::with_capacity(declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+    while let Some(piece) = timeout(UPLOAD_SILENCE, pieces.next()).await.map_err(|_| {
+        let seconds = UPLOAD_SILENCE.as_secs();
+        Failure::new(FailureKind::BadRequest, format!("no more of the request body came for {seconds} s"))
+    })? {
         let piece = piece.map_err(|error| {
             Failure::new(FailureKind::BadRequest, "the request body broke off").with_detail(error)
         })?;

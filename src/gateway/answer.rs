@@ -44,8 +44,13 @@ pub struct Gone;
 pub fn answer() -> (Answer, Reply) {
     let (waiting, head) = oneshot::channel();
     let (sender, body) = mpsc::channel(QUEUE);
-    let answer =
-        Answer { waiting: Some(waiting), head: None, own_headers: HeaderMap::new(), body: sender, status: None };
+    let answer = Answer {
+        waiting: Some(waiting),
+        head: None,
+        own_headers: HeaderMap::new(),
+        body: sender,
+        status: None,
+    };
     (answer, Reply { head, body })
 }
 

@@ -30,7 +30,10 @@ impl Gateway {
         let dialect = incoming.operation.dialect;
         answer.own_header("x-toolgate-interception", &id.to_string());
         let Ok(_place) = self.places.try_acquire() else {
-            let failure = Failure::new(FailureKind::Unavailable, "too many requests at once (limits.max_interceptions)");
+            let failure = Failure::new(
+                FailureKind::Unavailable,
+                "too many requests at once (limits.max_interceptions)",
+            );
             return refuse(&mut answer, &incoming, &failure).await;
         };
 
@@ -45,11 +48,18 @@ impl Gateway {
             client: incoming.client.name.clone(),
             client_session: incoming.client.session.clone(),
             injection: admission.injection.word,
+            shadowed: admission.injection.shadowed.clone(),
+            hosted: admission
+                .request
+                .as_ref()
+                .map(|request| request.tools.hosted.clone())
+                .unwrap_or_default(),
         };
         let mut trail = match self.audit.begin(start).await {
             Ok(trail) => trail,
             Err(error) => {
-                let failure = Failure::new(FailureKind::Unavailable, "the audit cannot record now").with_detail(error);
+                let failure =
+                    Failure::new(FailureKind::Unavailable, "the audit cannot record now").with_detail(error);
                 return refuse(&mut answer, &incoming, &failure).await;
             }
         };
@@ -72,7 +82,8 @@ impl Gateway {
             self.closing.child_token(),
         );
         let end = if incoming.operation.generates {
-            let mut rounds = Rounds::new(self, &incoming, provider, request, admission.injection, line, trail);
+            let mut rounds =
+                Rounds::new(self, &incoming, provider, request, admission.injection, line, trail);
             let end = rounds.run().await;
             trail = rounds.into_trail();
             end

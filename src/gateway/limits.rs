@@ -38,7 +38,9 @@ pub fn cap(result: ToolResult, max: usize) -> (ToolResult, bool) {
         }
     }
     if cut > 0 {
-        content.push(Content::Text(format!("[{cut} bytes of this result were cut: it was over the limit of {max} bytes]")));
+        content.push(Content::Text(format!(
+            "[{cut} bytes of this result were cut: it was over the limit of {max} bytes]"
+        )));
     }
     (ToolResult { content, structured: None, is_error }, cut > 0)
 }
@@ -52,7 +54,9 @@ pub fn size(result: &ToolResult) -> usize {
 fn size_of(part: &Content) -> usize {
     match part {
         Content::Text(text) | Content::TextResource { text, .. } => text.len(),
-        Content::Image { data, .. } | Content::Audio { data, .. } | Content::BlobResource { data, .. } => data.len(),
+        Content::Image { data, .. } | Content::Audio { data, .. } | Content::BlobResource { data, .. } => {
+            data.len()
+        }
         Content::ResourceLink { uri, name, description, .. } => {
             uri.len() + name.len() + description.as_ref().map_or(0, String::len)
         }
@@ -96,7 +100,8 @@ mod tests {
     #[test]
     fn an_image_that_does_not_fit_is_left_out_whole() {
         let image = Content::Image { media_type: "image/png".into(), data: "A".repeat(100) };
-        let result = ToolResult { content: vec![Content::Text("here".into()), image], ..ToolResult::default() };
+        let result =
+            ToolResult { content: vec![Content::Text("here".into()), image], ..ToolResult::default() };
         assert_eq!(size(&result), 104);
         let (result, cut) = cap(result, 50);
         assert!(cut && result.content.len() == 2 && result.content[0] == Content::Text("here".into()));

@@ -20,19 +20,27 @@ pub struct Line {
 }
 
 /// Why work for the client stops before it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Interruption {
     /// The client has gone.
+    #[error("the client went away")]
     ClientGone,
     /// The wall clock has run out.
+    #[error("the wall clock ran out (limits.wall_clock_streamed, limits.wall_clock_whole)")]
     OutOfTime,
     /// The gateway shuts down.
+    #[error("the gateway is shutting down")]
     Closing,
 }
 
 impl Line {
     /// A line that may last for `wall_clock`, with a keep-alive after each `keep_alive` of silence.
-    pub fn new(answer: Answer, wall_clock: Duration, keep_alive: Duration, closing: CancellationToken) -> Self {
+    pub fn new(
+        answer: Answer,
+        wall_clock: Duration,
+        keep_alive: Duration,
+        closing: CancellationToken,
+    ) -> Self {
         let now = Instant::now();
         Self { answer, splicer: None, deadline: now + wall_clock, keep_alive, last_sent: now, closing }
     }

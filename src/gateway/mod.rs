@@ -22,11 +22,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, Limits};
-use crate::domain::Inject;
+use crate::domain::{Inject, IssuedId};
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::Providers;
-use crate::store::Store;
+use crate::store::{Store, issued};
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
@@ -62,7 +62,7 @@ pub struct Gateway {
 #[derive(Debug)]
 pub struct IssuedIds {
     store: Store,
-    recent: Cache<(String, String), String>,
+    recent: Cache<(String, String), IssuedId>,
 }
 
 /// How many ids are kept in memory.
@@ -74,25 +74,25 @@ impl IssuedIds {
         Self { store, recent: Cache::new(RECENT_IDS) }
     }
 
-    /// Remembers ids for this key, each with what stands for it upstream; durable on return.
-    pub async fn remember(&self, key: &str, ids: &[(String, String)]) -> Result<(), sqlx::Error> {
-        crate::store::issued::remember(&self.store, key, ids).await?;
-        for (id, upstream) in ids {
-            self.recent.insert((key.to_owned(), id.clone()), upstream.clone()).await;
+    /// Remembers ids for this key; durable on return.
+    pub async fn remember(&self, key: &str, ids: &[IssuedId]) -> Result<(), sqlx::Error> {
+        issued::remember(&self.store, key, ids).await?;
+        for issued in ids {
+            self.recent.insert((key.to_owned(), issued.id.clone()), issued.clone()).await;
         }
         Ok(())
     }
 
-    /// What an id stands for upstream; `None` if it was not given to this key.
-    pub async fn upstream_of(&self, key: &str, id: &str) -> Result<Option<String>, sqlx::Error> {
+    /// What an id stands for; `None` if it was not given to this key.
+    pub async fn find(&self, key: &str, id: &str) -> Result<Option<IssuedId>, sqlx::Error> {
         let entry = (key.to_owned(), id.to_owned());
-        if let Some(upstream) = self.recent.get(&entry).await {
-            return Ok(Some(upstream));
+        if let Some(issued) = self.recent.get(&entry).await {
+            return Ok(Some(issued));
         }
-        let upstream = crate::store::issued::last_of(&self.store, key, id).await?;
-        if let Some(upstream) = &upstream {
-            self.recent.insert(entry, upstream.clone()).await;
+        let found = issued::find(&self.store, key, id).await?;
+        if let Some(issued) = &found {
+            self.recent.insert(entry, issued.clone()).await;
         }
-        Ok(upstream)
+        Ok(found)
     }
 }

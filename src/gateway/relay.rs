@@ -5,22 +5,28 @@ use super::Gateway;
 use super::admission::Incoming;
 use super::answer::AnswerHead;
 use super::interception::set_failure_head;
-use super::line::Line;
+use super::line::{Interruption, Line};
 use crate::audit::{InterceptionEnd, Outcome};
 use crate::dialect::Request;
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
 /// Passes a request that generates nothing, such as a token count, to the provider and its answer back.
-pub async fn relay(gateway: &Gateway, incoming: &Incoming, provider: &Provider, request: &Request, mut line: Line) -> InterceptionEnd {
+pub async fn relay(
+    gateway: &Gateway,
+    incoming: &Incoming,
+    provider: &Provider,
+    request: &Request,
+    mut line: Line,
+) -> InterceptionEnd {
     let relayed = line.attend(pass(gateway, incoming, provider, request)).await;
     let (outcome, error) = match relayed {
-        Err(interruption) => (Outcome::Cancelled, Some(format!("{interruption:?}"))),
-        Ok(Err(failure)) => {
-            set_failure_head(&mut line.answer, &failure, !failure.kind.is_retryable());
-            let _ = line.answer.send(incoming.operation.dialect.error(&failure).into()).await;
-            (Outcome::Failed, Some(failure.message))
+        Err(Interruption::ClientGone) => (Outcome::Cancelled, Some(Interruption::ClientGone.to_string())),
+        Err(interruption) => {
+            let failure = Failure::new(FailureKind::Unavailable, interruption.to_string());
+            fail(&mut line, incoming, failure).await
         }
+        Ok(Err(failure)) => fail(&mut line, incoming, failure).await,
         Ok(Ok((head, body))) => {
             let failed = !head.status.is_success();
             line.answer.set_head(head);
@@ -33,6 +39,12 @@ pub async fn relay(gateway: &Gateway, incoming: &Incoming, provider: &Provider, 
     };
     let status = line.answer.status().map(|status| status.as_u16());
     InterceptionEnd { outcome, status, error, stop_reason: None }
+}
+
+async fn fail(line: &mut Line, incoming: &Incoming, failure: Failure) -> (Outcome, Option<String>) {
+    set_failure_head(&mut line.answer, &failure, !failure.kind.is_retryable());
+    let _ = line.answer.send(incoming.operation.dialect.error(&failure).into()).await;
+    (Outcome::Failed, Some(failure.message))
 }
 
 async fn pass(
@@ -55,6 +67,9 @@ async fn pass(
         Ok((head, body))
     };
     timeout(gateway.limits.provider_silence, exchange).await.unwrap_or_else(|_| {
-        Err(Failure::new(FailureKind::UpstreamTimeout, format!("the provider {} took too long", provider.name)))
+        Err(Failure::new(
+            FailureKind::UpstreamTimeout,
+            format!("the provider {} took too long", provider.name),
+        ))
     })
 }

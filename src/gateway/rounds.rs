@@ -35,9 +35,9 @@ pub struct Rounds<'a> {
     /// The round under way, from 1.
     pub(super) number: u32,
     /// Rounds in which injected calls were run or answered.
-    pub(super) tool_rounds: u32,
+    pub(super) with_calls: u32,
     /// Rounds in which a cap kept injected calls from running.
-    pub(super) capped_rounds: u32,
+    pub(super) capped: u32,
     /// Injected calls that ran.
     pub(super) calls_run: u32,
     /// How it ended, where the client has been told while calls still run.
@@ -74,7 +74,8 @@ impl<'a> Rounds<'a> {
         line: Line,
         trail: Trail,
     ) -> Self {
-        let usage = if incoming.client.sizes_context_by_usage { UsageStyle::LastInput } else { UsageStyle::Sum };
+        let usage =
+            if incoming.client.sizes_context_by_usage { UsageStyle::LastInput } else { UsageStyle::Sum };
         let (max_frame, max_answer) = (gateway.limits.max_frame_bytes, gateway.limits.max_answer_bytes);
         Self {
             gateway,
@@ -87,8 +88,8 @@ impl<'a> Rounds<'a> {
             headers: provider::up(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage },
             number: 0,
-            tool_rounds: 0,
-            capped_rounds: 0,
+            with_calls: 0,
+            capped: 0,
             calls_run: 0,
             told: None,
         }
@@ -127,8 +128,13 @@ impl<'a> Rounds<'a> {
     /// One upstream call, from its request to the last byte of its answer.
     async fn round(&mut self) -> Result<Round, Stop> {
         let path = self.incoming.operation.path;
-        let sending =
-            self.provider.send(Method::POST, path, self.incoming.query.as_deref(), &self.headers, self.request.body());
+        let sending = self.provider.send(
+            Method::POST,
+            path,
+            self.incoming.query.as_deref(),
+            &self.headers,
+            self.request.body(),
+        );
         let silence = self.gateway.limits.provider_silence;
         let response = self.line.attend(timeout(silence, sending)).await?;
         let response = response.map_err(|_| self.too_slow())?.map_err(Stop::Failed)?;
@@ -144,13 +150,24 @@ impl<'a> Rounds<'a> {
         let headers = provider::down(response.headers());
         let coded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
         if coded {
-            let message = format!("the provider {} compressed its answer although asked not to", self.provider.name);
+            let message =
+                format!("the provider {} compressed its answer although asked not to", self.provider.name);
             return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
         }
-        if self.line.splicer.is_none() {
-            let content_type = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-            let dialect = self.incoming.operation.dialect;
-            self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
+        let content_type =
+            headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        match &self.line.splicer {
+            None => {
+                let dialect = self.incoming.operation.dialect;
+                self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
+            }
+            Some(splicer) if !splicer.takes(content_type) => {
+                let (name, number) = (&self.provider.name, self.number);
+                let message =
+                    format!("the provider {name} answered round {number} in another form: {content_type:?}");
+                return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
+            }
+            Some(_) => {}
         }
         self.line.answer.set_head(AnswerHead { status: response.status(), headers });
         Ok(())
@@ -212,13 +229,23 @@ impl<'a> Rounds<'a> {
             Ok(body) => self.redact(body),
             Err(interruption) => return interruption.into(),
         };
-        let told = format!("HTTP {}: {}", status.as_u16(), String::from_utf8_lossy(&body[..body.len().min(RECORDED_ERROR)]));
+        let told = format!(
+            "HTTP {}: {}",
+            status.as_u16(),
+            String::from_utf8_lossy(&body[..body.len().min(RECORDED_ERROR)])
+        );
         if self.line.answer.has_started() {
-            let message = format!("the provider {} answered with status {} in round {}", self.provider.name, status.as_u16(), self.number);
+            let message = format!(
+                "the provider {} answered with status {} in round {}",
+                self.provider.name,
+                status.as_u16(),
+                self.number
+            );
             return Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(told));
         }
         let curable = status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429);
-        if (self.calls_run > 0 || !curable) && (self.calls_run > 0 || !headers.contains_key("x-should-retry")) {
+        let told_already = headers.contains_key("x-should-retry");
+        if self.calls_run > 0 || (!curable && !told_already) {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         self.line.answer.set_head(AnswerHead { status, headers });
@@ -279,11 +306,12 @@ impl<'a> Rounds<'a> {
             return end;
         }
         match stop {
-            Stop::Interrupted(Interruption::ClientGone) => self.end(Outcome::Cancelled, Some("the client went away"), None),
+            Stop::Interrupted(gone @ Interruption::ClientGone) => {
+                self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
+            }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
-            Stop::Interrupted(Interruption::Closing) => {
-                let failure = Failure::new(FailureKind::Unavailable, "the gateway is shutting down");
-                self.fail(&failure).await
+            Stop::Interrupted(closing @ Interruption::Closing) => {
+                self.fail(&Failure::new(FailureKind::Unavailable, closing.to_string())).await
             }
             Stop::Failed(failure) => self.fail(&failure).await,
             Stop::Reported(error) | Stop::Answered(error) => {
@@ -295,13 +323,13 @@ impl<'a> Rounds<'a> {
 
     /// Ends the message where it stands, in the API's idiom for a length limit.
     pub(super) async fn cut_short(&mut self) -> InterceptionEnd {
-        let reason = "the wall clock ran out (limits.wall_clock)";
+        let reason = Interruption::OutOfTime.to_string();
         if !self.line.splicer.as_ref().is_some_and(|splicer| splicer.has_begun()) {
             return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
         }
         self.remember_ids().await;
         let _ = self.end_message(Ending::CutShort).await;
-        self.end(Outcome::Capped, Some(reason), None)
+        self.end(Outcome::Capped, Some(&reason), None)
     }
 
     async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
@@ -312,12 +340,17 @@ impl<'a> Rounds<'a> {
                 splicer.fail(failure, &mut out);
             }
         } else {
-            set_failure_head(&mut self.line.answer, failure, self.calls_run > 0 || !failure.kind.is_retryable());
+            set_failure_head(
+                &mut self.line.answer,
+                failure,
+                self.calls_run > 0 || !failure.kind.is_retryable(),
+            );
             out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
         }
         let _ = self.line.send_last(out).await;
         let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
-        let error = detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
+        let error =
+            detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
         self.end(Outcome::Failed, Some(&error), None)
     }
 

@@ -49,7 +49,7 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: false });
         }
         let mixed = round.client_calls().next().is_some();
-        let exhausted = self.capped_rounds > 1;
+        let exhausted = self.capped > 1;
         if mixed || exhausted || !round.wants_results {
             for call in injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
@@ -57,13 +57,13 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: exhausted });
         }
         let results = self.answer_injected(&injected).await?;
-        let next = if self.capped_rounds > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
+        let next = if self.capped > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
         Ok(Verdict::Continue { results, next })
     }
 
     /// The results of injected calls, in call order: those that may run do so at once, side by side.
     async fn answer_injected(&mut self, calls: &[&ToolCall]) -> Result<Vec<ToolResult>, Stop> {
-        self.tool_rounds += 1;
+        self.with_calls += 1;
         let mut results: Vec<Option<ToolResult>> = vec![None; calls.len()];
         let (mut intents, mut places, mut capped) = (Vec::new(), Vec::new(), false);
         for (place, call) in calls.iter().enumerate() {
@@ -79,7 +79,7 @@ impl Rounds<'_> {
                 }
             }
         }
-        self.capped_rounds += u32::from(capped);
+        self.capped += u32::from(capped);
         let unrecorded = |error| {
             let message = "the audit cannot record tool calls now, so none is run";
             Stop::Failed(Failure::new(FailureKind::Unavailable, message).with_detail(error))
@@ -99,7 +99,7 @@ impl Rounds<'_> {
     fn decide(&self, call: &ToolCall, planned: usize) -> Decision {
         let refuse = |outcome, told: String, rule| Decision::Refuse { outcome, told, rule };
         let limits = &self.gateway.limits;
-        if self.tool_rounds > limits.max_rounds {
+        if self.with_calls > limits.max_rounds {
             let told = format!(
                 "Not run: the limit of {} rounds of tool calls for one answer is reached. Answer with what you have.",
                 limits.max_rounds
@@ -185,13 +185,24 @@ impl Rounds<'_> {
     fn record_end(&mut self, id: ToolUseId, end: CallEnd) -> ToolResult {
         let (result_bytes, kept) = (size(&end.result) as u64, as_json(&end.result));
         let (result, truncated) = cap(end.result, self.gateway.limits.max_result_bytes);
-        let report =
-            CallReport { outcome: end.outcome, result: kept, result_bytes, truncated, duration_ms: end.duration_ms };
+        let report = CallReport {
+            outcome: end.outcome,
+            result: kept,
+            result_bytes,
+            truncated,
+            duration_ms: end.duration_ms,
+        };
         self.trail.outcome(id, report);
         result
     }
 
-    fn record_call(&mut self, call: &ToolCall, outcome: ToolOutcome, result: Option<String>, rule: Option<String>) {
+    fn record_call(
+        &mut self,
+        call: &ToolCall,
+        outcome: ToolOutcome,
+        result: Option<String>,
+        rule: Option<String>,
+    ) {
         let tool = self.injection.tool(&call.name).filter(|_| outcome != ToolOutcome::Released);
         self.trail.tool_use(ToolUse {
             round: self.number,
@@ -224,8 +235,12 @@ fn as_json(result: &ToolResult) -> String {
 fn part_as_json(part: &Content) -> Value {
     match part {
         Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::Image { media_type, data } => json!({ "type": "image", "mimeType": media_type, "data": data }),
-        Content::Audio { media_type, data } => json!({ "type": "audio", "mimeType": media_type, "data": data }),
+        Content::Image { media_type, data } => {
+            json!({ "type": "image", "mimeType": media_type, "data": data })
+        }
+        Content::Audio { media_type, data } => {
+            json!({ "type": "audio", "mimeType": media_type, "data": data })
+        }
         Content::TextResource { uri, media_type, text } => {
             json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": text } })
         }

@@ -45,7 +45,11 @@ async fn ready(State(server): State<Server>) -> Response {
 }
 
 async fn probe(method: http::Method) -> Response {
-    if matches!(method, http::Method::HEAD | http::Method::GET) { StatusCode::OK.into_response() } else { not_found() }
+    if matches!(method, http::Method::HEAD | http::Method::GET) {
+        StatusCode::OK.into_response()
+    } else {
+        not_found()
+    }
 }
 
 /// The answer to a path that no dialect has.

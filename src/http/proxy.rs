@@ -1,6 +1,6 @@
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -38,7 +38,8 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,
             };
-            response(server.gateway.intercept(incoming, body)).await
+            let reply = server.gateway.intercept(incoming, body);
+            response(reply, operation.dialect).await
         }
     }
 }
@@ -46,15 +47,17 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
 /// HTTP/2 names the host in the URI; identity looks for it in `Host`.
 fn name_host(parts: &mut http::request::Parts) {
     let Some(authority) = parts.uri.authority() else { return };
-    if let (false, Ok(host)) = (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str())) {
+    if let (false, Ok(host)) =
+        (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str()))
+    {
         parts.headers.insert(header::HOST, host);
     }
 }
 
 /// Waits for the head of an answer; its body follows piece by piece.
-async fn response(reply: Reply) -> Response {
+async fn response(reply: Reply, dialect: &dyn Dialect) -> Response {
     let Ok(head) = reply.head.await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        return failure_response(dialect, &Failure::new(FailureKind::Internal, "the gateway failed"));
     };
     let pieces = stream::unfold(reply.body, async |mut pieces| {
         let piece = pieces.recv().await?;
@@ -74,9 +77,10 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         return failure_response(dialect, &failure);
     }
     let providers = &server.gateway.providers;
-    let (first, second) = match is_anthropic {
-        true => (ProviderKind::Anthropic, ProviderKind::OpenAi),
-        false => (ProviderKind::OpenAi, ProviderKind::Anthropic),
+    let (first, second) = if is_anthropic {
+        (ProviderKind::Anthropic, ProviderKind::OpenAi)
+    } else {
+        (ProviderKind::OpenAi, ProviderKind::Anthropic)
     };
     let provider = match name {
         Some(name) => providers.named(name),
@@ -102,7 +106,8 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
 /// The gateway's own error in a dialect's shape, for requests that have no interception.
 fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
     let mut response = Response::new(Body::from(dialect.error(failure)));
-    *response.status_mut() = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if !failure.kind.is_retryable() {

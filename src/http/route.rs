@@ -47,7 +47,11 @@ pub fn route<'a>(method: &Method, path: &'a str, headers: &HeaderMap) -> Route<'
     if *method == Method::POST {
         return Route::Call { operation, provider };
     }
-    if operation.path == RESPONSES.path && asks_for_websocket(headers) { Route::WebSocket } else { Route::Unknown }
+    if operation.path == RESPONSES.path && asks_for_websocket(headers) {
+        Route::WebSocket
+    } else {
+        Route::Unknown
+    }
 }
 
 /// The provider's name before `/v1`, and the rest.
@@ -80,7 +84,10 @@ mod tests {
     fn a_provider_may_stand_before_the_version() {
         assert_eq!(found(&Method::POST, "/v1/messages"), Some((None, "/messages")));
         assert_eq!(found(&Method::POST, "/acme/v1/responses"), Some((Some("acme".into()), "/responses")));
-        assert_eq!(found(&Method::POST, "/acme/v1/messages/count_tokens"), Some((Some("acme".into()), "/messages/count_tokens")));
+        assert_eq!(
+            found(&Method::POST, "/acme/v1/messages/count_tokens"),
+            Some((Some("acme".into()), "/messages/count_tokens"))
+        );
     }
 
     #[test]

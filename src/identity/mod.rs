@@ -34,9 +34,9 @@ enum Known {
 impl Identity {
     /// Takes over the configured keys.
     pub fn new(auth: &Auth) -> Self {
-        let callers = callers(auth).into_iter().map(Arc::new);
+        let mut callers = callers(auth).into_iter().map(Arc::new);
         let known = match auth {
-            Auth::None => callers.last().map_or_else(|| Known::Keys(HashMap::new()), Known::Anonymous),
+            Auth::None => callers.next().map_or_else(|| Known::Keys(HashMap::new()), Known::Anonymous),
             Auth::Keys(keys) => Known::Keys(keys.iter().map(|key| key.sha256).zip(callers).collect()),
         };
         Self { known }

@@ -42,7 +42,7 @@ impl Check {
             .iter()
             .flat_map(|check| check.iter_errors(&arguments))
             .take(MAX_VIOLATIONS)
-            .map(describe)
+            .map(|error| describe(&error))
             .collect();
         if !violations.is_empty() {
             return Err(format!(
@@ -59,7 +59,7 @@ impl Check {
     }
 }
 
-fn describe(error: jsonschema::ValidationError<'_>) -> String {
+fn describe(error: &jsonschema::ValidationError<'_>) -> String {
     let place = error.instance_path().as_str();
     format!("- at {}: {}", schema::pointer(place), bounded(&error.to_string(), MAX_VIOLATION))
 }

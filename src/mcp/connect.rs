@@ -114,13 +114,13 @@ async fn attempt(
     tracker: &TaskTracker,
 ) -> Result<Open, Refusal> {
     let (mode, limit) = match start {
-        // Half of the time: a server that hangs here must leave enough for the other start.
+        // A server that hangs here must leave time for the other start.
         Era::Modern => (
             ClientLifecycleMode::Auto {
                 preferred_versions: vec![ProtocolVersion::V_2026_07_28],
                 legacy_version: Some(ProtocolVersion::V_2025_11_25),
             },
-            server.connect_timeout / 2,
+            server.connect_timeout * 2 / 3,
         ),
         Era::Legacy => (ClientLifecycleMode::Initialize, server.connect_timeout),
     };

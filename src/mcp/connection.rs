@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::http_client::HttpError;
-use super::page::{Listing, Pages};
+use super::page::{Listing, PageRequest, Pages};
 use super::result::{self, bounded};
 use crate::audit::ToolOutcome;
 use crate::domain::ToolResult;
@@ -59,7 +59,7 @@ impl Connection {
     /// Asks for all tools. The caller bounds the time.
     pub(super) async fn list_tools(&self) -> Result<Listing, String> {
         let mut pages = Pages::new();
-        while let Some(cursor) = pages.wanted() {
+        while let Some(PageRequest { cursor }) = pages.wanted() {
             let params = PaginatedRequestParams::default().with_cursor(cursor);
             let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
             match self.0.send_request(request).await {

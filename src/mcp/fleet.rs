@@ -106,13 +106,11 @@ impl Fleet {
         let tool = clearance.tool().source.clone();
         let arguments = clearance.into_arguments();
         let started = Instant::now();
-        let (result, outcome) = match self.server(&tool.server) {
-            Some(server) => server.call(&tool.tool, arguments, cancel).await,
-            None => {
-                let message =
-                    format!("The server `{}` of this tool is not configured any more.", tool.server);
-                (ToolResult::error(message), ToolOutcome::Unreachable)
-            }
+        let (result, outcome) = if let Some(server) = self.server(&tool.server) {
+            server.call(&tool.tool, arguments, cancel).await
+        } else {
+            let message = format!("The server `{}` of this tool is not configured any more.", tool.server);
+            (ToolResult::error(message), ToolOutcome::Unreachable)
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         CallEnd { result, outcome, duration_ms }
@@ -138,13 +136,13 @@ impl Fleet {
 impl Shelves {
     fn put(&self, server: &Server, tools: Vec<Approved>) {
         let config = server.config();
-        let shelf = Shelf {
+        let filled = Shelf {
             server_url: server.status().url,
             timeout: config.max_call_time,
             tools: tools.into_iter().map(Arc::new).collect(),
         };
         let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
-        by_server.insert(config.name.clone(), shelf);
+        by_server.insert(config.name.clone(), filled);
         let catalogue = Catalogue::build(&self.pattern, by_server.values());
         // Sent under the lock, so that an older catalogue never follows a newer one.
         self.catalogue.send_if_modified(|current| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
@@ -69,27 +69,28 @@ fn without_url(error: HttpError) -> HttpError {
 /// that, and the request would wait for its time-out. Where the server has forgotten the session, rmcp is
 /// told so in the way that makes it start a new one and send the request again.
 fn correlate(
-    request: &ClientJsonRpcMessage,
+    request: Option<RequestId>,
     had_session: bool,
     response: StreamableHttpPostResponse,
 ) -> Result<StreamableHttpPostResponse, HttpError> {
-    let (
-        JsonRpcMessage::Request(request),
-        StreamableHttpPostResponse::Json(JsonRpcMessage::Error(error), session),
-    ) = (request, &response)
-    else {
-        return Ok(response);
-    };
-    if error.id.as_ref() == Some(&request.id) {
-        return Ok(response);
+    match (request, response) {
+        (Some(id), StreamableHttpPostResponse::Json(JsonRpcMessage::Error(error), session))
+            if error.id.as_ref() != Some(&id) =>
+        {
+            if had_session && error.error.message.to_ascii_lowercase().contains("session") {
+                return Err(StreamableHttpError::SessionExpired);
+            }
+            Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::error(error.error, Some(id)), session))
+        }
+        (_, response) => Ok(response),
     }
-    if had_session && error.error.message.to_ascii_lowercase().contains("session") {
-        return Err(StreamableHttpError::SessionExpired);
+}
+
+fn request_id(message: &ClientJsonRpcMessage) -> Option<RequestId> {
+    match message {
+        JsonRpcMessage::Request(request) => Some(request.id.clone()),
+        _ => None,
     }
-    Ok(StreamableHttpPostResponse::Json(
-        ServerJsonRpcMessage::error(error.error.clone(), Some(request.id.clone())),
-        session.clone(),
-    ))
 }
 
 impl StreamableHttpClient for HttpClient {
@@ -103,10 +104,9 @@ impl StreamableHttpClient for HttpClient {
         auth_header: Option<String>,
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        let had_session = session_id.is_some();
-        let response =
-            self.0.post_message(uri, message.clone(), session_id, auth_header, custom_headers).await;
-        correlate(&message, had_session, response.map_err(without_url)?)
+        let (request, had_session) = (request_id(&message), session_id.is_some());
+        let response = self.0.post_message(uri, message, session_id, auth_header, custom_headers).await;
+        correlate(request, had_session, response.map_err(without_url)?)
     }
 
     async fn post_message_with_max_sse_event_size(
@@ -118,7 +118,7 @@ impl StreamableHttpClient for HttpClient {
         custom_headers: HashMap<HeaderName, HeaderValue>,
         max: usize,
     ) -> Result<StreamableHttpPostResponse, HttpError> {
-        let had_session = session_id.is_some();
+        let (request, had_session) = (request_id(&message), session_id.is_some());
         let response = self
             .0
             .post_message_with_max_sse_event_size(
@@ -130,7 +130,7 @@ impl StreamableHttpClient for HttpClient {
                 max,
             )
             .await;
-        correlate(&message, had_session, response.map_err(without_url)?)
+        correlate(request, had_session, response.map_err(without_url)?)
     }
 
     async fn delete_session(

@@ -1,9 +1,9 @@
 //! The MCP servers: connections, the catalogue of their tools, and calls.
 //!
-//! A [`Fleet`] watches over every configured server in a task of its own ([`server`]): it connects
-//! ([`connect`]), lists ([`page`]), sorts out what is approved and acceptable ([`approve`], [`schema`]), and
-//! publishes it in the [`Catalogue`], under names that every provider takes ([`names`]). A call needs a
-//! clearance, and always ends in a result for the model ([`connection`], [`result`]).
+//! A [`Fleet`] watches over every configured server in a task of its own (`server.rs`): it connects
+//! (`connect.rs`), lists (`page.rs`), sorts out what is approved and acceptable (`approve.rs`, `schema.rs`),
+//! and publishes it in the [`Catalogue`], under names that every provider takes (`names.rs`). A call needs a
+//! clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
 
 mod approve;
 mod arguments;

@@ -22,12 +22,18 @@ pub(super) struct Listing {
     pub(super) cut: Option<String>,
 }
 
+/// One page to ask for.
+#[derive(Debug)]
+pub(super) struct PageRequest {
+    /// `None` for the first page.
+    pub(super) cursor: Option<String>,
+}
+
 /// A list that is being collected: ask [`Pages::wanted`], give the answer to [`Pages::take`], and again.
 #[derive(Debug)]
 pub(super) struct Pages {
     listing: Listing,
-    /// The cursor of the next page; `None` within for the first.
-    wanted: Option<Option<String>>,
+    wanted: Option<PageRequest>,
     seen: HashSet<String>,
     count: usize,
     bytes: usize,
@@ -35,11 +41,17 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new() -> Self {
-        Self { listing: Listing::default(), wanted: Some(None), seen: HashSet::new(), count: 0, bytes: 0 }
+        Self {
+            listing: Listing::default(),
+            wanted: Some(PageRequest { cursor: None }),
+            seen: HashSet::new(),
+            count: 0,
+            bytes: 0,
+        }
     }
 
-    /// The cursor to ask with, or nothing when the list is complete.
-    pub(super) fn wanted(&mut self) -> Option<Option<String>> {
+    /// The page to ask for, or nothing when the list is complete.
+    pub(super) fn wanted(&mut self) -> Option<PageRequest> {
         self.wanted.take()
     }
 
@@ -64,7 +76,7 @@ impl Pages {
         } else if self.count == MAX_PAGES {
             self.cut(format!("only the first {MAX_PAGES} pages were taken"));
         } else {
-            self.wanted = Some(Some(next.to_owned()));
+            self.wanted = Some(PageRequest { cursor: Some(next.to_owned()) });
         }
         Ok(())
     }
@@ -87,7 +99,7 @@ mod tests {
 
     fn list(mut page: impl FnMut(Option<&str>) -> Value) -> Result<Listing, String> {
         let mut pages = Pages::new();
-        while let Some(cursor) = pages.wanted() {
+        while let Some(PageRequest { cursor }) = pages.wanted() {
             pages.take(page(cursor.as_deref()))?;
         }
         Ok(pages.into_listing())

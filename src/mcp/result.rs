@@ -116,6 +116,7 @@ pub(super) fn bounded(text: &str, max: usize) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod tests {
     use serde_json::json;
 

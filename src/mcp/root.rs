@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::result::bounded;
 
-/// What Anthropic and OpenAI reject at the top.
+/// What providers reject at the top.
 const COMBINATORS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
 
 /// The longest note about one combinator, in bytes.

@@ -191,6 +191,7 @@ fn check_property_names(schema: &Map<String, Value>) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod tests {
     use super::*;
 

@@ -116,6 +116,8 @@ impl Server {
         ending: Ending,
         tracker: &TaskTracker,
     ) {
+        // Also when this task ends early: nobody may wait for ever.
+        let _tried = self.tried.clone().drop_guard();
         let tools_changed = Arc::new(Notify::new());
         let mut backoff = Backoff::new();
         loop {

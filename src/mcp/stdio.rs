@@ -9,7 +9,7 @@ use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use secrecy::ExposeSecret as _;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,7 +20,7 @@ use crate::config;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long a child whose pipes are closed may take to end before its end is told without a status.
-const LAST_MOMENT: Duration = Duration::from_millis(200);
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 const SIGTERM: i32 = 15;
 
@@ -100,7 +100,10 @@ impl Child {
     /// How the child ended, if it has, and the end of what it wrote to standard error. Waits a moment: a
     /// child's pipes close before it has ended.
     pub(super) async fn obituary(&mut self) -> Option<String> {
-        let ended = timeout(LAST_MOMENT, self.process.wait()).await.ok().and_then(Result::ok);
+        let deadline = Instant::now() + LAST_MOMENT;
+        let ended = timeout_at(deadline, self.process.wait()).await.ok().and_then(Result::ok);
+        // Grandchildren may hold the pipe open, so this may not be the very end.
+        let _ = timeout_at(deadline, self.last_words.complete.cancelled()).await;
         let status = ended.map(|status| format!("the process ended ({status})"));
         let words = self.last_words.text();
         let words = (!words.is_empty()).then(|| format!("its last lines:\n{words}"));
@@ -122,11 +125,14 @@ impl Drop for Child {
 
 /// The last lines that a child wrote to standard error.
 #[derive(Debug, Clone, Default)]
-struct LastWords(Arc<Mutex<VecDeque<String>>>);
+struct LastWords {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    complete: CancellationToken,
+}
 
 impl LastWords {
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == KEPT_LINES {
             lines.pop_front();
         }
@@ -134,17 +140,17 @@ impl LastWords {
     }
 
     fn text(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 }
 
 /// Reads standard error until its end, so that the child never waits for a reader.
 async fn drain(stderr: impl AsyncRead + Unpin, server: String, last_words: LastWords) {
+    let _complete = last_words.complete.clone().drop_guard();
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
-    loop {
-        let Ok(bytes) = reader.fill_buf().await else { break };
+    while let Ok(bytes) = reader.fill_buf().await {
         let at_end = bytes.is_empty();
         let newline = memchr::memchr(b'\n', bytes);
         let taken = newline.map_or(bytes.len(), |at| at + 1);

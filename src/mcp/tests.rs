@@ -3,6 +3,7 @@
 mod legacy;
 mod modern;
 mod process;
+#[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod scripted;
 
 use serde_json::{Map, Value, json};

@@ -2,16 +2,37 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 /// Headers of one hop (RFC 9110, 7.6.1).
 const HOP_BY_HOP: &[&str] = &[
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
 ];
 
 /// What the provider must not get: credentials and cookies of the caller's, where it comes from, and what
 /// belongs to the caller's own account.
 const NEVER_UP: &[&str] = &[
-    "authorization", "x-api-key", "api-key", "cookie", "host", "content-length", "content-encoding", "expect",
-    "forwarded", "via", "x-real-ip", "true-client-ip", "cf-connecting-ip", "openai-organization", "openai-project",
-    "origin", "referer",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "cookie",
+    "host",
+    "content-length",
+    "content-encoding",
+    "expect",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "openai-organization",
+    "openai-project",
+    "origin",
+    "referer",
 ];
 
 /// Families of headers that the provider must not get.
@@ -59,7 +80,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
     }
 
     #[test]
@@ -80,7 +104,8 @@ mod tests {
             ("anthropic-beta", "a,b"),
             ("x-unknown", "stays"),
         ]));
-        let mut left: Vec<_> = sent.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let mut left: Vec<_> =
+            sent.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         left.sort();
         assert_eq!(left, ["accept-encoding: identity", "anthropic-beta: a,b", "x-unknown: stays"]);
     }

@@ -71,12 +71,15 @@ impl Provider {
             .build()
             .map_err(|error| failed(error.to_string()))?;
         let mut credentials = HeaderMap::new();
-        let headers = configured.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret().to_owned()));
+        let headers =
+            configured.headers.iter().map(|(name, value)| (name.as_str(), value.expose_secret().to_owned()));
         let key = configured.api_key.as_ref().map(|key| key_header(configured.kind, key));
         for (name, value) in key.into_iter().chain(headers) {
-            let name = HeaderName::try_from(name).map_err(|_| failed(format!("{name:?} is no header name")))?;
-            let mut value = HeaderValue::try_from(value)
-                .map_err(|_| failed(format!("the value of the header {name} has characters that headers may not have")))?;
+            let name =
+                HeaderName::try_from(name).map_err(|_| failed(format!("{name:?} is no header name")))?;
+            let mut value = HeaderValue::try_from(value).map_err(|_| {
+                failed(format!("the value of the header {name} has characters that headers may not have"))
+            })?;
             value.set_sensitive(true);
             credentials.insert(name, value);
         }

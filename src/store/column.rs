@@ -37,6 +37,16 @@ pub(super) fn read_round(row: &AnyRow) -> Result<u32, sqlx::Error> {
     row.try_get::<i64, _>("round").map(|number| u32::try_from(number).unwrap_or(0))
 }
 
+/// Names as they are stored: a JSON array.
+pub(super) fn list_text(names: &[String]) -> String {
+    serde_json::Value::from(names).to_string()
+}
+
+/// A column whose text is a JSON array of names.
+pub(super) fn read_list(row: &AnyRow, name: &str) -> Result<Vec<String>, sqlx::Error> {
+    serde_json::from_str(&row.try_get::<String, _>(name)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
 /// A column whose text is a time or an id.
 pub(super) fn read_parsed<T>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error>
 where

@@ -7,7 +7,9 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Store;
-use super::column::{read_count, read_parsed, read_time_if_any, text_in_json, time_in_json, time_text};
+use super::column::{
+    list_text, read_count, read_list, read_parsed, read_time_if_any, text_in_json, time_in_json, time_text,
+};
 use crate::domain::InterceptionId;
 
 /// What is known when an interception begins.
@@ -34,6 +36,10 @@ pub struct Start {
     pub client_session: Option<String>,
     /// Whether tools were injected, or why not.
     pub injection: String,
+    /// Tools left out because the client brought one of the same name.
+    pub shadowed: Vec<String>,
+    /// Types of the tools that the client let the provider run.
+    pub hosted: Vec<String>,
     /// When it began.
     #[serde(serialize_with = "time_in_json")]
     pub started_at: Timestamp,
@@ -88,19 +94,21 @@ pub struct Summary {
 pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO interceptions (id, caller_key, caller_user, caller_groups, provider, dialect, model, \
-         client, client_session, injection, started_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
+         client, client_session, injection, shadowed, hosted, started_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING",
     )
     .bind(start.id.to_string())
     .bind(&start.caller_key)
     .bind(&start.caller_user)
-    .bind(serde_json::to_string(&start.caller_groups).map_err(|error| sqlx::Error::Encode(error.into()))?)
+    .bind(list_text(&start.caller_groups))
     .bind(&start.provider)
     .bind(&start.dialect)
     .bind(&start.model)
     .bind(&start.client)
     .bind(&start.client_session)
     .bind(&start.injection)
+    .bind(list_text(&start.shadowed))
+    .bind(list_text(&start.hosted))
     .bind(time_text(start.started_at))
     .execute(connection)
     .await
@@ -200,18 +208,19 @@ fn summary(row: &AnyRow) -> Result<Summary, sqlx::Error> {
 }
 
 fn interception(row: &AnyRow) -> Result<Interception, sqlx::Error> {
-    let groups: String = row.try_get("caller_groups")?;
     let start = Start {
         id: read_parsed(row, "id")?,
         caller_key: row.try_get("caller_key")?,
         caller_user: row.try_get("caller_user")?,
-        caller_groups: serde_json::from_str(&groups).map_err(|error| sqlx::Error::Decode(error.into()))?,
+        caller_groups: read_list(row, "caller_groups")?,
         provider: row.try_get("provider")?,
         dialect: row.try_get("dialect")?,
         model: row.try_get("model")?,
         client: row.try_get("client")?,
         client_session: row.try_get("client_session")?,
         injection: row.try_get("injection")?,
+        shadowed: read_list(row, "shadowed")?,
+        hosted: read_list(row, "hosted")?,
         started_at: read_parsed(row, "started_at")?,
     };
     let end = match (row.try_get::<Option<String>, _>("outcome")?, read_time_if_any(row, "ended_at")?) {

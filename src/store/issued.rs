@@ -1,24 +1,25 @@
 //! `issued_ids`: which response ids a caller was given, and where the provider goes on from each.
 
 use jiff::Timestamp;
+use sqlx::Row;
 
 use super::Store;
-use super::column::time_text;
+use super::column::{list_text, read_list, time_text};
+use crate::domain::IssuedId;
 
-/// Remembers pairs of an issued id and the id of the last round behind it; durable when it returns.
-///
-/// An id that was issued before gets the new last id.
-pub async fn remember(store: &Store, caller_key: &str, ids: &[(String, String)]) -> Result<(), sqlx::Error> {
+/// Remembers ids; durable when it returns. An id that was issued before gets what stands for it now.
+pub async fn remember(store: &Store, caller_key: &str, ids: &[IssuedId]) -> Result<(), sqlx::Error> {
     let now = time_text(Timestamp::now());
     let mut transaction = store.begin().await?;
-    for (id, last_id) in ids {
+    for issued in ids {
         sqlx::query(
-            "INSERT INTO issued_ids (caller_key, id, last_id, created_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (caller_key, id) DO UPDATE SET last_id = EXCLUDED.last_id",
+            "INSERT INTO issued_ids (caller_key, id, last_id, unanswered, created_at) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (caller_key, id) DO UPDATE SET last_id = EXCLUDED.last_id, unanswered = EXCLUDED.unanswered",
         )
         .bind(caller_key)
-        .bind(id)
-        .bind(last_id)
+        .bind(&issued.id)
+        .bind(&issued.upstream)
+        .bind(list_text(&issued.unanswered))
         .bind(&now)
         .execute(&mut *transaction)
         .await?;
@@ -26,11 +27,16 @@ pub async fn remember(store: &Store, caller_key: &str, ids: &[(String, String)])
     transaction.commit().await
 }
 
-/// The last round's id behind an id that was issued to this caller; `None` if it was not.
-pub async fn last_of(store: &Store, caller_key: &str, id: &str) -> Result<Option<String>, sqlx::Error> {
-    sqlx::query_scalar("SELECT last_id FROM issued_ids WHERE caller_key = $1 AND id = $2")
+/// What an id stands for, if it was issued to this caller.
+pub async fn find(store: &Store, caller_key: &str, id: &str) -> Result<Option<IssuedId>, sqlx::Error> {
+    let row = sqlx::query("SELECT last_id, unanswered FROM issued_ids WHERE caller_key = $1 AND id = $2")
         .bind(caller_key)
         .bind(id)
         .fetch_optional(store.readers())
-        .await
+        .await?;
+    let issued = |row| {
+        let (upstream, unanswered) = (Row::try_get(&row, "last_id")?, read_list(&row, "unanswered")?);
+        Ok(IssuedId { id: id.to_owned(), upstream, unanswered })
+    };
+    row.map(issued).transpose()
 }

@@ -6,9 +6,14 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::Durability;
+use crate::domain::IssuedId;
 
 fn place(folder: &TempDir, durability: Durability) -> config::Store {
     config::Store { path: folder.path().join("new/records 100%? #1.db"), durability }
+}
+
+fn issued(id: &str, upstream: &str) -> IssuedId {
+    IssuedId { id: id.into(), upstream: upstream.into(), unanswered: vec!["call_1".into()] }
 }
 
 #[tokio::test]
@@ -32,7 +37,7 @@ async fn a_new_database_belongs_to_its_owner_alone() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
-    issued::remember(&store, "key", &[("a".into(), "b".into())]).await.unwrap();
+    issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
     let files: Vec<PathBuf> =
         fs::read_dir(at.path.parent().unwrap()).unwrap().map(|file| file.unwrap().path()).collect();
     assert!(files.len() >= 2, "the database and its log: {files:?}");
@@ -46,23 +51,21 @@ async fn a_store_opens_again_with_what_was_in_it() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
-    issued::remember(&store, "key", &[("first".into(), "last".into())]).await.unwrap();
+    issued::remember(&store, "key", &[issued("first", "last")]).await.unwrap();
     store.close().await;
     let store = Store::open(&at).await.unwrap();
-    assert_eq!(issued::last_of(&store, "key", "first").await.unwrap().as_deref(), Some("last"));
+    assert_eq!(issued::find(&store, "key", "first").await.unwrap(), Some(issued("first", "last")));
 }
 
 #[tokio::test]
 async fn issued_ids_belong_to_one_caller_and_follow_the_last_round() {
     let store = Store::in_memory().await.unwrap();
-    issued::remember(&store, "alice", &[("r1".into(), "r1".into()), ("r2".into(), "r9".into())])
-        .await
-        .unwrap();
-    issued::remember(&store, "alice", &[("r1".into(), "r5".into())]).await.unwrap();
-    assert_eq!(issued::last_of(&store, "alice", "r1").await.unwrap().as_deref(), Some("r5"));
-    assert_eq!(issued::last_of(&store, "alice", "r2").await.unwrap().as_deref(), Some("r9"));
-    assert_eq!(issued::last_of(&store, "bob", "r1").await.unwrap(), None);
-    assert_eq!(issued::last_of(&store, "alice", "r9").await.unwrap(), None);
+    issued::remember(&store, "alice", &[issued("r1", "r1"), issued("r2", "r9")]).await.unwrap();
+    issued::remember(&store, "alice", &[issued("r1", "r5")]).await.unwrap();
+    assert_eq!(issued::find(&store, "alice", "r1").await.unwrap(), Some(issued("r1", "r5")));
+    assert_eq!(issued::find(&store, "alice", "r2").await.unwrap(), Some(issued("r2", "r9")));
+    assert_eq!(issued::find(&store, "bob", "r1").await.unwrap(), None);
+    assert_eq!(issued::find(&store, "alice", "r9").await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -70,10 +73,10 @@ async fn a_reader_sees_what_is_committed_and_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
-    issued::remember(&store, "key", &[("a".into(), "b".into())]).await.unwrap();
+    issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
     let reader = Store::open_read_only(&at.path).await.unwrap();
-    assert_eq!(issued::last_of(&reader, "key", "a").await.unwrap().as_deref(), Some("b"));
-    let refused = issued::remember(&reader, "key", &[("c".into(), "d".into())]).await.unwrap_err();
+    assert_eq!(issued::find(&reader, "key", "a").await.unwrap(), Some(issued("a", "b")));
+    let refused = issued::remember(&reader, "key", &[issued("c", "d")]).await.unwrap_err();
     assert!(refused.to_string().contains("readonly"), "{refused}");
     let refused = store.readers().execute("DELETE FROM issued_ids").await.unwrap_err();
     assert!(refused.to_string().contains("readonly"), "{refused}");
@@ -84,10 +87,10 @@ async fn a_closed_database_can_be_read() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
-    issued::remember(&store, "key", &[("a".into(), "b".into())]).await.unwrap();
+    issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
     store.close().await;
     let reader = Store::open_read_only(&at.path).await.unwrap();
-    assert_eq!(issued::last_of(&reader, "key", "a").await.unwrap().as_deref(), Some("b"));
+    assert_eq!(issued::find(&reader, "key", "a").await.unwrap(), Some(issued("a", "b")));
 }
 
 #[tokio::test]

@@ -6,14 +6,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use toolgate::dialect::{
-    Broken, Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer, UsageStyle,
+    Broken, Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
+    UsageStyle,
 };
 use toolgate::domain::{Failure, FailureKind, ToolDefinition, ToolRef, ToolResult};
 
 use crate::client::{Answer, Message};
 use crate::wire::{Api, Mode, Say};
 
-pub const SETTINGS: SpliceSettings = SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum };
+pub const SETTINGS: SpliceSettings =
+    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum };
 
 impl Api {
     pub fn dialect(self) -> &'static dyn Dialect {
@@ -72,7 +74,8 @@ impl Conversation {
         let mut request = api.dialect().read(Bytes::from(body.to_string())).unwrap();
         let tools: Vec<_> = injected.iter().map(|name| tool(name)).collect();
         api.dialect().inject(&mut request, &tools);
-        let content_type = if mode == Mode::Streamed { "text/event-stream; charset=utf-8" } else { "application/json" };
+        let content_type =
+            if mode == Mode::Streamed { "text/event-stream; charset=utf-8" } else { "application/json" };
         let splicer = api.dialect().splicer(&request, content_type, SETTINGS);
         Self { api, mode, request, splicer, out: BytesMut::new(), pieces: vec![usize::MAX] }
     }
@@ -96,7 +99,8 @@ impl Conversation {
 
     /// Goes on to the next round, and gives the request that goes up for it.
     pub fn go_on(&mut self, round: &Round) -> Value {
-        let results: Vec<_> = round.injected_calls().map(|call| ToolResult::text(format!("result of {}", call.id))).collect();
+        let results: Vec<_> =
+            round.injected_calls().map(|call| ToolResult::text(format!("result of {}", call.id))).collect();
         self.api.dialect().append(&mut self.request, round, &results, NextRound::MayCall);
         self.splicer.next_round(&mut self.out);
         serde_json::from_slice(&self.request.body()).unwrap()
@@ -108,7 +112,11 @@ impl Conversation {
             End::CutShort => self.splicer.finish(Ending::CutShort, &mut self.out),
             End::Failure => self.splicer.fail(&Failure::new(FailureKind::Upstream, "gone"), &mut self.out),
         }
-        Answer { status: 200, headers: http::HeaderMap::new(), body: String::from_utf8(self.out.to_vec()).unwrap() }
+        Answer {
+            status: 200,
+            headers: http::HeaderMap::new(),
+            body: String::from_utf8(self.out.to_vec()).unwrap(),
+        }
     }
 
     /// Plays these rounds to their natural end: the client's message, and the requests of the later rounds.

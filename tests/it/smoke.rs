@@ -10,10 +10,14 @@ use crate::world::World;
 async fn an_injected_call_runs_and_the_client_sees_one_message() {
     for (api, mode) in all_forms() {
         let world = World::with(McpServer::new().tool("look", text("42 birds"))).await;
-        world.provider.will_say(api, mode, &[
-            say("r1").text("Let me look.").call("c1", "srv__look", r#"{"at":"é"}"#),
-            say("r2").text("I saw 42 birds."),
-        ]);
+        world.provider.will_say(
+            api,
+            mode,
+            &[
+                say("r1").text("Let me look.").call("c1", "srv__look", r#"{"at":"é"}"#),
+                say("r2").text("I saw 42 birds."),
+            ],
+        );
         let answer = world.ask(api, &api.request(mode, "How many birds?", &["mine"])).await;
         let message = answer.message(api, mode);
         assert_eq!(message.id, "r1", "{api:?} {mode:?}");

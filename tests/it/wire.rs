@@ -93,9 +93,13 @@ impl Api {
     pub fn request(self, mode: Mode, prompt: &str, tools: &[&str]) -> Value {
         let schema = json!({"type": "object", "properties": {}});
         let mut request = match self {
-            Self::Messages => json!({"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": prompt}]}),
+            Self::Messages => {
+                json!({"model": "m-1", "max_tokens": 100, "messages": [{"role": "user", "content": prompt}]})
+            }
             Self::Chat => json!({"model": "m-1", "messages": [{"role": "user", "content": prompt}]}),
-            Self::Responses => json!({"model": "m-1", "input": [{"role": "user", "content": prompt}], "store": false}),
+            Self::Responses => {
+                json!({"model": "m-1", "input": [{"role": "user", "content": prompt}], "store": false})
+            }
         };
         let tool = |name: &&str| match self {
             Self::Messages => json!({"name": name, "description": "the client's", "input_schema": schema}),
@@ -116,7 +120,7 @@ impl Api {
         match self {
             Self::Messages => message(say),
             Self::Chat => completion(say),
-            Self::Responses => response(say, "completed"),
+            Self::Responses => response(say, say.stop.as_deref().unwrap_or("completed")),
         }
     }
 
@@ -157,7 +161,8 @@ fn pieces(text: &str) -> Vec<String> {
 fn message(say: &Say) -> Value {
     let mut content = Vec::new();
     if let Some(thinking) = &say.thinking {
-        content.push(json!({"type": "thinking", "thinking": thinking, "signature": format!("sig-{}", say.id)}));
+        content
+            .push(json!({"type": "thinking", "thinking": thinking, "signature": format!("sig-{}", say.id)}));
     }
     if !say.text.is_empty() {
         content.push(json!({"type": "text", "text": text(say)}));
@@ -165,7 +170,8 @@ fn message(say: &Say) -> Value {
     for call in &say.calls {
         content.push(json!({"type": "tool_use", "id": call.id, "name": call.name, "input": arguments(call)}));
     }
-    let stop = say.stop.clone().unwrap_or_else(|| if say.calls.is_empty() { "end_turn" } else { "tool_use" }.into());
+    let stop =
+        say.stop.clone().unwrap_or_else(|| if say.calls.is_empty() { "end_turn" } else { "tool_use" }.into());
     json!({"id": say.id, "type": "message", "role": "assistant", "model": "m-1-2026", "content": content,
         "stop_reason": stop, "stop_sequence": null,
         "usage": {"input_tokens": say.input, "cache_creation_input_tokens": 3, "cache_read_input_tokens": 7,
@@ -178,7 +184,8 @@ fn message_frames(say: &Say) -> Vec<String> {
     start["content"] = json!([]);
     start["stop_reason"] = Value::Null;
     start["usage"]["output_tokens"] = json!(1);
-    let mut frames = vec![named(&json!({"type": "message_start", "message": start})), named(&json!({"type": "ping"}))];
+    let mut frames =
+        vec![named(&json!({"type": "message_start", "message": start})), named(&json!({"type": "ping"}))];
     let mut index = 0;
     let mut block = |start: Value, deltas: Vec<Value>| {
         frames.push(named(&json!({"type": "content_block_start", "index": index, "content_block": start})));
@@ -189,16 +196,28 @@ fn message_frames(say: &Say) -> Vec<String> {
         index += 1;
     };
     if let Some(thinking) = &say.thinking {
-        let mut deltas: Vec<Value> = pieces(thinking).iter().map(|piece| json!({"type": "thinking_delta", "thinking": piece})).collect();
+        let mut deltas: Vec<Value> = pieces(thinking)
+            .iter()
+            .map(|piece| json!({"type": "thinking_delta", "thinking": piece}))
+            .collect();
         deltas.push(json!({"type": "signature_delta", "signature": format!("sig-{}", say.id)}));
         block(json!({"type": "thinking", "thinking": "", "signature": ""}), deltas);
     }
     if !say.text.is_empty() {
-        block(json!({"type": "text", "text": ""}), say.text.iter().map(|piece| json!({"type": "text_delta", "text": piece})).collect());
+        block(
+            json!({"type": "text", "text": ""}),
+            say.text.iter().map(|piece| json!({"type": "text_delta", "text": piece})).collect(),
+        );
     }
     for call in &say.calls {
         let start = json!({"type": "tool_use", "id": call.id, "name": call.name, "input": {}});
-        block(start, pieces(&call.arguments).iter().map(|piece| json!({"type": "input_json_delta", "partial_json": piece})).collect());
+        block(
+            start,
+            pieces(&call.arguments)
+                .iter()
+                .map(|piece| json!({"type": "input_json_delta", "partial_json": piece}))
+                .collect(),
+        );
     }
     frames.push(named(&json!({"type": "message_delta", "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": null},
         "usage": {"output_tokens": say.output}})));
@@ -221,8 +240,14 @@ fn completion(say: &Say) -> Value {
         message["reasoning_content"] = json!(thinking);
     }
     if !say.calls.is_empty() {
-        message["tool_calls"] = say.calls.iter().map(|call| json!({"id": call.id, "type": "function",
-            "function": {"name": call.name, "arguments": call.arguments}})).collect();
+        message["tool_calls"] = say
+            .calls
+            .iter()
+            .map(|call| {
+                json!({"id": call.id, "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments}})
+            })
+            .collect();
     }
     json!({"id": say.id, "object": "chat.completion", "created": 1, "model": "m-1-2026", "system_fingerprint": "fp",
         "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish(say)}], "usage": chat_usage(say)})
@@ -231,9 +256,13 @@ fn completion(say: &Say) -> Value {
 /// Chat chunks with usage at the end, as a provider sends them when asked for it: `usage: null` in the others.
 fn chat_frames(say: &Say) -> Vec<String> {
     let chunk = |choices: Value, usage: Value| {
-        unnamed(&json!({"id": say.id, "object": "chat.completion.chunk", "created": 1, "model": "m-1-2026", "choices": choices, "usage": usage}))
+        unnamed(
+            &json!({"id": say.id, "object": "chat.completion.chunk", "created": 1, "model": "m-1-2026", "choices": choices, "usage": usage}),
+        )
     };
-    let choice = |delta: Value, finish: Value| chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]), Value::Null);
+    let choice = |delta: Value, finish: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]), Value::Null)
+    };
     let mut frames = vec![choice(json!({"role": "assistant", "content": "", "refusal": null}), Value::Null)];
     for piece in say.thinking.iter().flat_map(|thinking| pieces(thinking)) {
         frames.push(choice(json!({"reasoning_content": piece}), Value::Null));
@@ -245,7 +274,10 @@ fn chat_frames(say: &Say) -> Vec<String> {
         let first = json!({"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}});
         frames.push(choice(json!({"tool_calls": [first]}), Value::Null));
         for piece in pieces(&call.arguments) {
-            frames.push(choice(json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}), Value::Null));
+            frames.push(choice(
+                json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}),
+                Value::Null,
+            ));
         }
     }
     frames.push(choice(json!({}), json!(finish(say))));
@@ -280,7 +312,10 @@ fn response_frames(say: &Say) -> Vec<String> {
     let complete = response(say, say.stop.as_deref().unwrap_or("completed"));
     let mut opening = complete.clone();
     (opening["output"], opening["usage"], opening["status"]) = (json!([]), Value::Null, json!("in_progress"));
-    let mut events = vec![json!({"type": "response.created", "response": opening}), json!({"type": "response.in_progress", "response": opening})];
+    let mut events = vec![
+        json!({"type": "response.created", "response": opening}),
+        json!({"type": "response.in_progress", "response": opening}),
+    ];
     for (index, item) in complete["output"].as_array().unwrap().iter().enumerate() {
         item_events(index, item, say, &mut events);
     }
@@ -300,7 +335,8 @@ fn item_events(index: usize, item: &Value, say: &Say, events: &mut Vec<Value>) {
         "reasoning" => {
             opening["summary"] = json!([]);
             let text = &item["summary"][0]["text"];
-            events.push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
+            events
+                .push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
             events.push(json!({"type": "response.reasoning_summary_part.added", "output_index": index, "item_id": id, "summary_index": 0, "part": {"type": "summary_text", "text": ""}}));
             events.push(json!({"type": "response.reasoning_summary_text.delta", "output_index": index, "item_id": id, "summary_index": 0, "delta": text}));
             events.push(json!({"type": "response.reasoning_summary_text.done", "output_index": index, "item_id": id, "summary_index": 0, "text": text}));
@@ -309,7 +345,8 @@ fn item_events(index: usize, item: &Value, say: &Say, events: &mut Vec<Value>) {
         "message" => {
             opening["content"] = json!([]);
             let part = &item["content"][0];
-            events.push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
+            events
+                .push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
             events.push(json!({"type": "response.content_part.added", "output_index": index, "item_id": id, "content_index": 0, "part": {"type": "output_text", "text": "", "annotations": [], "logprobs": []}}));
             for piece in &say.text {
                 events.push(json!({"type": "response.output_text.delta", "output_index": index, "item_id": id, "content_index": 0, "delta": piece, "logprobs": []}));
@@ -319,7 +356,8 @@ fn item_events(index: usize, item: &Value, say: &Say, events: &mut Vec<Value>) {
         }
         _ => {
             opening["arguments"] = json!("");
-            events.push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
+            events
+                .push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
             for piece in pieces(item["arguments"].as_str().unwrap()) {
                 events.push(json!({"type": "response.function_call_arguments.delta", "output_index": index, "item_id": id, "delta": piece}));
             }

@@ -26,9 +26,19 @@ fn results() -> Vec<(&'static str, ToolResult)> {
         ("text", ToolResult::text("42 \"birds\"\n😀")),
         ("parts", of(vec![text("one"), text("two")])),
         ("image", of(vec![text("Look:"), image.clone()])),
-        ("image_nobody_takes", of(vec![Content::Image { media_type: "image/tiff".to_owned(), data: "AAEC".to_owned() }])),
+        (
+            "image_nobody_takes",
+            of(vec![Content::Image { media_type: "image/tiff".to_owned(), data: "AAEC".to_owned() }]),
+        ),
         ("audio", of(vec![Content::Audio { media_type: "audio/wav".to_owned(), data: "AAEC".to_owned() }])),
-        ("resource", of(vec![Content::TextResource { uri: "file:///a".to_owned(), media_type: None, text: "body".to_owned() }])),
+        (
+            "resource",
+            of(vec![Content::TextResource {
+                uri: "file:///a".to_owned(),
+                media_type: None,
+                text: "body".to_owned(),
+            }]),
+        ),
         ("blob", of(vec![blob("application/zip"), blob("application/pdf"), blob("image/png")])),
         ("link", of(vec![link])),
         ("structured_only", ToolResult { structured: Some(json!({"birds": 42})), ..ToolResult::default() }),
@@ -52,7 +62,8 @@ fn added(api: Api, result: &ToolResult) -> Value {
 #[test]
 fn results_of_every_kind() {
     for api in APIS {
-        let shapes: Value = results().iter().map(|(kind, result)| ((*kind).to_owned(), added(api, result))).collect();
+        let shapes: Value =
+            results().iter().map(|(kind, result)| ((*kind).to_owned(), added(api, result))).collect();
         insta::assert_json_snapshot!(format!("results_{}", api.dialect().name()), shapes);
     }
 }
@@ -61,25 +72,52 @@ fn results_of_every_kind() {
 fn injected_tools_and_the_last_round() {
     for api in APIS {
         let mut request = api.request(Mode::Streamed, "Hello?", &["mine"]);
-        request["tool_choice"] = if api == Api::Messages { json!({"type": "auto", "disable_parallel_tool_use": true}) } else { json!("auto") };
+        request["tool_choice"] = if api == Api::Messages {
+            json!({"type": "auto", "disable_parallel_tool_use": true})
+        } else {
+            json!("auto")
+        };
         let mut conversation = Conversation::new(api, Mode::Streamed, &request, &["srv__look"]);
         let first: Value = serde_json::from_slice(&conversation.request.body()).unwrap();
-        let round = conversation.round(&api.bytes(Mode::Streamed, &say("a").thinking("Hm").text("I look.").call("c1", "srv__look", "{}")));
-        api.dialect().append(&mut conversation.request, &round, &[ToolResult::text("42")], NextRound::MayNotCall);
+        let round =
+            conversation.round(&api.bytes(
+                Mode::Streamed,
+                &say("a").thinking("Hm").text("I look.").call("c1", "srv__look", "{}"),
+            ));
+        api.dialect().append(
+            &mut conversation.request,
+            &round,
+            &[ToolResult::text("42")],
+            NextRound::MayNotCall,
+        );
         let last: Value = serde_json::from_slice(&conversation.request.body()).unwrap();
-        insta::assert_json_snapshot!(format!("requests_{}", api.dialect().name()), json!({"first": first, "last": last}));
+        insta::assert_json_snapshot!(
+            format!("requests_{}", api.dialect().name()),
+            json!({"first": first, "last": last})
+        );
     }
 }
 
 #[test]
 fn errors_of_every_kind() {
     let kinds = [
-        FailureKind::BadRequest, FailureKind::Unauthenticated, FailureKind::Forbidden, FailureKind::NotFound,
-        FailureKind::MethodNotAllowed, FailureKind::TooLarge, FailureKind::UnsupportedMediaType, FailureKind::UpgradeRequired,
-        FailureKind::Unavailable, FailureKind::Upstream, FailureKind::UpstreamTimeout, FailureKind::Internal,
+        FailureKind::BadRequest,
+        FailureKind::Unauthenticated,
+        FailureKind::Forbidden,
+        FailureKind::NotFound,
+        FailureKind::MethodNotAllowed,
+        FailureKind::TooLarge,
+        FailureKind::UnsupportedMediaType,
+        FailureKind::UpgradeRequired,
+        FailureKind::Unavailable,
+        FailureKind::Upstream,
+        FailureKind::UpstreamTimeout,
+        FailureKind::Internal,
     ];
     for api in APIS {
-        let body = |kind: FailureKind| -> Value { serde_json::from_str(&api.dialect().error(&Failure::new(kind, "say \"why\""))).unwrap() };
+        let body = |kind: FailureKind| -> Value {
+            serde_json::from_str(&api.dialect().error(&Failure::new(kind, "say \"why\""))).unwrap()
+        };
         let bodies: Value = kinds.into_iter().map(|kind| (format!("{kind:?}"), body(kind))).collect();
         insta::assert_json_snapshot!(format!("errors_{}", api.dialect().name()), bodies);
     }

@@ -102,7 +102,13 @@ fn header(out: &mut impl Write, dossier: &Dossier) -> io::Result<()> {
     field(out, "provider", &start.provider)?;
     field(out, "dialect", &start.dialect)?;
     field(out, "model", &start.model)?;
-    field(out, "injection", &start.injection)
+    field(out, "injection", &start.injection)?;
+    for (name, list) in [("left out", &start.shadowed), ("hosted", &start.hosted)] {
+        if !list.is_empty() {
+            field(out, name, &list.join(", "))?;
+        }
+    }
+    Ok(())
 }
 
 fn round(out: &mut impl Write, dossier: &Dossier, number: u32) -> io::Result<()> {

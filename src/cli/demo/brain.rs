@@ -24,7 +24,9 @@ pub struct Reply {
 /// it said.
 pub fn think(turn: &Turn) -> Reply {
     if let Some(result) = &turn.result {
-        let text = format!("The tool answered:\n\n{result}\n\n(I am Toolgate's demo model, not an LLM: I picked that tool by the words of your message.)");
+        let text = format!(
+            "The tool answered:\n\n{result}\n\n(I am Toolgate's demo model, not an LLM: I picked that tool by the words of your message.)"
+        );
         return Reply { text, call: None };
     }
     let words = words(&turn.prompt);
@@ -43,13 +45,17 @@ pub fn think(turn: &Turn) -> Reply {
 /// Words in the name count more than words in the description.
 fn score((name, description, _): &(String, String, Value), prompt: &[String]) -> usize {
     let (in_name, in_description) = (words(name), words(description));
-    prompt.iter().map(|word| 3 * usize::from(in_name.contains(word)) + usize::from(in_description.contains(word))).sum()
+    prompt
+        .iter()
+        .map(|word| 3 * usize::from(in_name.contains(word)) + usize::from(in_description.contains(word)))
+        .sum()
 }
 
 fn words(text: &str) -> Vec<String> {
-    const NOISE: &[&str] = &["the", "a", "an", "my", "for", "to", "of", "in", "and", "please", "is", "me", "with"];
+    const NOISE: &[&str] =
+        &["the", "a", "an", "my", "for", "to", "of", "in", "and", "please", "is", "me", "with"];
     text.split(|c: char| !c.is_alphanumeric())
-        .map(|word| word.to_lowercase())
+        .map(str::to_lowercase)
         .filter(|word| !word.is_empty() && !NOISE.contains(&word.as_str()))
         .collect()
 }
@@ -58,13 +64,17 @@ fn words(text: &str) -> Vec<String> {
 fn arguments(schema: &Value, prompt: &str) -> Value {
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut numbers = prompt.split(|c: char| !c.is_ascii_digit() && c != '.').filter_map(|text| text.parse::<f64>().ok());
+    let mut numbers = prompt.split(|c: char| !c.is_ascii_digit() && c != '.').filter(|text| !text.is_empty());
     let mut arguments = Map::new();
     for name in required {
         let property = &schema["properties"][name];
         let value = match property["type"].as_str() {
-            Some("integer") => Value::from(numbers.next().map_or(1, |number| number as i64)),
-            Some("number") => Value::from(numbers.next().unwrap_or(1.0)),
+            Some("integer") => {
+                Value::from(numbers.next().and_then(|text| text.parse().ok()).unwrap_or(1_i64))
+            }
+            Some("number") => {
+                Value::from(numbers.next().and_then(|text| text.parse().ok()).unwrap_or(1.0_f64))
+            }
             Some("boolean") => Value::from(true),
             _ => Value::from(text_argument(property, prompt, &arguments)),
         };
@@ -76,7 +86,8 @@ fn arguments(schema: &Value, prompt: &str) -> Value {
 /// One of the allowed words that the prompt has and no other argument took, or what the prompt is about.
 fn text_argument(property: &Value, prompt: &str, taken: &Map<String, Value>) -> String {
     let lower = prompt.to_lowercase();
-    let allowed: Vec<&str> = property["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let allowed: Vec<&str> =
+        property["enum"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if !allowed.is_empty() {
         let is_free = |word: &&&str| !taken.values().any(|value| value.as_str() == Some(**word));
         let named = allowed.iter().filter(is_free).find(|word| lower.contains(&word.to_lowercase()));
@@ -94,7 +105,8 @@ mod tests {
 
     #[test]
     fn the_tool_with_the_prompts_words_is_called() {
-        let schema = json!({"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]});
+        let schema =
+            json!({"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]});
         let turn = Turn {
             prompt: "Search my notes for the release checklist, please.".into(),
             tools: vec![

@@ -40,7 +40,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let stop = if args.once { CancellationToken::new() } else { super::serve::stop_on_signal()? };
     let tasks = TaskTracker::new();
     let model = model::start(&tasks, stop.clone()).await?;
-    let listener = app::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+    let listener =
+        app::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let gateway = listener.local_addr()?;
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
     app.gateway.fleet.settled().await;
@@ -96,8 +97,8 @@ fn example_server() -> anyhow::Result<Server> {
         deny: Vec::new(),
         read_only: vec![Pattern::parse("*").map_err(anyhow::Error::msg)?],
         labels: Vec::new(),
-        call_timeout: Duration::from_secs(60),
-        max_call_time: Duration::from_secs(120),
+        call_timeout: Duration::from_mins(1),
+        max_call_time: Duration::from_mins(2),
         connect_timeout: Duration::from_secs(30),
     })
 }

@@ -38,7 +38,9 @@ fn answer(body: &[u8], api: wire::Api) -> Response {
             frames.push_str(&format!("data: {data}\n\n"));
         }
         let mut response = Response::new(Body::from(frames));
-        response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/event-stream"));
         return response;
     }
     json_response(&(api.whole)(&reply))

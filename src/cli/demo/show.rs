@@ -13,9 +13,17 @@ use crate::store::Store;
 const MAX_FRAME: usize = 1024 * 1024;
 
 /// Sends one request through the gateway, and prints the conversation while it streams and its records.
-pub async fn conversation(gateway: SocketAddr, model: SocketAddr, prompt: &str, store: &Store) -> anyhow::Result<()> {
+pub async fn conversation(
+    gateway: SocketAddr,
+    model: SocketAddr,
+    prompt: &str,
+    store: &Store,
+) -> anyhow::Result<()> {
     let mut out = io::stdout();
-    writeln!(out, "Toolgate demo: everything runs on this machine, and the model is a script, not an LLM.\n")?;
+    writeln!(
+        out,
+        "Toolgate demo: everything runs on this machine, and the model is a script, not an LLM.\n"
+    )?;
     writeln!(out, "  demo model      http://{model}   (chat, responses and messages)")?;
     writeln!(out, "  MCP server      example, a child process on stdio (`toolgate example-server`)")?;
     writeln!(out, "  gateway         http://{gateway}\n")?;
@@ -42,12 +50,18 @@ async fn stream(gateway: SocketAddr, prompt: &str, out: &mut impl Write) -> anyh
     let client = reqwest::Client::builder().no_proxy().build()?;
     let request = client.post(format!("http://{gateway}/v1/chat/completions")).json(&body);
     let mut response = request.send().await?.error_for_status()?;
-    let id = response.headers().get("x-toolgate-interception").and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
+    let id = response
+        .headers()
+        .get("x-toolgate-interception")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let mut framer = Framer::new(MAX_FRAME);
     while let Some(bytes) = response.chunk().await? {
         framer.push(&bytes);
         while let Some(frame) = framer.next_frame()? {
-            let chunk: Value = frame.data().and_then(|data| serde_json::from_str(&data).ok()).unwrap_or_default();
+            let chunk: Value =
+                frame.data().and_then(|data| serde_json::from_str(&data).ok()).unwrap_or_default();
             if let Some(text) = chunk["choices"][0]["delta"]["content"].as_str() {
                 write!(out, "{}", text.replace('\n', "\n           "))?;
                 out.flush()?;

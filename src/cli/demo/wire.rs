@@ -35,7 +35,9 @@ fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
         Value::Array(parts) => {
-            let texts = parts.iter().map(|part| text_of(if part["content"].is_null() { &part["text"] } else { &part["content"] }));
+            let texts = parts.iter().map(|part| {
+                text_of(if part["content"].is_null() { &part["text"] } else { &part["content"] })
+            });
             texts.collect::<Vec<_>>().join("\n")
         }
         _ => String::new(),
@@ -62,13 +64,17 @@ fn turn(tools: Vec<(String, String, Value)>, content: &Value, is_result: bool) -
 }
 
 fn read_messages(request: &Value) -> Turn {
-    let last = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
-    let is_result = last["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"));
+    let last =
+        request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let is_result = last["content"]
+        .as_array()
+        .is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"));
     turn(tools(request, "", "input_schema"), &last["content"], is_result)
 }
 
 fn read_chat(request: &Value) -> Turn {
-    let last = request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
+    let last =
+        request["messages"].as_array().and_then(|messages| messages.last()).cloned().unwrap_or_default();
     turn(tools(request, "function", "parameters"), &last["content"], last["role"] == "tool")
 }
 
@@ -122,7 +128,11 @@ fn message_events(reply: &Reply) -> Vec<Event> {
             vec![json!({"type": "input_json_delta", "partial_json": block["input"].to_string()})]
         };
         events.push(named(json!({"type": "content_block_start", "index": index, "content_block": empty})));
-        events.extend(deltas.into_iter().map(|delta| named(json!({"type": "content_block_delta", "index": index, "delta": delta}))));
+        events.extend(
+            deltas
+                .into_iter()
+                .map(|delta| named(json!({"type": "content_block_delta", "index": index, "delta": delta}))),
+        );
         events.push(named(json!({"type": "content_block_stop", "index": index})));
     }
     let delta = json!({"stop_reason": whole["stop_reason"], "stop_sequence": null});
@@ -134,7 +144,9 @@ fn message_events(reply: &Reply) -> Vec<Event> {
 
 fn tool_calls(reply: &Reply) -> Option<Value> {
     let (name, arguments) = reply.call.as_ref()?;
-    Some(json!([{"index": 0, "id": id("call"), "type": "function", "function": {"name": name, "arguments": arguments.to_string()}}]))
+    Some(
+        json!([{"index": 0, "id": id("call"), "type": "function", "function": {"name": name, "arguments": arguments.to_string()}}]),
+    )
 }
 
 fn completion(reply: &Reply) -> Value {
@@ -156,7 +168,9 @@ fn completion(reply: &Reply) -> Value {
 fn chunks(reply: &Reply) -> Vec<Event> {
     let id = id("chatcmpl");
     let chunk = |choices: Value| json!({"id": id, "object": "chat.completion.chunk", "created": 0, "model": "demo", "choices": choices});
-    let choice = |delta: Value, finish: Value| chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]));
+    let choice = |delta: Value, finish: Value| {
+        chunk(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]))
+    };
     let mut data = vec![choice(json!({"role": "assistant", "content": ""}), Value::Null)];
     data.extend(pieces(&reply.text).map(|text| choice(json!({"content": text}), Value::Null)));
     if let Some(calls) = tool_calls(reply) {
@@ -172,7 +186,9 @@ fn chunks(reply: &Reply) -> Vec<Event> {
 
 fn output(reply: &Reply) -> Vec<Value> {
     let part = json!({"type": "output_text", "text": reply.text, "annotations": []});
-    let mut items = vec![json!({"id": id("msg"), "type": "message", "role": "assistant", "status": "completed", "content": [part]})];
+    let mut items = vec![
+        json!({"id": id("msg"), "type": "message", "role": "assistant", "status": "completed", "content": [part]}),
+    ];
     if let Some((name, arguments)) = &reply.call {
         items.push(json!({"id": id("fc"), "type": "function_call", "status": "completed", "call_id": id("call"), "name": name, "arguments": arguments.to_string()}));
     }
@@ -192,7 +208,10 @@ fn response_events(reply: &Reply) -> Vec<Event> {
     let complete = response(reply);
     let mut opening = complete.clone();
     (opening["output"], opening["usage"], opening["status"]) = (json!([]), Value::Null, json!("in_progress"));
-    let mut events = vec![json!({"type": "response.created", "response": opening}), json!({"type": "response.in_progress", "response": opening})];
+    let mut events = vec![
+        json!({"type": "response.created", "response": opening}),
+        json!({"type": "response.in_progress", "response": opening}),
+    ];
     for (index, item) in complete["output"].as_array().into_iter().flatten().enumerate() {
         events.extend(item_events(index, item));
     }
@@ -220,15 +239,24 @@ fn item_events(index: usize, item: &Value) -> Vec<Value> {
         let text = part["text"].as_str().unwrap_or_default();
         opening["content"] = json!([]);
         events.push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
-        events.push(at("response.content_part.added", json!({"content_index": 0, "part": {"type": "output_text", "text": "", "annotations": []}})));
-        events.extend(pieces(text).map(|delta| at("response.output_text.delta", json!({"content_index": 0, "delta": delta, "logprobs": []}))));
-        events.push(at("response.output_text.done", json!({"content_index": 0, "text": text, "logprobs": []})));
+        events.push(at(
+            "response.content_part.added",
+            json!({"content_index": 0, "part": {"type": "output_text", "text": "", "annotations": []}}),
+        ));
+        events.extend(pieces(text).map(|delta| {
+            at("response.output_text.delta", json!({"content_index": 0, "delta": delta, "logprobs": []}))
+        }));
+        events
+            .push(at("response.output_text.done", json!({"content_index": 0, "text": text, "logprobs": []})));
         events.push(at("response.content_part.done", json!({"content_index": 0, "part": part})));
     } else {
         opening["arguments"] = json!("");
         events.push(json!({"type": "response.output_item.added", "output_index": index, "item": opening}));
         events.push(at("response.function_call_arguments.delta", json!({"delta": item["arguments"]})));
-        events.push(at("response.function_call_arguments.done", json!({"name": item["name"], "arguments": item["arguments"]})));
+        events.push(at(
+            "response.function_call_arguments.done",
+            json!({"name": item["name"], "arguments": item["arguments"]}),
+        ));
     }
     events.push(json!({"type": "response.output_item.done", "output_index": index, "item": item}));
     events

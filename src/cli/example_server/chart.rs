@@ -1,6 +1,6 @@
 //! A bar chart as a PNG with two colours, without compression (PNG, third edition; RFC 1950 and 1951).
 
-const HEIGHT: usize = 96;
+const HEIGHT: u8 = 96;
 const BAR: usize = 6;
 const GAP: usize = 2;
 const MOST_BARS: usize = 40;
@@ -16,11 +16,12 @@ pub(super) fn draw(values: &[f64]) -> Result<Vec<u8>, String> {
     let width = GAP + values.len() * (BAR + GAP);
     let top = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     let line_bytes = width.div_ceil(8);
-    let mut lines = vec![0u8; HEIGHT * (1 + line_bytes)];
+    let height = usize::from(HEIGHT);
+    let mut lines = vec![0u8; height * (1 + line_bytes)];
     for (index, value) in values.iter().enumerate() {
-        let empty = HEIGHT - bar_height(*value, top);
+        let empty = height - bar_height(*value, top);
         let left = GAP + index * (BAR + GAP);
-        for y in empty..HEIGHT {
+        for y in empty..height {
             for x in left..left + BAR {
                 // Each line starts with a byte for its filter, which is none.
                 lines[y * (1 + line_bytes) + 1 + x / 8] |= 0x80 >> (x % 8);
@@ -30,7 +31,7 @@ pub(super) fn draw(values: &[f64]) -> Result<Vec<u8>, String> {
     let mut png = SIGNATURE.to_vec();
     let mut header = Vec::new();
     header.extend(u32::try_from(width).unwrap_or(u32::MAX).to_be_bytes());
-    header.extend(u32::try_from(HEIGHT).unwrap_or(u32::MAX).to_be_bytes());
+    header.extend(u32::from(HEIGHT).to_be_bytes());
     // One bit a pixel, with a palette, and the only methods there are.
     header.extend([1, 3, 0, 0, 0]);
     chunk(&mut png, *b"IHDR", &header);
@@ -40,9 +41,10 @@ pub(super) fn draw(values: &[f64]) -> Result<Vec<u8>, String> {
     Ok(png)
 }
 
+/// In pixels.
 fn bar_height(value: f64, top: f64) -> usize {
     let share = (value / top).clamp(0.0, 1.0);
-    (0..=HEIGHT).rev().find(|pixels| *pixels as f64 <= share * HEIGHT as f64).unwrap_or(0)
+    (1..=HEIGHT).filter(|pixels| f64::from(*pixels) <= share * f64::from(HEIGHT)).count()
 }
 
 fn chunk(png: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
@@ -105,8 +107,8 @@ mod tests {
 
     #[test]
     fn bars_have_the_height_of_their_values() {
-        assert_eq!(bar_height(2.0, 2.0), HEIGHT);
-        assert_eq!(bar_height(1.0, 2.0), HEIGHT / 2);
+        assert_eq!(bar_height(2.0, 2.0), 96);
+        assert_eq!(bar_height(1.0, 2.0), 48);
         assert_eq!(bar_height(-1.0, 2.0), 0);
         assert_eq!(bar_height(f64::NAN, 2.0), 0);
     }

@@ -18,7 +18,12 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
     request.draft.extend("messages", &turn);
     if next == NextRound::MayNotCall {
         request.draft.set("tool_choice", r#""none""#);
-    } else if request.draft.object().get("tool_choice").is_some_and(|choice| choice.starts_with('{') || choice == "\"required\"") {
+    } else if request
+        .draft
+        .object()
+        .get("tool_choice")
+        .is_some_and(|choice| choice.starts_with('{') || choice == "\"required\"")
+    {
         request.draft.set("tool_choice", r#""auto""#);
     }
 }

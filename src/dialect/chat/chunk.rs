@@ -17,9 +17,12 @@ pub struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// Reads a chunk; an error of the provider's, which has no choices, is none.
     pub fn read(text: &'a str) -> Result<Self, Broken> {
-        let fields = Object::parse(text)
-            .map_err(|error| Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}")))?;
-        if let Some(error) = fields.get("error").filter(|error| *error != "null" && fields.get("choices").is_none()) {
+        let fields = Object::parse(text).map_err(|error| {
+            Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}"))
+        })?;
+        if let Some(error) =
+            fields.get("error").filter(|error| *error != "null" && fields.get("choices").is_none())
+        {
             let message = Object::parse(error).ok().and_then(|error| error.string("message").map(Into::into));
             return Err(Broken::Reported(message.unwrap_or_else(|| error.to_owned())));
         }
@@ -40,6 +43,9 @@ impl<'a> Chunk<'a> {
 
     /// Whether the delta has anything to say but these keys.
     pub fn says_more_than(&self, keys: &[&str]) -> bool {
-        self.delta.fields.iter().any(|field| !keys.contains(&&*field.key) && !matches!(field.value, "null" | "\"\"" | "[]"))
+        self.delta
+            .fields
+            .iter()
+            .any(|field| !keys.contains(&&*field.key) && !matches!(field.value, "null" | "\"\"" | "[]"))
     }
 }

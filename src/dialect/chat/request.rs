@@ -6,7 +6,15 @@ use crate::domain::Failure;
 
 /// The top-level keys that decisions are made on.
 const KNOWN: &[&str] = &[
-    "model", "messages", "tools", "tool_choice", "stream", "stream_options", "n", "functions", "function_call",
+    "model",
+    "messages",
+    "tools",
+    "tool_choice",
+    "stream",
+    "stream_options",
+    "n",
+    "functions",
+    "function_call",
     "web_search_options",
 ];
 

@@ -10,8 +10,10 @@ use super::message::Message;
 use super::texts::Joints;
 use crate::dialect::raw::{self, Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle};
-use crate::dialect::{openai_error, tally};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+};
+use crate::dialect::{is_event_stream, openai_error, tally};
 use crate::domain::Failure;
 
 /// The finish reason of a chunk that does not end its choice.
@@ -19,7 +21,7 @@ const GOES_ON: &str = "null";
 
 /// Streamed rounds as one streamed completion.
 ///
-/// Chunks go out as they came, but for: the id and role of later rounds, pieces of injected calls, which are
+/// Chunks go out as they came, but for: the id, time and role of later rounds, pieces of injected calls, which are
 /// left out, the indices of the client's calls after them, and the finish and usage, which come once.
 pub struct Stream {
     injected: Arc<HashSet<String>>,
@@ -101,7 +103,9 @@ impl Stream {
                 patch.remove(&text, &chunk.delta, &["tool_calls"]);
             }
             self.held.push(frame.patched(&text, patch))?;
-        } else if let Some(patch) = self.edit(&chunk, Change { pieces: pieces.as_deref(), ..Change::default() }) {
+        } else if let Some(patch) =
+            self.edit(&chunk, Change { pieces: pieces.as_deref(), ..Change::default() })
+        {
             frame.write_patched(&text, patch, out);
         }
         Ok(())
@@ -185,8 +189,8 @@ impl Stream {
             (Some(old), None) if later => patch.replace(text, old, "null"),
             _ => {}
         }
-        if let (true, Some(id), Some(first)) = (later, chunk.fields.get("id"), self.first_id()) {
-            patch.replace(text, id, first);
+        if later {
+            self.set_first_values(chunk, &mut patch);
         }
         let Some(choice) = &chunk.choice else {
             return (self.wants_usage || chunk.usage().is_none()).then_some(patch);
@@ -206,7 +210,8 @@ impl Stream {
             gone.push("tool_calls");
         }
         patch.remove(text, &chunk.delta, &gone);
-        let ends = !goes_on && (chunk.finish().is_some() || (change.usage.is_some() && chunk.usage().is_some()));
+        let ends =
+            !goes_on && (chunk.finish().is_some() || (change.usage.is_some() && chunk.usage().is_some()));
         let is_as_it_came = !later && !goes_on && gone.is_empty();
         if !ends && !is_as_it_came && !chunk.says_more_than(&gone) {
             return None;
@@ -216,10 +221,14 @@ impl Stream {
         Some(patch)
     }
 
-    /// The value of the first chunk's `id`.
-    fn first_id(&self) -> Option<String> {
-        let first = self.first.as_deref().and_then(|first| Object::parse(first).ok())?;
-        first.get("id").map(str::to_owned)
+    /// Gives a chunk of a later round the id and the time of the first one.
+    fn set_first_values(&self, chunk: &Chunk<'_>, patch: &mut Patch) {
+        let Some(first) = self.first.as_deref().and_then(Object::within) else { return };
+        for key in ["id", "created"] {
+            if let (Some(old), Some(first)) = (chunk.fields.get(key), first.get(key)) {
+                patch.replace(chunk.text, old, first);
+            }
+        }
     }
 
     /// A chunk of the gateway's own, with the first chunk's id, model and the like.
@@ -273,6 +282,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) = self.framer.next_frame()? {
@@ -282,17 +295,21 @@ impl Splicer for Stream {
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
-        if let Some(frame) = self.framer.rest(self.may_loop()) {
+        if let Some(frame) = self.framer.rest() {
             self.frame(frame, out)?;
         }
         if self.round.finish.is_none() {
             return Err(Broken::Malformed("the provider's stream ended before its answer did".to_owned()));
         }
         self.settle_all(out);
-        let call = |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
+        let call =
+            |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
         Ok(Round {
             calls: self.round.message.calls.iter().map(call).collect(),
-            wants_results: matches!(self.round.finish.as_deref(), Some("tool_calls" | "stop" | "function_call")),
+            wants_results: matches!(
+                self.round.finish.as_deref(),
+                Some("tool_calls" | "stop" | "function_call")
+            ),
             stop_reason: self.round.finish.clone(),
             thoughts: self.round.message.thoughts(),
             facts: self.so_far(),
@@ -343,7 +360,8 @@ impl Splicer for Stream {
             if chunk.usage().is_some() {
                 untold = None;
             }
-            let change = Change { finish: dangling.then_some("\"stop\""), usage: usage.as_deref(), pieces: None };
+            let change =
+                Change { finish: dangling.then_some("\"stop\""), usage: usage.as_deref(), pieces: None };
             if let Some(patch) = self.edit(&chunk, change) {
                 frame.write_patched(chunk.text, patch, out);
             }

@@ -28,7 +28,8 @@ impl Joints {
     /// Takes note of a delta that goes to the client, and separates its texts from those of earlier rounds.
     pub fn join(&mut self, text: &str, delta: &Object<'_>, patch: &mut Patch) {
         for (key, joint) in TEXTS.iter().zip(&mut self.0) {
-            let piece = delta.get(key).filter(|piece| raw::inner(piece).is_some_and(|piece| !piece.is_empty()));
+            let piece =
+                delta.get(key).filter(|piece| raw::inner(piece).is_some_and(|piece| !piece.is_empty()));
             let Some(piece) = piece else { continue };
             if joint.due {
                 patch.replace(text, &piece[..1], format!("\"{SEPARATOR}"));
@@ -46,7 +47,9 @@ impl Joined {
     /// Takes a round's message.
     pub fn add(&mut self, message: &Object<'_>) {
         for (key, joined) in TEXTS.iter().zip(&mut self.0) {
-            let Some(text) = message.get(key).and_then(raw::inner).filter(|text| !text.is_empty()) else { continue };
+            let Some(text) = message.get(key).and_then(raw::inner).filter(|text| !text.is_empty()) else {
+                continue;
+            };
             if !joined.is_empty() {
                 joined.push_str(SEPARATOR);
             }

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 use super::texts::Joined;
 use crate::dialect::body::{self, Body};
 use crate::dialect::raw::{Object, Patch};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, tally};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
+};
 use crate::domain::{Failure, ToolCall};
 
 /// Whole answers as one whole answer.
@@ -74,7 +77,12 @@ impl Whole {
         patch.set(text, &last, "id", self.first_id.as_deref()?);
         if self.usages.iter().any(|usage| !usage.is_empty()) {
             let last_input = self.settings.usage == UsageStyle::LastInput;
-            patch.set(text, &last, "usage", &tally::openai_total(&self.usages, "prompt", "completion", last_input));
+            patch.set(
+                text,
+                &last,
+                "usage",
+                &tally::openai_total(&self.usages, "prompt", "completion", last_input),
+            );
         }
         let choice = last.array("choices").first().and_then(|choice| Object::parse(choice).ok())?;
         if let (Some(old), Some(finish)) = (choice.get("finish_reason"), finish) {
@@ -85,7 +93,9 @@ impl Whole {
         self.texts.set(message_text, &message, &mut inner_patch);
         match &self.client_calls {
             Some(calls) if calls.is_empty() => inner_patch.remove(message_text, &message, &["tool_calls"]),
-            Some(calls) => inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(","))),
+            Some(calls) => {
+                inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(",")))
+            }
             None => {}
         }
         patch.replace(text, message_text, inner_patch.apply(message_text));
@@ -94,6 +104,10 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         self.body.push(bytes)
     }
@@ -114,7 +128,8 @@ impl Splicer for Whole {
         if let Some(choice) = answer.array("choices").first().and_then(|choice| Object::parse(choice).ok()) {
             self.finish = choice.string("finish_reason").map(Into::into);
             round.stop_reason.clone_from(&self.finish);
-            round.wants_results = matches!(self.finish.as_deref(), Some("tool_calls" | "stop" | "function_call"));
+            round.wants_results =
+                matches!(self.finish.as_deref(), Some("tool_calls" | "stop" | "function_call"));
             if let (Some(text), Some(message)) = (choice.get("message"), choice.object("message")) {
                 self.read_message(&message, &mut round);
                 round.items = Items(text.to_owned());

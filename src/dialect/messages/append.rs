@@ -61,7 +61,9 @@ fn block(part: &Content) -> Option<String> {
         return Some(source("image", media_type, data));
     }
     match part {
-        Content::BlobResource { media_type: Some(media_type), data, .. } if media_type == "application/pdf" => {
+        Content::BlobResource { media_type: Some(media_type), data, .. }
+            if media_type == "application/pdf" =>
+        {
             Some(source("document", media_type, data))
         }
         other => {

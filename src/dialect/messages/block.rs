@@ -64,7 +64,11 @@ impl Block {
         } else {
             raw::unescape(&self.input)
         };
-        Some(ToolCall { id: block.string("id")?.into_owned(), name: block.string("name")?.into_owned(), arguments })
+        Some(ToolCall {
+            id: block.string("id")?.into_owned(),
+            name: block.string("name")?.into_owned(),
+            arguments,
+        })
     }
 
     /// What a `thinking` block says.
@@ -100,7 +104,8 @@ impl Block {
 
 /// Whether a block is a text without any text.
 pub fn is_empty_text(block: &str) -> bool {
-    Object::parse(block).is_ok_and(|block| block.get("type") == Some("\"text\"") && block.get("text") == Some("\"\""))
+    Object::parse(block)
+        .is_ok_and(|block| block.get("type") == Some("\"text\"") && block.get("text") == Some("\"\""))
 }
 
 /// The event that closes the block at this index.

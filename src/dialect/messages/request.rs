@@ -5,7 +5,8 @@ use crate::dialect::{ClientTools, Obstacle, Request, request};
 use crate::domain::Failure;
 
 /// The top-level keys that decisions are made on.
-const KNOWN: &[&str] = &["model", "messages", "tools", "tool_choice", "stream", "system", "mcp_servers", "thread"];
+const KNOWN: &[&str] =
+    &["model", "messages", "tools", "tool_choice", "stream", "system", "mcp_servers", "thread"];
 
 /// Reads a request shallowly.
 pub fn read(body: Bytes) -> Result<Request, Failure> {

@@ -11,7 +11,9 @@ use super::error;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::Failure;
 
 /// Streamed rounds as one streamed message.
@@ -78,8 +80,9 @@ impl Stream {
 
     fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
         let Some(data) = frame.json() else { return self.pass(frame, out) };
-        let event: Event<'_> = serde_json::from_str(&data)
-            .map_err(|error| Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}")))?;
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
+        })?;
         match &*event.kind {
             "message_start" => self.message_start(&event, &frame, out),
             "content_block_start" => self.block_start(&event, &data, &frame, out),
@@ -171,7 +174,9 @@ impl Stream {
     /// Writes a frame under the client's index of its block: as it came, where no block can be hidden.
     fn write_at(&self, client_index: u32, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
         let mut patch = Patch::default();
-        if let Some(index) = event.index.filter(|index| !self.injected.is_empty() && index.get().parse() != Ok(client_index)) {
+        if let Some(index) =
+            event.index.filter(|index| !self.injected.is_empty() && index.get().parse() != Ok(client_index))
+        {
             patch.replace(data, index.get(), client_index.to_string());
         }
         frame.write_patched(data, patch, out);
@@ -188,11 +193,14 @@ impl Stream {
     /// The end as the last round had it, as far as that is true of the whole message.
     fn finish_naturally(&mut self, out: &mut BytesMut) {
         let is_all = self.usages.len() == 1 && !self.round.hides;
-        let shows_calls = self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
+        let shows_calls =
+            self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
         let dangling = !shows_calls && self.round.stop_reason.as_deref() == Some("tool_use");
         for frame in self.held.take() {
             match frame.json().filter(|data| !is_all && is_message_delta(data)) {
-                Some(delta) => frame.write_patched(&delta, self.ended(&delta, dangling.then_some("end_turn")), out),
+                Some(delta) => {
+                    frame.write_patched(&delta, self.ended(&delta, dangling.then_some("end_turn")), out)
+                }
                 None => out.extend_from_slice(&frame.raw),
             }
         }
@@ -204,7 +212,8 @@ impl Stream {
                 sse::write("content_block_stop", &stop_event(index), out);
             }
         }
-        let delta = r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#;
+        let delta =
+            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#;
         sse::write("message_delta", &self.ended(delta, Some("max_tokens")).apply(delta), out);
         sse::write("message_stop", r#"{"type":"message_stop"}"#, out);
     }
@@ -224,6 +233,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) = self.framer.next_frame()? {
@@ -233,7 +246,7 @@ impl Splicer for Stream {
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
-        if let Some(frame) = self.framer.rest(!self.injected.is_empty()) {
+        if let Some(frame) = self.framer.rest() {
             self.frame(frame, out)?;
         }
         if !self.round.stopped && self.round.stop_reason.is_none() {

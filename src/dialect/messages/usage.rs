@@ -46,7 +46,8 @@ impl RoundUsage {
             return own.clone();
         }
         let mut entry = Map::from_iter([("type".to_owned(), Value::from("message"))]);
-        for key in ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"] {
+        for key in ["input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"]
+        {
             entry.insert(key.to_owned(), self.fields.get(key).cloned().unwrap_or(Value::from(0)));
         }
         if let Some(creation) = self.fields.get("cache_creation") {
@@ -62,7 +63,9 @@ pub fn total(rounds: &[RoundUsage], style: UsageStyle) -> String {
     let mut sum = Map::new();
     for round in rounds {
         let mut fields = round.fields.clone();
-        fields.shift_remove("iterations");
+        if rounds.len() > 1 {
+            fields.shift_remove("iterations");
+        }
         tally::add(&mut sum, fields);
     }
     if style == UsageStyle::LastInput
@@ -74,7 +77,9 @@ pub fn total(rounds: &[RoundUsage], style: UsageStyle) -> String {
             }
         }
     }
-    let iterations = rounds.iter().flat_map(RoundUsage::iterations).collect();
-    sum.insert("iterations".to_owned(), Value::Array(iterations));
+    if rounds.len() > 1 {
+        let iterations = rounds.iter().flat_map(RoundUsage::iterations).collect();
+        sum.insert("iterations".to_owned(), Value::Array(iterations));
+    }
     Value::Object(sum).to_string()
 }

@@ -3,6 +3,7 @@ use crate::dialect::{NextRound, Request, Round, result};
 use crate::domain::{Content, ToolCall, ToolResult};
 
 use super::item;
+use super::request::as_items;
 
 /// Puts a round into the history: by its id, where the provider stores it, else item by item; and one output
 /// item per call.
@@ -15,10 +16,11 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
         request.draft.set("input", format!("[{}]", outputs.join(",")));
     } else {
         if let Some(text) = request.draft.object().get("input").filter(|input| input.starts_with('"')) {
-            let message = format!(r#"[{{"role":"user","content":{text}}}]"#);
-            request.draft.set_once("input", message);
+            let items = format!("[{}]", as_items(text).join(","));
+            request.draft.set_once("input", items);
         }
-        let returned = items.array("output").into_iter().filter(|item| item::can_return(item)).map(str::to_owned);
+        let returned =
+            items.array("output").into_iter().filter(|item| item::can_return(item)).map(str::to_owned);
         let all: Vec<String> = returned.chain(outputs).collect();
         request.draft.extend("input", &all.join(","));
     }

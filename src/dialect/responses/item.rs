@@ -16,7 +16,8 @@ pub fn call(item: &str) -> Option<ToolCall> {
 /// Whether an output item is a call that an injected tool could be meant by: one without a namespace, which
 /// only the client's tools have.
 pub fn is_plain_function_call(item: &Object<'_>) -> bool {
-    item.get("type") == Some("\"function_call\"") && item.get("namespace").is_none_or(|namespace| namespace == "null")
+    item.get("type") == Some("\"function_call\"")
+        && item.get("namespace").is_none_or(|namespace| namespace == "null")
 }
 
 /// What a reasoning item says, summary and content.
@@ -54,7 +55,8 @@ pub fn cut_short(item: &str, text: &str) -> String {
 /// Whether an item can go back up to a provider that stores nothing: reasoning only with its seal.
 pub fn can_return(item: &str) -> bool {
     Object::parse(item).is_ok_and(|item| {
-        item.get("type") != Some("\"reasoning\"") || item.get("encrypted_content").is_some_and(|seal| seal != "null")
+        item.get("type") != Some("\"reasoning\"")
+            || item.get("encrypted_content").is_some_and(|seal| seal != "null")
     })
 }
 

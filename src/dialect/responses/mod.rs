@@ -13,7 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error};
-use crate::domain::{Failure, ToolDefinition, ToolResult};
+use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
 /// The dialect `responses`.
 #[derive(Debug)]
@@ -28,8 +28,8 @@ impl Dialect for Responses {
         request::read(body)
     }
 
-    fn continue_from(&self, request: &mut Request, upstream_id: &str) {
-        request::continue_from(request, upstream_id);
+    fn continue_from(&self, request: &mut Request, from: &IssuedId) {
+        request::continue_from(request, from);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {

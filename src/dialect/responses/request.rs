@@ -2,11 +2,21 @@ use bytes::Bytes;
 
 use crate::dialect::raw::{self, Object};
 use crate::dialect::{ClientTools, Obstacle, Request, request};
-use crate::domain::Failure;
+use crate::domain::{Failure, IssuedId};
+
+use super::item;
 
 /// The top-level keys that decisions are made on.
 const KNOWN: &[&str] = &[
-    "model", "input", "tools", "tool_choice", "stream", "store", "include", "background", "conversation",
+    "model",
+    "input",
+    "tools",
+    "tool_choice",
+    "stream",
+    "store",
+    "include",
+    "background",
+    "conversation",
     "previous_response_id",
 ];
 
@@ -27,9 +37,30 @@ pub fn is_stored(request: &Request) -> bool {
     request.draft.object().get("store") != Some("false")
 }
 
-/// Goes on from this stored response.
-pub fn continue_from(request: &mut Request, upstream_id: &str) {
-    request.draft.set("previous_response_id", raw::quote(upstream_id));
+/// Goes on from this stored response. Calls in it that were left out of the client's answer get an output
+/// before the client's own input, for the provider asks for one of each call.
+pub fn continue_from(request: &mut Request, from: &IssuedId) {
+    if from.upstream != from.id {
+        request.draft.set("previous_response_id", raw::quote(&from.upstream));
+    }
+    if from.unanswered.is_empty() {
+        return;
+    }
+    let not_run =
+        raw::quote("Not run: it was called together with tools of the client's. Call it again alone.");
+    let outputs = from.unanswered.iter().map(|call| item::output(call, &not_run));
+    let object = request.draft.object();
+    let input = object.get("input").filter(|input| *input != "null").map(as_items).unwrap_or_default();
+    let items: Vec<String> = outputs.chain(input).collect();
+    request.draft.set("input", format!("[{}]", items.join(",")));
+}
+
+/// The items of an `input`, which may be a text alone.
+pub fn as_items(input: &str) -> Vec<String> {
+    match raw::elements(input) {
+        Some(items) => items.into_iter().map(str::to_owned).collect(),
+        None => vec![format!(r#"{{"role":"user","content":{input}}}"#)],
+    }
 }
 
 fn client_tools(object: &Object<'_>) -> Result<ClientTools, Failure> {

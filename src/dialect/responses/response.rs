@@ -8,6 +8,7 @@ use super::item;
 use super::request::is_stored;
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{Items, Request, Round, RoundCall, RoundFacts, SpliceSettings, UsageStyle, tally};
+use crate::domain::IssuedId;
 
 /// What the client sees of the provider's `response` objects, over all rounds.
 pub struct View {
@@ -26,6 +27,8 @@ pub struct View {
     /// The usage of the rounds that are complete.
     usages: Vec<Map<String, Value>>,
     last_id: String,
+    /// Injected calls of the last round, which have no output unless another round brings it.
+    unanswered: Vec<String>,
 }
 
 impl View {
@@ -42,6 +45,7 @@ impl View {
             output: Vec::new(),
             usages: Vec::new(),
             last_id: String::new(),
+            unanswered: Vec::new(),
         }
     }
 
@@ -90,15 +94,17 @@ impl View {
         self.last_id.clone_from(&facts.response_id);
         self.usages.push(usage);
         self.stored &= object.get("store") != Some("false");
-        let calls = items.iter().filter_map(|text| {
-            Some(RoundCall { call: item::call(text)?, injected: self.hides(text) })
-        });
+        let call = |text: &String| Some(RoundCall { call: item::call(text)?, injected: self.hides(text) });
+        let calls: Vec<RoundCall> = items.iter().filter_map(call).collect();
+        let unanswered = calls.iter().filter(|call| call.injected).map(|call| call.call.id.clone());
+        self.unanswered = unanswered.collect();
         let status = object.string("status").unwrap_or("completed".into()).into_owned();
-        let reason = object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
+        let reason =
+            object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
         let thoughts: Vec<String> = items.iter().filter_map(|text| item::thought(text)).collect();
         let items = items.join(",");
         Round {
-            calls: calls.collect(),
+            calls,
             wants_results: status == "completed",
             stop_reason: Some(reason.unwrap_or(status)),
             thoughts: thoughts.join("\n"),
@@ -147,14 +153,19 @@ impl View {
     }
 
     /// The ids that the client got, each with what stands for it upstream.
-    pub fn issued_ids(&self) -> Vec<(String, String)> {
+    pub fn issued_ids(&self) -> Vec<IssuedId> {
         if !self.stored {
             return Vec::new();
         }
         let id_of = |text: &str| Some(Object::parse(text).ok()?.string("id")?.into_owned());
-        let items = self.output.iter().filter_map(|item| id_of(item)).map(|id| (id.clone(), id));
-        let response = self.first.as_deref().and_then(id_of);
-        response.map(|id| (id, self.last_id.clone())).into_iter().chain(items).collect()
+        let items = self.output.iter().filter_map(|item| id_of(item));
+        let items = items.map(|id| IssuedId { upstream: id.clone(), id, unanswered: Vec::new() });
+        let response = self.first.as_deref().and_then(id_of).map(|id| IssuedId {
+            id,
+            upstream: self.last_id.clone(),
+            unanswered: self.unanswered.clone(),
+        });
+        response.into_iter().chain(items).collect()
     }
 
     /// What is the first round's, or the client's own: id, time, tools, choice and predecessor.
@@ -172,7 +183,8 @@ impl View {
             }
         }
         if let Some(tools) = response.get("tools").filter(|_| self.may_loop()) {
-            let own: Vec<&str> = response.array("tools").into_iter().filter(|tool| !self.is_injected(tool)).collect();
+            let own: Vec<&str> =
+                response.array("tools").into_iter().filter(|tool| !self.is_injected(tool)).collect();
             patch.replace(text, tools, format!("[{}]", own.join(",")));
         }
     }
@@ -196,10 +208,19 @@ pub fn facts(response: &Object<'_>) -> RoundFacts {
     }
 }
 
+/// What went wrong with a response of the status `failed`; `None` for any other.
+pub fn response_error(response: &str) -> Option<String> {
+    let response =
+        Object::parse(response).ok().filter(|response| response.get("status") == Some("\"failed\""))?;
+    let message = response.object("error").and_then(|error| error.string("message").map(Into::into));
+    Some(message.unwrap_or_else(|| "no message".to_owned()))
+}
+
 fn with_status(response: &str, status: &str, fields: &[(&str, String)]) -> String {
     let mut text = response.to_owned();
     let status = format!("\"{status}\"");
-    let fields = std::iter::once(("status", status.as_str())).chain(fields.iter().map(|(key, value)| (*key, value.as_str())));
+    let fields = std::iter::once(("status", status.as_str()))
+        .chain(fields.iter().map(|(key, value)| (*key, value.as_str())));
     for (key, value) in fields {
         let Ok(object) = Object::parse(&text) else { break };
         let mut patch = Patch::default();

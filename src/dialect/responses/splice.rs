@@ -6,11 +6,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::item;
-use super::response::{View, facts};
+use super::response::{View, facts, response_error};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
-use crate::domain::Failure;
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, IssuedId};
 
 /// Streamed rounds as one streamed response.
 ///
@@ -86,8 +86,9 @@ impl Stream {
             out.extend_from_slice(&frame.raw);
             return Ok(());
         };
-        let event: Event<'_> = serde_json::from_str(&data)
-            .map_err(|error| Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}")))?;
+        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
+            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
+        })?;
         let mut patch = Patch::default();
         match &*event.kind {
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -194,7 +195,10 @@ impl Stream {
     /// The complete items of the round, in order: as their events told, or as the final response lists them.
     fn round_items(&self) -> Vec<String> {
         let done: Option<Vec<String>> = self.round.items.values().map(|item| item.done.clone()).collect();
-        let listed = || Object::parse(&self.round.response).map(|response| response.array("output").into_iter().map(str::to_owned).collect());
+        let listed = || {
+            Object::parse(&self.round.response)
+                .map(|response| response.array("output").into_iter().map(str::to_owned).collect())
+        };
         match done {
             Some(done) if !done.is_empty() => done,
             _ => listed().unwrap_or_default(),
@@ -207,7 +211,11 @@ impl Stream {
         for item in items.values().filter(|item| item.done.is_none()) {
             if let Some(index) = item.client_index {
                 let cut = self.view.item(&item::cut_short(&item.added, &item.text));
-                self.send_own("response.output_item.done", &format!(r#","output_index":{index},"item":{cut}"#), out);
+                self.send_own(
+                    "response.output_item.done",
+                    &format!(r#","output_index":{index},"item":{cut}"#),
+                    out,
+                );
                 self.view.output.push(cut);
             }
         }
@@ -215,6 +223,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) = self.framer.next_frame()? {
@@ -224,7 +236,7 @@ impl Splicer for Stream {
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
-        if let Some(frame) = self.framer.rest(self.view.may_loop()) {
+        if let Some(frame) = self.framer.rest() {
             self.frame(&frame, out)?;
         }
         if !self.round.is_over {
@@ -236,6 +248,10 @@ impl Splicer for Stream {
         let round = self.view.end_round(&response, &items);
         self.round.response = response;
         self.round.facts = round.facts.clone();
+        if let Some(error) = response_error(&self.round.response) {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
@@ -281,7 +297,11 @@ impl Splicer for Stream {
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
         if !self.view.has_begun() {
             let message = quote(&failure.message);
-            return self.send_own("error", &format!(r#","code":"server_error","message":{message},"param":null"#), out);
+            return self.send_own(
+                "error",
+                &format!(r#","code":"server_error","message":{message},"param":null"#),
+                out,
+            );
         }
         self.close_items(out);
         let error = format!(r#"{{"code":"server_error","message":{}}}"#, quote(&failure.message));
@@ -293,7 +313,7 @@ impl Splicer for Stream {
         self.round.facts.clone()
     }
 
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    fn issued_ids(&self) -> Vec<IssuedId> {
         self.view.issued_ids()
     }
 }

@@ -1,9 +1,9 @@
 use bytes::BytesMut;
 
-use super::response::View;
+use super::response::{View, response_error};
 use crate::dialect::body::{self, Body};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
-use crate::domain::Failure;
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::domain::{Failure, IssuedId};
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -23,11 +23,15 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         self.body.push(bytes)
     }
 
-    fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
+    fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
         let body = self.body.take()?;
         let answer = body::fields(&body)?;
         let items: Vec<String> = answer.array("output").into_iter().map(str::to_owned).collect();
@@ -40,7 +44,12 @@ impl Splicer for Whole {
         }
         let round = self.view.end_round(&body, &items);
         self.facts = round.facts.clone();
+        let error = response_error(&body);
         self.last = body;
+        if let Some(error) = error {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
@@ -72,7 +81,7 @@ impl Splicer for Whole {
         self.facts.clone()
     }
 
-    fn issued_ids(&self) -> Vec<(String, String)> {
+    fn issued_ids(&self) -> Vec<IssuedId> {
         self.view.issued_ids()
     }
 }

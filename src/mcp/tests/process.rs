@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::testing::shell_server;
 use super::*;
 
-/// Reads requests and answers them; `$1` is what happens before, `CASES` are more methods.
+/// Reads requests and answers them; `before` runs first, `cases` answer more methods or others differently.
 fn script(before: &str, cases: &str) -> String {
     format!(
         r#"
@@ -88,6 +88,27 @@ async fn f38_a_changed_list_is_listed_again() {
     let (fleet, _) = fleet_of(shell_server("sh", &script("", &cases))).await;
     catalogue_becomes(&fleet, &["sh__two"]).await;
     assert_eq!(fleet.statuses()[0].approved, ["two"]);
+}
+
+#[tokio::test]
+async fn a_cancelled_call_reaches_a_legacy_process() {
+    // A call is never answered; its cancellation is, with a new list.
+    let started = r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let cases = format!(
+        r#"*'"tools/call"'*) called=$id; list=called; echo '{started}' ;;
+    *'"notifications/cancelled"'*'"requestId":'$called*) list=cancelled; echo '{started}' ;;
+    *'"tools/list"'*) list "${{list:-one}}" ;;"#
+    );
+    let (fleet, _) = fleet_of(shell_server("sh", &script("", &cases))).await;
+    let cancel = CancellationToken::new();
+    let (fleet_of_call, cancel_of_call) = (fleet.clone(), cancel.clone());
+    let running = TaskTracker::new()
+        .spawn(async move { call_until(&fleet_of_call, "sh", "one", json!({}), &cancel_of_call).await });
+    catalogue_becomes(&fleet, &["sh__called"]).await;
+    cancel.cancel();
+    assert_eq!(running.await.unwrap().1, ToolOutcome::Cancelled);
+    catalogue_becomes(&fleet, &["sh__cancelled"]).await;
+    fleet.shutdown(Duration::from_secs(5)).await;
 }
 
 #[tokio::test]
