@@ -116,11 +116,14 @@ impl Answer {
 
     /// The events of a stream: name and data.
     pub fn events(&self) -> Vec<(Option<String>, String)> {
-        let frames = self.body.split("\n\n").filter(|frame| !frame.trim().is_empty());
-        let line = |frame: &str, field: &str| {
-            frame.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned))
+        let text = self.body.strip_prefix('\u{feff}').unwrap_or(&self.body);
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let value = |line: &str, field: &str| {
+            let value = line.strip_prefix(field)?.strip_prefix(':')?;
+            Some(value.strip_prefix(' ').unwrap_or(value).to_owned())
         };
-        frames.filter_map(|frame| Some((line(frame, "event: "), line(frame, "data: ")?))).collect()
+        let of = |frame: &str, field: &str| frame.lines().find_map(|line| value(line, field));
+        text.split("\n\n").filter_map(|frame| Some((of(frame, "event"), of(frame, "data")?))).collect()
     }
 
     /// The data of a stream's events as JSON, but for `[DONE]`.

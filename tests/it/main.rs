@@ -5,10 +5,12 @@
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
 #![allow(dead_code, reason = "the toolbox grows before its users do")]
 
+mod awkward_providers;
 mod bad_input;
 mod callers;
 mod cli;
 mod client;
+mod conversation;
 mod durability;
 mod headers;
 mod keep_alive;
@@ -17,6 +19,7 @@ mod live;
 mod mcp_server;
 mod one_message;
 mod process;
+mod properties;
 mod provider;
 mod routes;
 mod secrets;
@@ -26,4 +29,5 @@ mod upstream_errors;
 mod usage;
 mod wall_clock;
 mod wire;
+mod wire_shapes;
 mod world;

@@ -57,13 +57,10 @@ fn block(part: &Content) -> Option<String> {
         let (media_type, data) = (quote(media_type), quote(data));
         format!(r#"{{"type":"{kind}","source":{{"type":"base64","media_type":{media_type},"data":{data}}}}}"#)
     };
+    if let Some((media_type, data)) = result::image(part) {
+        return Some(source("image", media_type, data));
+    }
     match part {
-        Content::Image { media_type, data } if takes_image(media_type) => {
-            Some(source("image", media_type, data))
-        }
-        Content::BlobResource { media_type: Some(media_type), data, .. } if takes_image(media_type) => {
-            Some(source("image", media_type, data))
-        }
         Content::BlobResource { media_type: Some(media_type), data, .. }
             if media_type == "application/pdf" =>
         {
@@ -74,9 +71,4 @@ fn block(part: &Content) -> Option<String> {
             (!text.trim().is_empty()).then(|| format!(r#"{{"type":"text","text":{}}}"#, quote(&text)))
         }
     }
-}
-
-/// The image types that the API takes (Messages API, "Vision").
-fn takes_image(media_type: &str) -> bool {
-    matches!(media_type, "image/jpeg" | "image/png" | "image/gif" | "image/webp")
 }

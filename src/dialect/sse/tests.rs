@@ -24,7 +24,10 @@ fn oracle(bytes: &[u8]) -> Vec<(Option<String>, String)> {
 }
 
 fn ours(frames: &[Frame]) -> Vec<(Option<String>, String)> {
-    frames.iter().filter_map(|frame| Some((frame.event().map(str::to_owned), frame.data()?))).collect()
+    frames
+        .iter()
+        .filter_map(|frame| Some((frame.event().map(str::to_owned), frame.data()?.into_owned())))
+        .collect()
 }
 
 proptest! {

@@ -1,7 +1,9 @@
-use crate::dialect::raw::quote;
+//! Error bodies in the form that chat and responses share (OpenAI API, "Error codes").
+
+use super::raw::quote;
 use crate::domain::{Failure, FailureKind};
 
-/// An error body (OpenAI API, "Error codes").
+/// An error body.
 pub fn body(failure: &Failure) -> String {
     let (kind, code) = kind_and_code(failure.kind);
     let message = quote(&failure.message);
