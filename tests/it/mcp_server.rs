@@ -1,7 +1,7 @@
 //! A scripted MCP server over streamable HTTP, made with rmcp: tools whose calls the test answers.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -15,9 +15,11 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use crate::client::patiently;
+use crate::provider::Gate;
 
 type Handler = Arc<dyn Fn(Map<String, Value>) -> BoxFuture<'static, Value> + Send + Sync>;
 
@@ -33,6 +35,13 @@ struct Shared {
     calls: Mutex<Vec<(String, Value)>>,
     arrived: watch::Sender<usize>,
     cancelled: watch::Sender<usize>,
+    runtimes: Mutex<Vec<Runtime>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.runtimes.get_mut().unwrap().drain(..).for_each(Runtime::shutdown_background);
+    }
 }
 
 impl McpServer {
@@ -66,9 +75,24 @@ impl McpServer {
         self
     }
 
+    /// Adds a tool that answers with its name once the gate is open.
+    pub fn gated(self, name: &str, gate: &Gate) -> Self {
+        let (gate, result) = (gate.clone(), text(name));
+        self.tool_with(name, json!({"type": "object", "properties": {}}), move |_| {
+            let (gate, result) = (gate.clone(), result.clone());
+            Box::pin(async move {
+                gate.pass().await;
+                result
+            })
+        })
+    }
+
     /// Starts the server on loopback and gives its URL.
+    ///
+    /// It runs in threads of its own, so that it can go down with all its connections.
     pub async fn start(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let server = self.clone();
         let service = StreamableHttpService::new(
@@ -77,8 +101,18 @@ impl McpServer {
             StreamableHttpServerConfig::default(),
         );
         let routes = Router::new().nest_service("/mcp", service);
-        tokio::task::spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.spawn(async move {
+            axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), routes).await
+        });
+        self.shared.runtimes.lock().unwrap().push(runtime);
         format!("http://{address}/mcp")
+    }
+
+    /// Goes down, and all connections with it.
+    pub fn go_down(&self) {
+        self.shared.runtimes.lock().unwrap().drain(..).for_each(Runtime::shutdown_background);
     }
 
     /// The calls so far: tool and arguments.

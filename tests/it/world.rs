@@ -44,6 +44,7 @@ pub struct Builder {
     servers: Vec<(String, McpServer, bool)>,
     keys: Vec<Key>,
     provider_headers: BTreeMap<String, SecretString>,
+    tune: fn(&mut Server),
 }
 
 impl World {
@@ -51,7 +52,13 @@ impl World {
     pub fn builder() -> Builder {
         let mut config = Config::loopback(Vec::new());
         config.inject = Inject::Always;
-        Builder { config, servers: Vec::new(), keys: Vec::new(), provider_headers: BTreeMap::new() }
+        Builder {
+            config,
+            servers: Vec::new(),
+            keys: Vec::new(),
+            provider_headers: BTreeMap::new(),
+            tune: |_| {},
+        }
     }
 
     /// A world with one MCP server, named `srv`.
@@ -206,7 +213,15 @@ impl Record {
         self.interception.end.as_ref().unwrap().status
     }
 
-    /// The outcomes of the calls, in the model's order.
+    /// The outcome of each call by its id, sorted.
+    pub fn outcomes_by_id(&self) -> Vec<(&str, &str)> {
+        let ids = self.calls.iter().map(|call| call.call_id.as_str());
+        let mut outcomes: Vec<_> = ids.zip(self.call_outcomes()).collect();
+        outcomes.sort_unstable();
+        outcomes
+    }
+
+    /// The outcomes of the calls, in the order of the records: within a round, refusals come before calls that ran.
     pub fn call_outcomes(&self) -> Vec<&str> {
         self.calls
             .iter()
@@ -226,6 +241,19 @@ impl Builder {
     pub fn read_only_server(mut self, name: &str, server: McpServer) -> Self {
         self.servers.push((name.to_owned(), server, true));
         self
+    }
+
+    /// Changes the configuration of each MCP server.
+    pub fn tune(mut self, change: fn(&mut Server)) -> Self {
+        self.tune = change;
+        self
+    }
+
+    /// Adds a caller with this key, whose requests get tools as `inject` says.
+    pub fn caller_with(self, key: &str, user: &str, inject: Inject) -> Self {
+        let mut builder = self.caller(key, user, &[]);
+        builder.keys.last_mut().unwrap().inject = Some(inject);
+        builder
     }
 
     /// Adds a caller with this key; from then on a key is asked for.
@@ -263,10 +291,7 @@ impl Builder {
         let folder = tempfile::tempdir().unwrap();
         self.config.store.path = folder.path().join("toolgate.db");
         if self.config.providers.is_empty() {
-            self.config.providers = vec![
-                configured("anthropic", ProviderKind::Anthropic, format!("http://{}", provider.address)),
-                configured("openai", ProviderKind::OpenAi, format!("http://{}/v1", provider.address)),
-            ];
+            self.config.providers = providers(provider.address);
             for configured in &mut self.config.providers {
                 configured.headers = self.provider_headers.clone();
             }
@@ -276,10 +301,20 @@ impl Builder {
             self.config.auth = Auth::Keys(self.keys);
         }
         for (name, server, read_only) in &self.servers {
-            self.config.servers.push(server_config(name, server.start().await, *read_only));
+            let mut server = server_config(name, server.start().await, *read_only);
+            (self.tune)(&mut server);
+            self.config.servers.push(server);
         }
         World::launch(self.config, provider, folder).await
     }
+}
+
+/// One provider of each kind at this address.
+pub fn providers(address: SocketAddr) -> Vec<ProviderConfig> {
+    vec![
+        configured("anthropic", ProviderKind::Anthropic, format!("http://{address}")),
+        configured("openai", ProviderKind::OpenAi, format!("http://{address}/v1")),
+    ]
 }
 
 /// The configuration of a provider at this URL.
