@@ -19,7 +19,8 @@ pub struct Whole {
     body: Vec<u8>,
     /// The last answer that is complete.
     last: String,
-    first_id: Option<String>,
+    /// The first round's answer, whose id and time the client gets.
+    first: Option<String>,
     /// What the client sees of all rounds' texts, still escaped.
     content: String,
     /// The client's calls of the last round; `None` where the model called nothing.
@@ -39,7 +40,7 @@ impl Whole {
             settings,
             body: Vec::new(),
             last: String::new(),
-            first_id: None,
+            first: None,
             content: String::new(),
             client_calls: None,
             usages: Vec::new(),
@@ -78,7 +79,12 @@ impl Whole {
         let text = self.last.as_str();
         let last = Object::parse(text).ok()?;
         let mut patch = Patch::default();
-        patch.set(text, &last, "id", self.first_id.as_deref()?);
+        let first = Object::parse(self.first.as_deref()?).ok()?;
+        for name in ["id", "created"] {
+            if let (Some(value), Some(first)) = (last.get(name), first.get(name)) {
+                patch.replace(text, value, first);
+            }
+        }
         if self.usages.iter().any(|usage| !usage.is_empty()) {
             let last_input = self.settings.usage == UsageStyle::LastInput;
             patch.set(
@@ -133,7 +139,6 @@ impl Splicer for Whole {
             usage: tally::openai_classes(&usage, "prompt", "completion"),
         };
         self.usages.push(usage);
-        self.first_id.get_or_insert_with(|| answer.get("id").unwrap_or("null").to_owned());
         let mut round = Round { facts: self.facts.clone(), ..Round::default() };
         if let Some(choice) = answer.array("choices").first().and_then(|choice| Object::parse(choice).ok()) {
             self.finish = choice.string("finish_reason").map(Into::into);
@@ -145,6 +150,9 @@ impl Splicer for Whole {
                 round.items = Items(text.to_owned());
             }
         }
+        if self.first.is_none() {
+            self.first = Some(body.clone());
+        }
         self.last = body;
         Ok(round)
     }
@@ -154,7 +162,7 @@ impl Splicer for Whole {
     }
 
     fn has_begun(&self) -> bool {
-        self.first_id.is_some()
+        self.first.is_some()
     }
 
     fn keep_alive(&mut self, _out: &mut BytesMut) {}
