@@ -55,6 +55,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 /// For each round: [`feed`](Self::feed) until the provider's answer ends, then
 /// [`end_round`](Self::end_round), and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or [`fail`](Self::fail).
 pub trait Splicer: Send + Sync {
+    /// Whether a later answer of this content type can go on with the first: a stream with a stream.
+    fn takes(&self, content_type: &str) -> bool;
+
     /// Takes the next bytes of the provider's answer, and writes what may go to the client now.
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken>;
 

@@ -3,6 +3,7 @@
 //! Lines end in LF, CRLF or CR; a frame ends with an empty line. Nothing is decoded that nobody asks for.
 
 use bytes::{Bytes, BytesMut};
+use serde_json::value::RawValue;
 
 /// Cuts a stream of bytes into frames, whatever the pieces it comes in.
 #[derive(Debug)]
@@ -61,11 +62,15 @@ impl Framer {
         if self.buffer.len() > self.limit { Err(FrameTooLarge { limit: self.limit }) } else { Ok(None) }
     }
 
-    /// What is left at the end of the stream: a last frame whose empty line is missing.
+    /// What is left at the end of the stream: a last frame whose empty line alone is missing. One that breaks
+    /// off within its data is no frame.
     pub fn rest(&mut self) -> Option<Frame> {
-        let raw = self.buffer.split().freeze();
+        let mut raw = self.buffer.split();
         (self.scanned, self.line_start, self.has_lines) = (0, 0, false);
-        (!raw.iter().all(u8::is_ascii_whitespace)).then_some(Frame { raw })
+        raw.extend_from_slice(b"\n\n");
+        let frame = Frame { raw: raw.freeze() };
+        let is_complete = |data: String| data == "[DONE]" || serde_json::from_str::<&RawValue>(&data).is_ok();
+        frame.data().is_some_and(is_complete).then_some(frame)
     }
 
     fn cut(&mut self, mut end: usize) -> Result<Frame, FrameTooLarge> {

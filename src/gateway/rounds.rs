@@ -154,11 +154,20 @@ impl<'a> Rounds<'a> {
                 format!("the provider {} compressed its answer although asked not to", self.provider.name);
             return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
         }
-        if self.line.splicer.is_none() {
-            let content_type =
-                headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-            let dialect = self.incoming.operation.dialect;
-            self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
+        let content_type =
+            headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        match &self.line.splicer {
+            None => {
+                let dialect = self.incoming.operation.dialect;
+                self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
+            }
+            Some(splicer) if !splicer.takes(content_type) => {
+                let (name, number) = (&self.provider.name, self.number);
+                let message =
+                    format!("the provider {name} answered round {number} in another form: {content_type:?}");
+                return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
+            }
+            Some(_) => {}
         }
         self.line.answer.set_head(AnswerHead { status: response.status(), headers });
         Ok(())

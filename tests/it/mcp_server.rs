@@ -17,6 +17,8 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
+use crate::client::patiently;
+
 type Handler = Arc<dyn Fn(Map<String, Value>) -> BoxFuture<'static, Value> + Send + Sync>;
 
 /// The server, as the tests see it.
@@ -86,12 +88,19 @@ impl McpServer {
 
     /// Waits until this many calls have come.
     pub async fn arrived(&self, count: usize) {
-        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+        let mut arrived = self.shared.arrived.subscribe();
+        patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
+    }
+
+    /// How many calls were cancelled so far.
+    pub fn cancellations(&self) -> usize {
+        *self.shared.cancelled.borrow()
     }
 
     /// Waits until this many calls were cancelled.
     pub async fn cancelled(&self, count: usize) {
-        self.shared.cancelled.subscribe().wait_for(|cancelled| *cancelled >= count).await.unwrap();
+        let mut cancelled = self.shared.cancelled.subscribe();
+        patiently("cancelled", cancelled.wait_for(|cancelled| *cancelled >= count)).await.unwrap();
     }
 }
 

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 
+use crate::client::patiently;
 use crate::wire::{Api, Mode, Say};
 
 /// The provider, as the tests see it.
@@ -129,7 +130,16 @@ impl Reply {
         Self::new(status, "application/json", body.to_owned())
     }
 
+    /// After that, nothing happens any more: the answer never ends.
+    pub fn then_hang(mut self) -> Self {
+        self.steps.push(Step::Hang);
+        self
+    }
+
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        if name == "content-type" {
+            self.headers.retain(|(name, _)| name != http::header::CONTENT_TYPE);
+        }
         self.headers.push((name.parse().unwrap(), value.parse().unwrap()));
         self
     }
@@ -171,12 +181,14 @@ impl Provider {
 
     /// Waits until this many requests have come.
     pub async fn arrived(&self, count: usize) {
-        self.shared.arrived.subscribe().wait_for(|arrived| *arrived >= count).await.unwrap();
+        let mut arrived = self.shared.arrived.subscribe();
+        patiently("arrived", arrived.wait_for(|arrived| *arrived >= count)).await.unwrap();
     }
 
     /// Waits until this many answers were dropped before their end.
     pub async fn dropped(&self, count: usize) {
-        self.shared.dropped.subscribe().wait_for(|dropped| *dropped >= count).await.unwrap();
+        let mut dropped = self.shared.dropped.subscribe();
+        patiently("dropped", dropped.wait_for(|dropped| *dropped >= count)).await.unwrap();
     }
 }
 
@@ -205,6 +217,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Requ
                 Some(Step::Bytes(bytes)) => return Some((Ok(bytes), (steps, watch))),
                 Some(Step::Wait(gate)) => gate.pass().await,
                 Some(Step::Cut) => {
+                    // What went before leaves first.
+                    tokio::task::yield_now().await;
                     watch.disarm();
                     return Some((Err(std::io::Error::other("cut")), (steps, watch)));
                 }

@@ -120,7 +120,7 @@ impl Api {
         match self {
             Self::Messages => message(say),
             Self::Chat => completion(say),
-            Self::Responses => response(say, "completed"),
+            Self::Responses => response(say, say.stop.as_deref().unwrap_or("completed")),
         }
     }
 

@@ -14,9 +14,9 @@ use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
 use toolgate::domain::{Inject, InterceptionId};
-use toolgate::store::{Store, interceptions, tool_usage};
+use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
-use crate::client::Answer;
+use crate::client::{Answer, Live};
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
 use crate::wire::Api;
@@ -33,6 +33,7 @@ pub struct World {
     pub http: reqwest::Client,
     /// The caller's key that requests carry; none where the gateway asks for none.
     pub key: Option<String>,
+    config: Config,
     stop: CancellationToken,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
@@ -64,9 +65,12 @@ impl World {
 
     /// Sends a body with more headers and waits for the whole answer.
     pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>, headers: &[(&str, &str)]) -> Answer {
-        let response = self.open(path, body, headers).await;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, body: response.text().await.unwrap_or_default() }
+        Answer::read(self.open(path, body, headers).await).await
+    }
+
+    /// A request of any method, without the caller's key.
+    pub fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method.parse().unwrap(), format!("http://{}{path}", self.gateway))
     }
 
     /// Sends a body and waits for the head of the answer alone.
@@ -89,6 +93,11 @@ impl World {
         request.send().await.unwrap()
     }
 
+    /// Sends a request and reads the answer step by step.
+    pub async fn live(&self, api: Api, body: &Value) -> Live {
+        Live::new(self.open(api.path(), body.to_string(), &[]).await)
+    }
+
     /// The record of an answer's interception, once it has ended.
     pub async fn record(&self, answer: &Answer) -> Record {
         self.record_of(answer.header("x-toolgate-interception").expect("no interception id")).await
@@ -99,10 +108,19 @@ impl World {
         let id: InterceptionId = id.parse().unwrap();
         let mut pause = tokio::time::interval(Duration::from_millis(2));
         loop {
-            let found = interceptions::get(&self.store, id).await.unwrap();
-            if let Some(interception) = found.filter(|found| found.end.is_some()) {
-                let calls = tool_usage::of(&self.store, id).await.unwrap();
-                return Record { id, interception, calls };
+            if let Some(record) = Record::read(&self.store, id).await.filter(Record::has_ended) {
+                return record;
+            }
+            pause.tick().await;
+        }
+    }
+
+    /// The record of the newest interception, once it has ended: for clients that saw no answer.
+    pub async fn last_record(&self) -> Record {
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            if let Some(newest) = self.newest().await.first() {
+                return self.record_of(&newest.interception.start.id.to_string()).await;
             }
             pause.tick().await;
         }
@@ -113,11 +131,42 @@ impl World {
         interceptions::newest(&self.store, None, 100).await.unwrap()
     }
 
+    /// Tells the gateway to stop, and returns as soon as it takes no more connections.
+    pub async fn begin_to_stop(&self) {
+        self.stop.cancel();
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        while tokio::net::TcpStream::connect(self.gateway).await.is_ok() {
+            pause.tick().await;
+        }
+    }
+
     /// Stops the gateway in order.
     pub async fn stop(self) -> TempDir {
         self.stop.cancel();
         self.served.await.unwrap().unwrap();
         self.folder
+    }
+
+    /// Stops the gateway in order and starts another one with the same configuration and records.
+    pub async fn restart(self) -> Self {
+        let (config, provider, key) = (self.config.clone(), self.provider.clone(), self.key.clone());
+        let folder = self.stop().await;
+        Self { key, ..Self::launch(config, provider, folder).await }
+    }
+
+    async fn launch(config: Config, provider: Provider, folder: TempDir) -> Self {
+        let app = App::start(config.clone()).await.unwrap();
+        app.gateway.fleet.settled().await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gateway = listener.local_addr().unwrap();
+        let (store, stop) = (app.store.clone(), CancellationToken::new());
+        let served = tokio::task::spawn(app.serve(listener, stop.clone()));
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { gateway, provider, store, folder, http, key: None, config, stop, served }
     }
 }
 
@@ -126,15 +175,34 @@ pub struct Record {
     pub id: InterceptionId,
     pub interception: interceptions::Interception,
     pub calls: Vec<tool_usage::ToolUsage>,
+    /// The tokens, one row a round.
+    pub rounds: Vec<token_usage::TokenUsage>,
 }
 
 impl Record {
+    /// What is recorded by now, also where the gateway has stopped.
+    pub async fn read(store: &Store, id: InterceptionId) -> Option<Self> {
+        let interception = interceptions::get(store, id).await.unwrap()?;
+        let calls = tool_usage::of(store, id).await.unwrap();
+        let rounds = token_usage::of(store, id).await.unwrap();
+        Some(Self { id, interception, calls, rounds })
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.interception.end.is_some()
+    }
+
     pub fn outcome(&self) -> &str {
         &self.interception.end.as_ref().unwrap().outcome
     }
 
     pub fn error(&self) -> &str {
         self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
+    }
+
+    /// The status that the client got.
+    pub fn status(&self) -> Option<u16> {
+        self.interception.end.as_ref().unwrap().status
     }
 
     /// The outcomes of the calls, in the model's order.
@@ -200,22 +268,12 @@ impl Builder {
         for (name, server, read_only) in &self.servers {
             self.config.servers.push(server_config(name, server.start().await, *read_only));
         }
-        let app = App::start(self.config).await.unwrap();
-        app.gateway.fleet.settled().await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let gateway = listener.local_addr().unwrap();
-        let (store, stop) = (app.store.clone(), CancellationToken::new());
-        let served = tokio::task::spawn(app.serve(listener, stop.clone()));
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
-        World { gateway, provider, store, folder, http, key: None, stop, served }
+        World::launch(self.config, provider, folder).await
     }
 }
 
-fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
+/// The configuration of a provider at this URL.
+pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderConfig {
     ProviderConfig {
         name: name.to_owned(),
         kind,

@@ -10,7 +10,8 @@ use super::message::Message;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::sse::{self, Frame, Framer};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, tally,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
 };
 use crate::domain::Failure;
 
@@ -292,6 +293,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) =

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::splice::SEPARATOR;
 use crate::dialect::raw::{Object, Patch, inner};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle, tally,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    is_event_stream, tally,
 };
 use crate::domain::{Failure, ToolCall};
 
@@ -116,6 +117,10 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         if self.body.len() + bytes.len() > self.settings.max_answer {
             let limit = self.settings.max_answer;

@@ -10,7 +10,9 @@ use super::error;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::Failure;
 
 /// Streamed rounds as one streamed message.
@@ -204,6 +206,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) =

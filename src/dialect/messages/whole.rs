@@ -6,7 +6,9 @@ use bytes::BytesMut;
 use super::block;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch, string};
-use crate::dialect::{Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::{Failure, ToolCall};
 
 /// Whole answers as one whole answer.
@@ -85,6 +87,10 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         if self.body.len() + bytes.len() > self.settings.max_answer {
             let limit = self.settings.max_answer;

@@ -123,7 +123,8 @@ impl View {
         let mut patch = Patch::default();
         self.own_fields(response, &object, &mut patch);
         patch.set(response, &object, "output", &format!("[{}]", self.output.join(",")));
-        if self.usages.len() > 1 {
+        let lacks_usage = object.get("usage").is_none_or(|usage| usage == "null");
+        if self.usages.len() > 1 || (lacks_usage && !self.usages.is_empty()) {
             let usage = tally::openai_total(&self.usages, "input", "output", self.last_input);
             patch.set(response, &object, "usage", &usage);
         }
@@ -198,6 +199,14 @@ pub fn facts(response: &Object<'_>) -> RoundFacts {
         model: response.string("model").unwrap_or_default().into_owned(),
         usage: tally::openai_classes(&usage, "input", "output"),
     }
+}
+
+/// What went wrong with a response of the status `failed`; `None` for any other.
+pub fn response_error(response: &str) -> Option<String> {
+    let response =
+        Object::parse(response).ok().filter(|response| response.get("status") == Some("\"failed\""))?;
+    let message = response.object("error").and_then(|error| error.string("message").map(Into::into));
+    Some(message.unwrap_or_else(|| "no message".to_owned()))
 }
 
 fn with_status(response: &str, status: &str, fields: &[(&str, String)]) -> String {

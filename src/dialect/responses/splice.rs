@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::item;
-use super::response::{View, facts};
+use super::response::{View, facts, response_error};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::{Failure, IssuedId};
 
 /// Streamed rounds as one streamed response.
@@ -226,6 +226,10 @@ impl Stream {
 }
 
 impl Splicer for Stream {
+    fn takes(&self, content_type: &str) -> bool {
+        is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
         while let Some(frame) =
@@ -249,6 +253,10 @@ impl Splicer for Stream {
         let round = self.view.end_round(&response, &items);
         self.round.response = response;
         self.round.facts = round.facts.clone();
+        if let Some(error) = response_error(&self.round.response) {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
@@ -287,11 +295,16 @@ impl Splicer for Stream {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
+        let message = quote(&failure.message);
         if !self.view.has_begun() {
-            return;
+            return self.send_own(
+                "error",
+                &format!(r#","code":"server_error","message":{message},"param":null"#),
+                out,
+            );
         }
         self.close_items(out);
-        let error = format!(r#"{{"code":"server_error","message":{}}}"#, quote(&failure.message));
+        let error = format!(r#"{{"code":"server_error","message":{message}}}"#);
         let response = self.view.closing(self.view.first(), Some(("failed", &[("error", error)])));
         self.send_own("response.failed", &format!(r#","response":{response}"#), out);
     }

@@ -1,8 +1,8 @@
 use bytes::BytesMut;
 
-use super::response::View;
+use super::response::{View, response_error};
 use crate::dialect::raw::Object;
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer};
+use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::{Failure, IssuedId};
 
 /// Whole answers as one whole answer.
@@ -24,6 +24,10 @@ impl Whole {
 }
 
 impl Splicer for Whole {
+    fn takes(&self, content_type: &str) -> bool {
+        !is_event_stream(content_type)
+    }
+
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
         if self.body.len() + bytes.len() > self.settings.max_answer {
             let limit = self.settings.max_answer;
@@ -33,7 +37,7 @@ impl Splicer for Whole {
         Ok(())
     }
 
-    fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
+    fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
         let unreadable = |error: &dyn std::fmt::Display| {
             Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
         };
@@ -49,7 +53,12 @@ impl Splicer for Whole {
         }
         let round = self.view.end_round(&body, &items);
         self.facts = round.facts.clone();
+        let error = response_error(&body);
         self.last = body;
+        if let Some(error) = error {
+            self.finish(Ending::Natural, out);
+            return Err(Broken::Reported(error));
+        }
         Ok(round)
     }
 
