@@ -93,7 +93,7 @@ impl Stream {
                 }
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
-                self.round.response = event.response.map_or("{}", RawValue::get).to_owned();
+                event.response.map_or("{}", RawValue::get).clone_into(&mut self.round.response);
                 self.round.is_over = true;
                 self.held = Some(frame);
                 return Ok(());
@@ -136,9 +136,7 @@ impl Stream {
             self.add_item(index, event.item.map_or("{}", RawValue::get));
         }
         let Some(item) = self.round.items.get_mut(&index) else { return false };
-        if event.kind.ends_with(".delta")
-            && matches!(event.kind, "response.output_text.delta" | "response.function_call_arguments.delta")
-        {
+        if matches!(event.kind, "response.output_text.delta" | "response.function_call_arguments.delta") {
             item.text.push_str(event.delta.and_then(|delta| raw::inner(delta.get())).unwrap_or_default());
         }
         let client_index = item.client_index;
