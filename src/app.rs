@@ -19,6 +19,12 @@ use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::store::{Store, StoreError};
 
+/// Interceptions over the limit whose refusals can be recorded at once.
+const REFUSALS: u32 = 256;
+
+/// How long clients have at shutdown to read what has been sent.
+const CLOSE_CONNECTIONS: Duration = Duration::from_secs(5);
+
 /// How long connections to MCP servers have to close at shutdown.
 const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 
@@ -62,7 +68,8 @@ impl App {
         let providers = Providers::new(&config.providers)?;
         let store = Store::open(&config.store).await?;
         let defaults = audit::Settings::default();
-        let places = u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX);
+        let places =
+            u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX).saturating_add(REFUSALS);
         let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
@@ -103,8 +110,8 @@ impl App {
             self.gateway.closing.cancel();
             self.gateway.tasks.wait().await;
         }
-        // Their answers are complete; idle connections are not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(1), connections).await;
+        // Their answers are complete; what clients have not read yet has a little time to reach them.
+        let _ = tokio::time::timeout(CLOSE_CONNECTIONS, connections).await;
         self.close().await;
         served
     }

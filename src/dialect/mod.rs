@@ -149,6 +149,13 @@ pub enum Obstacle {
     LegacyFunctions,
 }
 
+impl ClientTools {
+    /// How many tools there are, of whatever type.
+    pub fn count(&self) -> usize {
+        self.names.len() + self.hosted.len() + self.mcp_servers.len()
+    }
+}
+
 impl Obstacle {
     /// The word for it in the records and in the answer's header.
     pub fn word(self) -> &'static str {

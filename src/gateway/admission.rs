@@ -43,6 +43,8 @@ pub struct Operation {
     pub kind: ProviderKind,
     /// The path after the API's `/v1`.
     pub path: &'static str,
+    /// How many tools the API takes in one request; one more, and it refuses the whole request.
+    pub max_tools: usize,
     /// Whether the answer is a message of the model's; if not, it is passed on as it is.
     pub generates: bool,
 }
@@ -62,16 +64,23 @@ pub struct Admission<'a> {
     pub request: Result<Request, Failure>,
 }
 
-impl Gateway {
-    /// Reads a request and decides whether it may go on, and with which tools.
-    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
-        let mut admission = Admission {
+impl Admission<'_> {
+    /// Of a request that is not even read.
+    pub fn refused(failure: Failure) -> Self {
+        Self {
             provider: None,
             model: String::new(),
             prompt: None,
             injection: Injection::refused(),
-            request: Err(Failure::new(FailureKind::Internal, "not read yet")),
-        };
+            request: Err(failure),
+        }
+    }
+}
+
+impl Gateway {
+    /// Reads a request and decides whether it may go on, and with which tools.
+    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
+        let mut admission = Admission::refused(Failure::new(FailureKind::Internal, "not read yet"));
         admission.request = self.read(incoming, body, &mut admission).await;
         admission
     }

@@ -167,6 +167,7 @@ async fn f55_debug_output_holds_no_secret() {
         operation: toolgate::gateway::Operation {
             dialect: &toolgate::dialect::Chat,
             kind: ProviderKind::OpenAi,
+            max_tools: usize::MAX,
             path: "/chat/completions",
             generates: true,
         },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolgate::config::Config;
 
-use crate::client::Message;
+use crate::client::{ApiError, Message};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::{Gate, Reply, Step};
 use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
@@ -187,7 +187,7 @@ async fn with_nothing_begun_it_is_a_504() {
             "{api:?} {mode:?}: {}",
             answer.body
         );
-        let (kind, message) = answer.told_error(api);
+        let ApiError { kind, message } = answer.failure(api);
         assert_eq!(kind, if api == Api::Messages { "timeout_error" } else { "timeout" });
         assert!(message.contains("limits.wall_clock"), "{message}");
         assert_eq!(answer.header("content-type"), Some("application/json"));

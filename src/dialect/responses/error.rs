@@ -18,6 +18,7 @@ fn kind_and_code(kind: FailureKind) -> (&'static str, &'static str) {
         FailureKind::Unauthenticated => ("invalid_request_error", r#""invalid_api_key""#),
         FailureKind::Forbidden => ("permission_error", r#""forbidden""#),
         FailureKind::NotFound => ("invalid_request_error", r#""not_found""#),
+        FailureKind::TooMany => ("rate_limit_error", r#""rate_limit_exceeded""#),
         FailureKind::Unavailable => ("server_error", r#""overloaded""#),
         FailureKind::UpstreamTimeout => ("server_error", r#""timeout""#),
         FailureKind::Upstream => ("server_error", r#""bad_gateway""#),

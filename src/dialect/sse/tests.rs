@@ -67,3 +67,20 @@ fn other_lines_of_a_rewritten_frame_stay() {
     frame.write_with("new", &mut out);
     assert_eq!(&out[..], b"event: e\nid: 7\ndata: new\n\n");
 }
+
+#[test]
+fn a_frame_whose_empty_line_is_missing_is_completed_and_one_that_breaks_off_is_none() {
+    let rest = |bytes: &str| {
+        let mut framer = Framer::new(100);
+        framer.push(bytes.as_bytes());
+        assert_eq!(framer.next_frame(), Ok(None));
+        framer.rest()
+    };
+    for whole in ["data: [DONE]", "data: [DONE]\n", "event: e\ndata: {\"a\":1}"] {
+        let raw = rest(whole).unwrap().raw;
+        assert!(raw.starts_with(whole.as_bytes()) && raw.ends_with(b"\n\n"), "{raw:?}");
+    }
+    for part in ["", "\n", "event: e\n", "data: ", "data: {\"a\":", "data: [DON"] {
+        assert_eq!(rest(part), None, "{part:?}");
+    }
+}
