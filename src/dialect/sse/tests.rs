@@ -38,7 +38,7 @@ proptest! {
              prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]), 0..12),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let text: String = lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
+        let text: String = lines.iter().flat_map(|(line, end)| [line.as_str(), end]).collect();
         let bytes = text.as_bytes();
         let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         at.extend([0, bytes.len()]);
