@@ -2,6 +2,7 @@
 //! and patches that change a few of them while every other byte stays.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -79,10 +80,9 @@ impl<'a> Object<'a> {
 
     /// A key that stands twice, letter case aside: readers would differ on which one counts.
     pub fn ambiguous_key(&self) -> Option<&str> {
-        self.fields.iter().enumerate().find_map(|(at, field)| {
-            let twin = |other: &Field<'_>| other.key.eq_ignore_ascii_case(&field.key);
-            self.fields[..at].iter().any(twin).then_some(&*field.key)
-        })
+        let mut seen = HashSet::with_capacity(self.fields.len());
+        let twice = self.fields.iter().find(|field| !seen.insert(field.key.to_ascii_lowercase()));
+        twice.map(|field| &*field.key)
     }
 }
 

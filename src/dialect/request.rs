@@ -18,6 +18,9 @@ impl Request {
             Some(model) if !model.is_empty() => model.into_owned(),
             _ => return Err(bad("`model` is missing: name the model as a string")),
         };
+        if let Some(choice) = object.object("tool_choice") {
+            unambiguous(&choice, "`tool_choice`")?;
+        }
         let delivery = if object.is_true("stream") { Delivery::Streamed } else { Delivery::Whole };
         Ok(Self {
             model,
@@ -71,9 +74,20 @@ pub fn tools<'a>(object: &Object<'a>) -> Result<Vec<Object<'a>>, Failure> {
 
 fn tool(text: &str) -> Result<Object<'_>, Failure> {
     let tool = Object::within(text).ok_or_else(|| bad("each of `tools` must be an object"))?;
-    match tool.ambiguous_key() {
-        Some(key) => Err(bad(format!("the key {key:?} stands twice in one of `tools`"))),
-        None => Ok(tool),
+    unambiguous(&tool, "one of `tools`")?;
+    for kind in ["function", "custom"] {
+        if let Some(inner) = tool.object(kind) {
+            unambiguous(&inner, "one of `tools`")?;
+        }
+    }
+    Ok(tool)
+}
+
+/// Refuses an object in which a key stands twice: what is decided on must be what the provider reads.
+pub fn unambiguous(object: &Object<'_>, place: &str) -> Result<(), Failure> {
+    match object.ambiguous_key() {
+        Some(key) => Err(bad(format!("the key {key:?} stands twice in {place}: send it once"))),
+        None => Ok(()),
     }
 }
 

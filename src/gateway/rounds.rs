@@ -176,6 +176,7 @@ impl<'a> Rounds<'a> {
     /// Splices the provider's answer, piece by piece.
     async fn stream(&mut self, mut response: reqwest::Response) -> Result<Round, Stop> {
         let silence = self.gateway.limits.provider_silence;
+        let mut received = 0;
         loop {
             let piece = self.line.attend(timeout(silence, response.chunk())).await?;
             let piece = piece.map_err(|_| self.too_slow())?.map_err(|error| {
@@ -183,6 +184,10 @@ impl<'a> Rounds<'a> {
                 Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(error.without_url()))
             })?;
             let Some(piece) = piece else { break };
+            received += piece.len();
+            if received > self.settings.max_answer {
+                return Err(self.too_large());
+            }
             self.splice(|splicer, out| splicer.feed(&piece, out)).await?;
         }
         self.splice(|splicer, out| splicer.end_round(out)).await
@@ -217,6 +222,13 @@ impl<'a> Rounds<'a> {
             splicer.next_round(&mut out);
         }
         self.line.send(out).await
+    }
+
+    fn too_large(&self) -> Stop {
+        let (name, limit) = (&self.provider.name, self.settings.max_answer);
+        let message =
+            format!("the answer of the provider {name} is larger than {limit} bytes (limits.max_answer)");
+        Stop::Failed(Failure::new(FailureKind::Upstream, message))
     }
 
     fn too_slow(&self) -> Stop {

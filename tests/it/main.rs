@@ -1,9 +1,9 @@
 //! The gateway as a whole: real HTTP, a scripted provider, scripted MCP servers. One file a feature; tests
 //! that guard against a known way to break carry its number (`f16_…`).
 
+#![allow(clippy::needless_pass_by_value, clippy::format_collect, reason = "short is clear here")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
-#![allow(dead_code, reason = "the toolbox grows before its users do")]
 
 mod awkward_providers;
 mod bad_input;

@@ -295,7 +295,7 @@ fn check_failure(api: Api, has_begun: bool, answer: &crate::client::Answer) {
     let last: Value = serde_json::from_str(&data).unwrap();
     match api {
         Api::Messages => {
-            assert_eq!((&last["type"], &last["error"]["message"]), (&json!("error"), &json!("gone")))
+            assert_eq!((&last["type"], &last["error"]["message"]), (&json!("error"), &json!("gone")));
         }
         Api::Chat => assert_eq!(last["error"]["message"], "gone"),
         Api::Responses if has_begun => {

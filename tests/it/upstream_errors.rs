@@ -218,6 +218,17 @@ async fn f15_streams_carry_the_first_rounds_headers_and_whole_answers_the_last_r
 }
 
 #[tokio::test]
+async fn f20_an_answer_over_the_limit_ends_in_an_error() {
+    for (api, mode) in all_forms() {
+        let world = World::builder().config(|config| config.limits.max_answer_bytes = 2000).start().await;
+        world.provider.will(Reply::say(api, mode, &say("r1").text(&"word ".repeat(800))));
+        let answer = world.ask(api, &api.request(mode, "Speak", &[])).await;
+        assert!(answer.failure(api).message.contains("larger than 2000 bytes"), "{api:?} {mode:?}");
+        assert_eq!(world.record(&answer).await.outcome(), "failed");
+    }
+}
+
+#[tokio::test]
 async fn an_error_status_in_a_later_round() {
     for (api, mode) in all_forms() {
         let reply = Reply::error(529, ERROR_BODY).header("request-id", "req_2");

@@ -74,7 +74,7 @@ fn read_tool(tool: &Object<'_>, tools: &mut ClientTools) {
 
 fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
     let is_set = |key: &str| object.get(key).is_some_and(|value| value != "null");
-    if object.number("n").is_some_and(|n| n > 1) {
+    if object.get("n").and_then(|n| n.parse().ok()).is_some_and(|n: f64| n > 1.0) {
         return Some(Obstacle::SeveralChoices);
     }
     if is_set("functions") || is_set("function_call") {

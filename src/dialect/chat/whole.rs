@@ -94,7 +94,7 @@ impl Whole {
         match &self.client_calls {
             Some(calls) if calls.is_empty() => inner_patch.remove(message_text, &message, &["tool_calls"]),
             Some(calls) => {
-                inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(",")))
+                inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(",")));
             }
             None => {}
         }

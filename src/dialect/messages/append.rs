@@ -37,7 +37,11 @@ fn tool_choice(request: &Request, next: NextRound) -> Option<String> {
 }
 
 fn tool_result(call: &ToolCall, result: &ToolResult) -> String {
-    let content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
+    let mut content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
+    if content.is_empty() && result.is_error {
+        // An error without content is refused by the API.
+        content.extend(block(&Content::Text("The tool failed without saying why.".to_owned())));
+    }
     let mut text = format!(r#"{{"type":"tool_result","tool_use_id":{}"#, quote(&call.id));
     if !content.is_empty() {
         text.push_str(r#","content":["#);

@@ -199,7 +199,7 @@ impl Stream {
         for frame in self.held.take() {
             match frame.json().filter(|data| !is_all && is_message_delta(data)) {
                 Some(delta) => {
-                    frame.write_patched(&delta, self.ended(&delta, dangling.then_some("end_turn")), out)
+                    frame.write_patched(&delta, self.ended(&delta, dangling.then_some("end_turn")), out);
                 }
                 None => out.extend_from_slice(&frame.raw),
             }

@@ -25,9 +25,17 @@ pub fn read(body: Bytes) -> Result<Request, Failure> {
     let request = Request::open(body, KNOWN)?;
     let object = request.draft.object();
     let items = object.array("input");
-    let (tools, obstacle, prompt) = (client_tools(&object)?, obstacle(&object), prompt(&object, &items));
+    let (mut tools, mut references) = (client_tools(&object)?, Vec::new());
+    for item in items.iter().filter_map(|item| Object::within(item)) {
+        request::unambiguous(&item, "an item of `input`")?;
+        references.extend(reference(&item));
+        // `additional_tools` and `tool_search_output` bring tools too; a listing of a hosted server's does not.
+        if item.get("tools").is_some() && item.get("type") != Some("\"mcp_list_tools\"") {
+            read_tools(&item, &mut tools)?;
+        }
+    }
+    let (obstacle, prompt) = (obstacle(&object), prompt(&object, &items));
     let previous: Option<String> = object.string("previous_response_id").map(Into::into);
-    let mut references: Vec<String> = items.iter().filter_map(|item| reference(item)).collect();
     references.extend(previous.clone());
     Ok(Request { tools, obstacle, references, previous, prompt, ..request })
 }
@@ -65,14 +73,25 @@ pub fn as_items(input: &str) -> Vec<String> {
 
 fn client_tools(object: &Object<'_>) -> Result<ClientTools, Failure> {
     let mut tools = ClientTools::default();
+    read_tools(object, &mut tools)?;
+    Ok(tools)
+}
+
+/// Reads the `tools` of an object: a request, or an item that brings more.
+fn read_tools(object: &Object<'_>, tools: &mut ClientTools) -> Result<(), Failure> {
     for tool in request::tools(object)? {
         match tool.string("type").unwrap_or("function".into()).as_ref() {
             kind @ ("function" | "custom") => {
                 tools.has_functions |= kind == "function";
                 tools.names.extend(tool.string("name").map(Into::into));
             }
-            // Codex groups its MCP tools so; their calls carry the namespace.
-            "namespace" => tools.has_functions = true,
+            // Codex groups its MCP tools so; their calls carry the namespace, so their names are their own.
+            "namespace" => {
+                let mut inner = ClientTools::default();
+                read_tools(&tool, &mut inner)?;
+                tools.has_functions |= inner.has_functions;
+                tools.mcp_servers.extend(inner.mcp_servers);
+            }
             "mcp" => {
                 let name = tool.string("server_label").or_else(|| tool.string("server_url"));
                 tools.mcp_servers.push(name.unwrap_or_default().into_owned());
@@ -80,7 +99,7 @@ fn client_tools(object: &Object<'_>) -> Result<ClientTools, Failure> {
             hosted => tools.hosted.push(hosted.to_owned()),
         }
     }
-    Ok(tools)
+    Ok(())
 }
 
 fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
@@ -98,8 +117,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 }
 
 /// The id of an `item_reference`, whose type may be left out.
-fn reference(item: &str) -> Option<String> {
-    let item = Object::within(item)?;
+fn reference(item: &Object<'_>) -> Option<String> {
     let is_reference = match item.string("type") {
         Some(kind) => kind == "item_reference",
         None => item.get("role").is_none() && item.get("id").is_some(),
