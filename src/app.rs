@@ -19,6 +19,12 @@ use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::store::{Store, StoreError};
 
+/// Interceptions over the limit whose refusals can be recorded at once.
+const REFUSALS: u32 = 256;
+
+/// How long clients have at shutdown to read what has been sent.
+const CLOSE_CONNECTIONS: Duration = Duration::from_secs(5);
+
 /// How long connections to MCP servers have to close at shutdown.
 const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 
@@ -62,7 +68,8 @@ impl App {
         let providers = Providers::new(&config.providers)?;
         let store = Store::open(&config.store).await?;
         let defaults = audit::Settings::default();
-        let places = u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX);
+        let places =
+            u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX).saturating_add(REFUSALS);
         let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
@@ -91,20 +98,35 @@ impl App {
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);
-        let served = tokio::select! {
-            served = &mut connections => served,
-            () = stop.cancelled() => Ok(()),
-        };
-        self.gateway.tasks.close();
-        let all_done = async {
-            self.gateway.tasks.wait().await;
-        };
-        if tokio::time::timeout(self.drain, all_done).await.is_err() {
-            self.gateway.closing.cancel();
-            self.gateway.tasks.wait().await;
+        tokio::select! {
+            served = &mut connections => return self.close_after(served).await,
+            () = stop.cancelled() => {}
         }
-        // Their answers are complete; idle connections are not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(1), connections).await;
+        let drained = self.drain();
+        tokio::pin!(drained);
+        // The connections go on being served, which is also what closes the listener at once.
+        let served = tokio::select! {
+            served = &mut connections => {
+                drained.await;
+                served
+            }
+            // Their answers are complete; what clients have not read yet has a little time to reach them.
+            () = &mut drained => tokio::time::timeout(CLOSE_CONNECTIONS, connections).await.unwrap_or(Ok(())),
+        };
+        self.close_after(served).await
+    }
+
+    /// Lets running interceptions finish, and tells those that do not in time to end.
+    async fn drain(&self) {
+        let tasks = &self.gateway.tasks;
+        tasks.close();
+        if tokio::time::timeout(self.drain, tasks.wait()).await.is_err() {
+            self.gateway.closing.cancel();
+            tasks.wait().await;
+        }
+    }
+
+    async fn close_after(&self, served: std::io::Result<()>) -> std::io::Result<()> {
         self.close().await;
         served
     }

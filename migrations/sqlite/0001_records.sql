@@ -13,7 +13,7 @@ CREATE TABLE interceptions (
     client         TEXT   NOT NULL,
     client_session TEXT,
     injection      TEXT   NOT NULL,
-    shadowed       TEXT   NOT NULL, -- a JSON array of tool names
+    left_out       TEXT   NOT NULL, -- a JSON array: tool names, each with its reason
     hosted         TEXT   NOT NULL, -- a JSON array of tool types
     started_at     TEXT   NOT NULL,
     ended_at       TEXT,

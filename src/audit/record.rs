@@ -27,8 +27,8 @@ pub struct InterceptionStart {
     pub client_session: Option<String>,
     /// Whether tools were injected, and if not, why: one of a fixed set of words.
     pub injection: &'static str,
-    /// Tools left out because the client brought one of the same name, which wins.
-    pub shadowed: Vec<String>,
+    /// Tools that this caller may use and that were left out all the same, each with its reason.
+    pub left_out: Vec<String>,
     /// Types of the tools that the client lets the provider run, such as `web_search`.
     pub hosted: Vec<String>,
 }
@@ -46,7 +46,7 @@ impl InterceptionStart {
             client: cut(self.client, NAME),
             client_session: self.client_session.map(|session| cut(session, NAME)),
             injection: self.injection.to_owned(),
-            shadowed: some(self.shadowed),
+            left_out: some(self.left_out),
             hosted: some(self.hosted),
             started_at,
         }

@@ -91,7 +91,7 @@ fn start() -> InterceptionStart {
         client: "curl/8".into(),
         client_session: None,
         injection: "injected",
-        shadowed: Vec::new(),
+        left_out: Vec::new(),
         hosted: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! works with the plain values below. This is the only room that reads environment variables.
 //!
 //! Each concern has a file with its struct as meant (public), its struct as written (private, with the places
-//! of its values) and a `build` from one to the other, which notes every problem in a [`scope::Scope`].
+//! of its values) and a `build` from one to the other, which notes every problem in a `scope::Scope`.
 
 #![allow(clippy::disallowed_methods, reason = "this is the room that may read variables")]
 

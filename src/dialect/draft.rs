@@ -91,6 +91,9 @@ impl Draft {
     /// Adds elements to the array in a top-level field, which is made where it is absent; `elements` are
     /// JSON texts joined by commas.
     pub fn extend(&mut self, key: &'static str, elements: &str) {
+        if elements.is_empty() {
+            return;
+        }
         match self.edits.get_mut(key) {
             Some(Edit::Extend(more)) => {
                 more.push(',');
@@ -116,9 +119,8 @@ impl Draft {
             match (edit, object.get(key)) {
                 (Edit::Set(value), Some(old)) => patch.replace(text, old, value.as_str()),
                 (Edit::Extend(more), Some(old)) if old.starts_with('[') => {
-                    let mut array = old.to_owned();
-                    extend_array(&mut array, more);
-                    patch.replace(text, old, array);
+                    let (at, more) = end_of_array(old, more);
+                    patch.insert(raw::span_in(text, old).start + at, more);
                 }
                 (Edit::Extend(more), Some(old)) => patch.replace(text, old, format!("[{more}]")),
                 (Edit::Set(value), None) => push_field(&mut new_fields, key, value),
@@ -146,9 +148,15 @@ fn push_field(fields: &mut String, key: &str, value: &str) {
 
 /// Adds elements before the closing bracket of an array's text.
 fn extend_array(array: &mut String, elements: &str) {
-    let Some(close) = array.rfind(']') else { return };
-    let is_empty = array[..close].trim_end().ends_with('[');
-    array.insert_str(close, &if is_empty { elements.to_owned() } else { format!(",{elements}") });
+    let (at, more) = end_of_array(array, elements);
+    array.insert_str(at, &more);
+}
+
+/// Where more elements go into an array's text, and what goes there: they, and the comma that they need.
+fn end_of_array(array: &str, elements: &str) -> (usize, String) {
+    let at = array.rfind(']').unwrap_or(array.len());
+    let is_empty = array[..at].trim_end().ends_with('[');
+    (at, if is_empty { elements.to_owned() } else { format!(",{elements}") })
 }
 
 #[cfg(test)]

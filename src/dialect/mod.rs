@@ -2,12 +2,16 @@
 //!
 //! Each dialect is a room with the same files: `request` reads a request, `inject` adds tools, `splice` turns
 //! streamed rounds into one message, `whole` does the same for answers in one piece, `append` puts a round
-//! into the history of the next, `error` writes error bodies. A dialect does not know the others.
+//! into the history of the next, and `error` writes error bodies. A dialect does not know the others; what
+//! they share stands beside them.
 
+mod body;
 mod chat;
 mod draft;
 mod messages;
+mod openai_error;
 pub mod raw;
+mod request;
 mod responses;
 mod result;
 pub mod sse;
@@ -20,6 +24,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
 use draft::Draft;
+use sse::FrameTooLarge;
 
 pub use chat::Chat;
 pub use messages::Messages;
@@ -149,6 +154,13 @@ pub enum Obstacle {
     LegacyFunctions,
 }
 
+impl ClientTools {
+    /// How many tools there are, of whatever type.
+    pub fn count(&self) -> usize {
+        self.names.len() + self.hosted.len() + self.mcp_servers.len()
+    }
+}
+
 impl Obstacle {
     /// The word for it in the records and in the answer's header.
     pub fn word(self) -> &'static str {
@@ -253,32 +265,6 @@ pub enum Broken {
     Reported(String),
 }
 
-impl Request {
-    fn new(model: String, delivery: Delivery, draft: Draft) -> Self {
-        Self {
-            model,
-            delivery,
-            tools: ClientTools::default(),
-            obstacle: None,
-            references: Vec::new(),
-            previous: None,
-            prompt: None,
-            injected: Arc::default(),
-            draft,
-        }
-    }
-
-    /// The body to send upstream: the client's very bytes, where nothing had to change.
-    pub fn body(&self) -> Bytes {
-        self.draft.render()
-    }
-
-    /// Whether any tool has been injected.
-    pub fn has_injected(&self) -> bool {
-        !self.injected.is_empty()
-    }
-}
-
 impl Round {
     /// The injected calls, in the model's order.
     pub fn injected_calls(&self) -> impl Iterator<Item = &ToolCall> {
@@ -288,6 +274,12 @@ impl Round {
     /// The client's calls, in the model's order.
     pub fn client_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.calls.iter().filter(|call| !call.injected).map(|call| &call.call)
+    }
+}
+
+impl From<FrameTooLarge> for Broken {
+    fn from(error: FrameTooLarge) -> Self {
+        Self::Malformed(error.to_string())
     }
 }
 

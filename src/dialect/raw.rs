@@ -2,10 +2,11 @@
 //! and patches that change a few of them while every other byte stays.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// One field of an object.
@@ -20,16 +21,31 @@ pub struct Field<'a> {
 }
 
 /// The fields of a JSON object, in their order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Object<'a> {
     /// In the text's order.
     pub fields: Vec<Field<'a>>,
+}
+
+impl<'a> Field<'a> {
+    fn within(checked: &'a str) -> Option<Self> {
+        let key_end = 1 + rest_of_string(checked.strip_prefix('"')?.as_bytes());
+        let (raw_key, rest) = checked.split_at_checked(key_end)?;
+        let value = rest.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
+        Some(Self { key: string(raw_key)?, raw_key, value })
+    }
 }
 
 impl<'a> Object<'a> {
     /// Reads an object; everything below the top level is checked to be JSON, but not kept.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
         serde_json::from_str(text)
+    }
+
+    /// The fields of an object in text that has been checked, such as a value of another object.
+    pub fn within(checked: &'a str) -> Option<Self> {
+        let inner = checked.strip_prefix('{')?.strip_suffix('}')?;
+        parts(inner)?.into_iter().map(Field::within).collect::<Option<_>>().map(|fields| Self { fields })
     }
 
     /// The value of the first field with this key, as it stands in the text.
@@ -44,7 +60,7 @@ impl<'a> Object<'a> {
 
     /// The value of this key, if it is an object.
     pub fn object(&self, key: &str) -> Option<Object<'a>> {
-        self.get(key).and_then(|value| Object::parse(value).ok())
+        self.get(key).and_then(Object::within)
     }
 
     /// The elements of this key's value; none where it is absent or no array.
@@ -64,10 +80,9 @@ impl<'a> Object<'a> {
 
     /// A key that stands twice, letter case aside: readers would differ on which one counts.
     pub fn ambiguous_key(&self) -> Option<&str> {
-        self.fields.iter().enumerate().find_map(|(at, field)| {
-            let twin = |other: &Field<'_>| other.key.eq_ignore_ascii_case(&field.key);
-            self.fields[..at].iter().any(twin).then_some(&*field.key)
-        })
+        let mut seen = HashSet::with_capacity(self.fields.len());
+        let twice = self.fields.iter().find(|field| !seen.insert(field.key.to_ascii_lowercase()));
+        twice.map(|field| &*field.key)
     }
 }
 
@@ -95,25 +110,49 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
-/// The elements of an array as they stand in the text; `None` if it is none.
-pub fn elements(text: &str) -> Option<Vec<&str>> {
-    struct Elements;
-    impl<'de> Visitor<'de> for Elements {
-        type Value = Vec<&'de str>;
+/// The elements of an array as they stand in the text, which has been checked; `None` if it is none.
+pub fn elements(checked: &str) -> Option<Vec<&str>> {
+    parts(checked.strip_prefix('[')?.strip_suffix(']')?)
+}
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut found = Vec::new();
-            while let Some(element) = seq.next_element::<&RawValue>()? {
-                found.push(element.get());
+/// What stands between the commas of an object or array.
+///
+/// Only for text that [`Object::parse`] has checked: a history is long, and reading it as JSON again would
+/// cost as much as all else that is done with it.
+fn parts(inner: &str) -> Option<Vec<&str>> {
+    let mut found = Vec::new();
+    let (mut start, mut at, mut depth) = (0, 0, 0_usize);
+    while let Some(byte) = inner.as_bytes().get(at) {
+        at += 1;
+        match byte {
+            b'"' => at += rest_of_string(&inner.as_bytes()[at..]),
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.checked_sub(1)?,
+            b',' if depth == 0 => {
+                found.push(inner[start..at - 1].trim_ascii());
+                start = at;
             }
-            Ok(found)
+            _ => {}
         }
     }
-    serde_json::Deserializer::from_str(text).deserialize_seq(Elements).ok()
+    let last = inner[start..].trim_ascii();
+    if !last.is_empty() {
+        found.push(last);
+    }
+    Some(found)
+}
+
+/// How many bytes there are from behind a string's first quote to behind its last.
+fn rest_of_string(text: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &text[at..]) {
+        at += found + 1;
+        if text[at - 1] == b'"' {
+            return at;
+        }
+        at = text.len().min(at + 1);
+    }
+    text.len()
 }
 
 /// The text of a JSON string; `None` if it is none.
@@ -185,9 +224,12 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Puts `new` in the place of `part`, a slice of `text`.
+    /// Puts `new` in the place of `part`, a slice of `text`; nothing changes where they are the same.
     pub fn replace(&mut self, text: &str, part: &str, new: impl Into<String>) {
-        self.edits.push((span_in(text, part), new.into()));
+        let new = new.into();
+        if part != new {
+            self.edits.push((span_in(text, part), new));
+        }
     }
 
     /// Inserts at a byte position.
@@ -232,11 +274,6 @@ impl Patch {
     /// Whether nothing is to be changed.
     pub fn is_empty(&self) -> bool {
         self.edits.is_empty()
-    }
-
-    /// The text with all changes made; empty where there are none.
-    pub fn apply_if_any(self, text: &str) -> String {
-        if self.edits.is_empty() { String::new() } else { self.apply(text) }
     }
 
     /// The text with all changes made.
@@ -284,6 +321,35 @@ mod tests {
             let mut patch = Patch::default();
             patch.remove(text, &object, keys);
             assert_eq!(patch.apply(text), left);
+        }
+    }
+
+    #[test]
+    fn elements_are_those_that_a_json_reader_sees() {
+        for text in [
+            "[]",
+            "[ \n ]",
+            "[1]",
+            " [1]",
+            "[1 , 2.50,\t-3e1]",
+            r#"["a,b]\"\\","\\",{"x":[1,{"y":"}"}]} , [[],[2]], null]"#,
+            "{}",
+            "\"[1]\"",
+            "[\"é,\",\"\\u00e9\"]",
+        ] {
+            let read = serde_json::from_str::<Vec<&RawValue>>(text).ok().filter(|_| text.starts_with('['));
+            let read = read.map(|read| read.into_iter().map(RawValue::get).collect::<Vec<_>>());
+            assert_eq!(elements(text), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn fields_within_checked_text_are_those_that_parsing_sees() {
+        for text in
+            ["{}", "{ }", r#"{ "a" : 1 ,"\u00e9\",": {"b":[1,"}"]},"c":"x:y" }"#, "[]", "null", r#"{"":""}"#]
+        {
+            let fields = |object: Object<'_>| format!("{:?}", object.fields);
+            assert_eq!(Object::within(text).map(fields), Object::parse(text).ok().map(fields), "{text}");
         }
     }
 

@@ -40,6 +40,18 @@ pub fn parts(result: &ToolResult) -> Vec<Content> {
     }
 }
 
+/// Media type and data of a part that is an image of a type that all three APIs take (Messages API, "Vision";
+/// OpenAI API, "Images and vision"): any other makes them refuse the whole request.
+pub fn image(part: &Content) -> Option<(&str, &str)> {
+    let (Content::Image { media_type, data }
+    | Content::BlobResource { media_type: Some(media_type), data, .. }) = part
+    else {
+        return None;
+    };
+    matches!(media_type.as_str(), "image/jpeg" | "image/png" | "image/gif" | "image/webp")
+        .then_some((media_type, data))
+}
+
 /// Marks the text of a failed call, for APIs that have no flag for it.
 pub fn mark_error(result: &ToolResult, text: &str) -> String {
     let says_so = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("error"));

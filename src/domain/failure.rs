@@ -31,6 +31,8 @@ pub enum FailureKind {
     TooLarge,
     /// The body is not JSON by its content type.
     UnsupportedMediaType,
+    /// More requests at once than the gateway takes.
+    TooMany,
     /// A WebSocket upgrade where there is none.
     UpgradeRequired,
     /// Something the gateway needs (its store, its shutdown state) does not allow requests now.
@@ -56,6 +58,7 @@ impl FailureKind {
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::UpgradeRequired => 426,
+            Self::TooMany => 429,
             Self::Internal => 500,
             Self::Upstream => 502,
             Self::Unavailable => 503,
@@ -66,7 +69,7 @@ impl FailureKind {
     /// Whether the same request may succeed when it is sent again.
     #[must_use]
     pub fn is_retryable(self) -> bool {
-        matches!(self, Self::Unavailable | Self::Upstream | Self::UpstreamTimeout)
+        matches!(self, Self::TooMany | Self::Unavailable | Self::Upstream | Self::UpstreamTimeout)
     }
 }
 

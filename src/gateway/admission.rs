@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -18,7 +19,6 @@ use crate::provider::Provider;
 const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 
 /// A request that has come in, of a caller who is known.
-#[derive(Debug)]
 pub struct Incoming {
     /// Who asks.
     pub caller: Arc<Caller>,
@@ -34,6 +34,18 @@ pub struct Incoming {
     pub query: Option<String>,
 }
 
+/// The headers hold the caller's key, which no dump may show.
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming")
+            .field("caller", &self.caller)
+            .field("client", &self.client)
+            .field("operation", &self.operation)
+            .field("provider", &self.provider)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
@@ -43,6 +55,8 @@ pub struct Operation {
     pub kind: ProviderKind,
     /// The path after the API's `/v1`.
     pub path: &'static str,
+    /// How many tools the API takes in one request; one more, and it refuses the whole request.
+    pub max_tools: usize,
     /// Whether the answer is a message of the model's; if not, it is passed on as it is.
     pub generates: bool,
 }
@@ -62,16 +76,23 @@ pub struct Admission<'a> {
     pub request: Result<Request, Failure>,
 }
 
-impl Gateway {
-    /// Reads a request and decides whether it may go on, and with which tools.
-    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
-        let mut admission = Admission {
+impl Admission<'_> {
+    /// Of a request that is not even read.
+    pub fn refused(failure: Failure) -> Self {
+        Self {
             provider: None,
             model: String::new(),
             prompt: None,
             injection: Injection::refused(),
-            request: Err(Failure::new(FailureKind::Internal, "not read yet")),
-        };
+            request: Err(failure),
+        }
+    }
+}
+
+impl Gateway {
+    /// Reads a request and decides whether it may go on, and with which tools.
+    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
+        let mut admission = Admission::refused(Failure::new(FailureKind::Internal, "not read yet"));
         admission.request = self.read(incoming, body, &mut admission).await;
         admission
     }

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// How many pieces of a body may wait for a slow client.
@@ -23,7 +24,8 @@ pub struct Answer {
     head: Option<AnswerHead>,
     /// Headers that every head gets.
     own_headers: HeaderMap,
-    body: mpsc::Sender<Bytes>,
+    /// `None` when the answer is complete.
+    body: Option<mpsc::Sender<Bytes>>,
     status: Option<StatusCode>,
 }
 
@@ -48,7 +50,7 @@ pub fn answer() -> (Answer, Reply) {
         waiting: Some(waiting),
         head: None,
         own_headers: HeaderMap::new(),
-        body: sender,
+        body: Some(sender),
         status: None,
     };
     (answer, Reply { head, body })
@@ -80,20 +82,38 @@ impl Answer {
     /// Sends bytes, and the head before the first; waits while the client is slow.
     pub async fn send(&mut self, bytes: Bytes) -> Result<(), Gone> {
         self.start()?;
-        if bytes.is_empty() {
-            return Ok(());
+        match &self.body {
+            Some(_) if bytes.is_empty() => Ok(()),
+            Some(body) => body.send(bytes).await.map_err(|_| Gone),
+            None => Err(Gone),
         }
-        self.body.send(bytes).await.map_err(|_| Gone)
     }
 
-    /// Returns when the client has gone.
+    /// Sends bytes if the client has room for them now; one that is slow to read needs no sign of life.
+    pub fn send_if_room(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        self.start()?;
+        match self.body.as_ref().map(|body| body.try_send(bytes)) {
+            Some(Err(TrySendError::Closed(_))) => Err(Gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the body: nothing more is sent.
+    pub fn close(&mut self) {
+        self.body = None;
+    }
+
+    /// Returns when the client has gone; never once the answer is complete.
     pub async fn gone(&self) {
-        self.body.closed().await;
+        match &self.body {
+            Some(body) => body.closed().await,
+            None => std::future::pending().await,
+        }
     }
 
-    /// Whether the client has gone.
+    /// Whether the client has gone before the answer was complete.
     pub fn is_gone(&self) -> bool {
-        self.body.is_closed()
+        self.body.as_ref().is_some_and(mpsc::Sender::is_closed)
     }
 
     fn start(&mut self) -> Result<(), Gone> {

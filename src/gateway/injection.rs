@@ -19,8 +19,8 @@ pub struct Injection {
     /// The tools, sorted by name: this conversation's pinned part of the catalogue.
     pub tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, usize>,
-    /// Tools left out because the client has one of that name, which wins.
-    pub shadowed: Vec<String>,
+    /// Tools that this caller may use and that were left out all the same, each with its reason.
+    pub left_out: Vec<String>,
 }
 
 impl Injection {
@@ -55,13 +55,18 @@ pub fn decide(gateway: &Gateway, incoming: &Incoming, provider: &Provider, reque
         _ => {}
     }
     let mut injection = Injection::none("injected");
+    let room = incoming.operation.max_tools.saturating_sub(request.tools.count());
     for tool in gateway.fleet.catalogue().tools() {
         let definition = &tool.definition;
         if gateway.policy.may_see(&incoming.caller, &definition.source).is_err() {
             continue;
         }
         if request.tools.names.contains(&definition.name) {
-            injection.shadowed.push(definition.name.clone());
+            injection.left_out.push(format!("{}: the client has a tool of this name", definition.name));
+            continue;
+        }
+        if injection.tools.len() >= room {
+            injection.left_out.push(format!("{}: the provider takes no more tools", definition.name));
             continue;
         }
         injection.by_name.insert(definition.name.clone(), injection.tools.len());

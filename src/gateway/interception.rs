@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::admission::Incoming;
+use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
 use super::limits::wall_clock;
 use super::line::Line;
@@ -29,15 +29,17 @@ impl Gateway {
         let id = InterceptionId::new();
         let dialect = incoming.operation.dialect;
         answer.own_header("x-toolgate-interception", &id.to_string());
-        let Ok(_place) = self.places.try_acquire() else {
-            let failure = Failure::new(
-                FailureKind::Unavailable,
+        let place = self.places.try_acquire();
+        let admission = match &place {
+            Ok(_) => tokio::select! {
+                admission = self.admit(&incoming, body) => admission,
+                () = self.closing.cancelled() => Admission::refused(closing()),
+            },
+            Err(_) => Admission::refused(Failure::new(
+                FailureKind::TooMany,
                 "too many requests at once (limits.max_interceptions)",
-            );
-            return refuse(&mut answer, &incoming, &failure).await;
+            )),
         };
-
-        let admission = self.admit(&incoming, body).await;
         answer.own_header("x-toolgate-injection", admission.injection.word);
         let start = InterceptionStart {
             id,
@@ -48,7 +50,7 @@ impl Gateway {
             client: incoming.client.name.clone(),
             client_session: incoming.client.session.clone(),
             injection: admission.injection.word,
-            shadowed: admission.injection.shadowed.clone(),
+            left_out: admission.injection.left_out.clone(),
             hosted: admission
                 .request
                 .as_ref()
@@ -112,6 +114,10 @@ pub(super) fn set_failure_head(answer: &mut Answer, failure: &Failure, is_final:
     }
     let status = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer.set_head(AnswerHead { status, headers });
+}
+
+fn closing() -> Failure {
+    Failure::new(FailureKind::Unavailable, "the gateway is shutting down")
 }
 
 fn refused(failure: &Failure) -> InterceptionEnd {

@@ -4,6 +4,9 @@ use crate::config::Limits;
 use crate::dialect::Delivery;
 use crate::domain::{Content, ToolResult};
 
+/// What a part counts besides its own bytes, so that many empty ones are not free.
+const PART_OVERHEAD: usize = 32;
+
 /// How long an interception may take in all.
 pub fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
     match delivery {
@@ -52,18 +55,33 @@ pub fn size(result: &ToolResult) -> usize {
 }
 
 fn size_of(part: &Content) -> usize {
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    PART_OVERHEAD
+        + match part {
+            Content::Text(text) => text.len(),
+            Content::Image { media_type, data } | Content::Audio { media_type, data } => {
+                media_type.len() + data.len()
+            }
+            Content::TextResource { uri, media_type, text: data }
+            | Content::BlobResource { uri, media_type, data } => {
+                uri.len() + optional(media_type) + data.len()
+            }
+            Content::ResourceLink { uri, name, description, media_type } => {
+                uri.len() + name.len() + optional(description) + optional(media_type)
+            }
+        }
+}
+
+fn text_of(part: &Content) -> Option<&str> {
     match part {
-        Content::Text(text) | Content::TextResource { text, .. } => text.len(),
-        Content::Image { data, .. } | Content::Audio { data, .. } | Content::BlobResource { data, .. } => {
-            data.len()
-        }
-        Content::ResourceLink { uri, name, description, .. } => {
-            uri.len() + name.len() + description.as_ref().map_or(0, String::len)
-        }
+        Content::Text(text) | Content::TextResource { text, .. } => Some(text),
+        _ => None,
     }
 }
 
 fn shorten(part: Content, room: usize) -> Option<Content> {
+    let besides_text = size_of(&part) - text_of(&part).map_or(0, str::len);
+    let room = room.saturating_sub(besides_text);
     let cut = |text: String| {
         let mut end = room.min(text.len());
         while !text.is_char_boundary(end) {
@@ -86,13 +104,13 @@ mod tests {
 
     #[test]
     fn f20_a_result_over_the_limit_is_cut_with_a_notice() {
-        let (result, cut) = cap(ToolResult::text("é".repeat(10)), 7);
+        let (result, cut) = cap(ToolResult::text("é".repeat(10)), PART_OVERHEAD + 7);
         assert!(cut);
         assert_eq!(
             result.content,
             [
                 Content::Text("ééé".into()),
-                Content::Text("[14 bytes of this result were cut: it was over the limit of 7 bytes]".into())
+                Content::Text("[14 bytes of this result were cut: it was over the limit of 39 bytes]".into())
             ]
         );
     }
@@ -102,14 +120,23 @@ mod tests {
         let image = Content::Image { media_type: "image/png".into(), data: "A".repeat(100) };
         let result =
             ToolResult { content: vec![Content::Text("here".into()), image], ..ToolResult::default() };
-        assert_eq!(size(&result), 104);
-        let (result, cut) = cap(result, 50);
+        assert_eq!(size(&result), 104 + "image/png".len() + 2 * PART_OVERHEAD);
+        let (result, cut) = cap(result, 150);
         assert!(cut && result.content.len() == 2 && result.content[0] == Content::Text("here".into()));
     }
 
     #[test]
+    fn many_empty_parts_and_long_names_count_too() {
+        let empty = ToolResult { content: vec![Content::Text(String::new()); 100], ..ToolResult::default() };
+        assert!(cap(empty, 1000).0.content.len() < 40);
+        let odd = Content::Image { media_type: "x".repeat(2000), data: "AAAA".into() };
+        let (result, cut) = cap(ToolResult { content: vec![odd], ..ToolResult::default() }, 1000);
+        assert!(cut && matches!(&result.content[..], [Content::Text(_)]));
+    }
+
+    #[test]
     fn a_result_within_the_limit_stays_as_it_is() {
-        let (result, cut) = cap(ToolResult::error("no"), 2);
+        let (result, cut) = cap(ToolResult::error("no"), PART_OVERHEAD + 2);
         assert_eq!((result, cut), (ToolResult::error("no"), false));
     }
 }

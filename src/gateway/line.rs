@@ -1,11 +1,14 @@
 use std::future::Future;
 
 use bytes::BytesMut;
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Gone};
 use crate::dialect::Splicer;
+
+/// How long a client may take for the last bytes of an answer.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// The line to the client while an interception runs: watched for its end, and kept alive in silence.
 pub struct Line {
@@ -55,9 +58,20 @@ impl Line {
                 () = self.answer.gone() => return Err(Interruption::ClientGone),
                 () = self.closing.cancelled() => return Err(Interruption::Closing),
                 () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
-                () = sleep_until(self.last_sent + self.keep_alive) => self.keep_alive().await?,
+                () = sleep_until(self.last_sent + self.keep_alive) => self.keep_alive()?,
             }
         }
+    }
+
+    /// Whether the client still waits and there is time left: asked before work that cannot be undone begins.
+    pub fn still_wanted(&self) -> Result<(), Interruption> {
+        if self.answer.is_gone() {
+            return Err(Interruption::ClientGone);
+        }
+        if self.closing.is_cancelled() {
+            return Err(Interruption::Closing);
+        }
+        if Instant::now() >= self.deadline { Err(Interruption::OutOfTime) } else { Ok(()) }
     }
 
     /// Sends bytes to the client; nothing is sent for no bytes.
@@ -66,25 +80,38 @@ impl Line {
             return Ok(());
         }
         let sent = tokio::select! {
+            biased;
             sent = self.answer.send(bytes.freeze()) => sent,
             () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
+            () = self.closing.cancelled() => return Err(Interruption::Closing),
         };
         self.last_sent = Instant::now();
         sent.map_err(|Gone| Interruption::ClientGone)
     }
 
-    /// Sends the last bytes, although the wall clock has run out: a slow client has a little longer.
+    /// Sends the last bytes and ends the answer. Whatever has run out, a slow client has a little longer.
     pub async fn send_last(&mut self, bytes: BytesMut) -> Result<(), Interruption> {
-        self.deadline = self.deadline.max(Instant::now() + self.keep_alive);
-        self.send(bytes).await
+        let sent = if bytes.is_empty() {
+            Ok(Ok(()))
+        } else {
+            timeout(LAST_WORDS, self.answer.send(bytes.freeze())).await
+        };
+        self.answer.close();
+        match sent {
+            Ok(sent) => sent.map_err(|Gone| Interruption::ClientGone),
+            Err(_) => Err(Interruption::OutOfTime),
+        }
     }
 
-    async fn keep_alive(&mut self) -> Result<(), Interruption> {
+    fn keep_alive(&mut self) -> Result<(), Interruption> {
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.splicer {
             splicer.keep_alive(&mut out);
         }
         self.last_sent = Instant::now();
-        self.send(out).await
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.answer.send_if_room(out.freeze()).map_err(|Gone| Interruption::ClientGone)
     }
 }

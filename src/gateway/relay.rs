@@ -30,8 +30,8 @@ pub async fn relay(
         Ok(Ok((head, body))) => {
             let failed = !head.status.is_success();
             line.answer.set_head(head);
-            match line.answer.send(body).await {
-                Err(_) => (Outcome::Cancelled, None),
+            match line.send_last(body.into()).await {
+                Err(interruption) => (Outcome::Cancelled, Some(interruption.to_string())),
                 Ok(()) if failed => (Outcome::Failed, None),
                 Ok(()) => (Outcome::Completed, None),
             }
@@ -43,7 +43,8 @@ pub async fn relay(
 
 async fn fail(line: &mut Line, incoming: &Incoming, failure: Failure) -> (Outcome, Option<String>) {
     set_failure_head(&mut line.answer, &failure, !failure.kind.is_retryable());
-    let _ = line.answer.send(incoming.operation.dialect.error(&failure).into()).await;
+    let body = incoming.operation.dialect.error(&failure);
+    let _ = line.send_last(body.as_bytes().into()).await;
     (Outcome::Failed, Some(failure.message))
 }
 
@@ -56,14 +57,10 @@ async fn pass(
     let headers = provider::up(&incoming.headers);
     let path = incoming.operation.path;
     let sending = provider.send(Method::POST, path, incoming.query.as_deref(), &headers, request.body());
-    let broke_off = |error: reqwest::Error| {
-        let message = format!("the answer of the provider {} broke off", provider.name);
-        Failure::new(FailureKind::Upstream, message).with_detail(error.without_url())
-    };
     let exchange = async {
         let response = sending.await?;
         let head = AnswerHead { status: response.status(), headers: provider::down(response.headers()) };
-        let body = response.bytes().await.map_err(broke_off)?;
+        let body = provider.read_body(response, gateway.limits.max_answer_bytes).await?;
         Ok((head, body))
     };
     timeout(gateway.limits.provider_silence, exchange).await.unwrap_or_else(|_| {

@@ -176,6 +176,7 @@ impl<'a> Rounds<'a> {
     /// Splices the provider's answer, piece by piece.
     async fn stream(&mut self, mut response: reqwest::Response) -> Result<Round, Stop> {
         let silence = self.gateway.limits.provider_silence;
+        let mut received = 0;
         loop {
             let piece = self.line.attend(timeout(silence, response.chunk())).await?;
             let piece = piece.map_err(|_| self.too_slow())?.map_err(|error| {
@@ -183,6 +184,10 @@ impl<'a> Rounds<'a> {
                 Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(error.without_url()))
             })?;
             let Some(piece) = piece else { break };
+            received += piece.len();
+            if received > self.settings.max_answer {
+                return Err(self.too_large());
+            }
             self.splice(|splicer, out| splicer.feed(&piece, out)).await?;
         }
         self.splice(|splicer, out| splicer.end_round(out)).await
@@ -198,6 +203,9 @@ impl<'a> Rounds<'a> {
             return Err(Stop::Failed(Failure::new(FailureKind::Internal, "no answer has begun")));
         };
         let worked = work(splicer, &mut out);
+        if matches!(worked, Err(Broken::Reported(_))) {
+            out = self.provider.redact_bytes(out.freeze()).into();
+        }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
             Broken::Reported(message) => Stop::Reported(message),
@@ -216,6 +224,13 @@ impl<'a> Rounds<'a> {
         self.line.send(out).await
     }
 
+    fn too_large(&self) -> Stop {
+        let (name, limit) = (&self.provider.name, self.settings.max_answer);
+        let message =
+            format!("the answer of the provider {name} is larger than {limit} bytes (limits.max_answer)");
+        Stop::Failed(Failure::new(FailureKind::Upstream, message))
+    }
+
     fn too_slow(&self) -> Stop {
         let seconds = self.gateway.limits.provider_silence.as_secs();
         let message = format!("the provider {} was silent for {seconds} s", self.provider.name);
@@ -225,8 +240,10 @@ impl<'a> Rounds<'a> {
     /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
     async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
         let (status, mut headers) = (response.status(), provider::down(response.headers()));
-        let body = match self.line.attend(read_error(response)).await {
-            Ok(body) => self.redact(body),
+        let silence = self.gateway.limits.provider_silence;
+        let body = match self.line.attend(timeout(silence, read_error(response))).await {
+            Ok(Ok(body)) => self.provider.redact_bytes(body),
+            Ok(Err(_)) => return self.too_slow(),
             Err(interruption) => return interruption.into(),
         };
         let told = format!(
@@ -249,19 +266,9 @@ impl<'a> Rounds<'a> {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         self.line.answer.set_head(AnswerHead { status, headers });
-        match self.line.answer.send(body).await {
+        match self.line.send_last(BytesMut::from(body)).await {
             Ok(()) => Stop::Answered(told),
-            Err(_) => Interruption::ClientGone.into(),
-        }
-    }
-
-    fn redact(&self, body: Bytes) -> Bytes {
-        match std::str::from_utf8(&body) {
-            Ok(text) => {
-                let redacted = self.provider.redact(text);
-                if redacted == text { body } else { redacted.into() }
-            }
-            Err(_) => body,
+            Err(interruption) => interruption.into(),
         }
     }
 
@@ -291,7 +298,12 @@ impl<'a> Rounds<'a> {
     /// Ends the message as the model did.
     async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
         self.remember_ids().await;
-        let sent = self.end_message(Ending::Natural).await;
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.finish(Ending::Natural, &mut out);
+        }
+        let sent = self.line.send(out).await;
+        self.line.answer.close();
         let outcome = match (sent, capped) {
             (Err(_), _) => Outcome::Cancelled,
             (Ok(()), true) => Outcome::Capped,
@@ -328,12 +340,17 @@ impl<'a> Rounds<'a> {
             return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
         }
         self.remember_ids().await;
-        let _ = self.end_message(Ending::CutShort).await;
+        let mut out = BytesMut::new();
+        if let Some(splicer) = &mut self.line.splicer {
+            splicer.finish(Ending::CutShort, &mut out);
+        }
+        let _ = self.line.send_last(out).await;
         self.end(Outcome::Capped, Some(&reason), None)
     }
 
     async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
-        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail = failure.detail, "failed");
+        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
+        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail, "failed");
         let mut out = BytesMut::new();
         if self.line.answer.has_started() {
             if let Some(splicer) = &mut self.line.splicer {
@@ -348,7 +365,6 @@ impl<'a> Rounds<'a> {
             out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
         }
         let _ = self.line.send_last(out).await;
-        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
         let error =
             detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
         self.end(Outcome::Failed, Some(&error), None)
@@ -363,14 +379,6 @@ impl<'a> Rounds<'a> {
         if let Err(error) = self.gateway.issued.remember(&self.incoming.caller.key, &ids).await {
             tracing::error!(%error, "the ids of a stored response could not be kept: it cannot be continued");
         }
-    }
-
-    async fn end_message(&mut self, ending: Ending) -> Result<(), Interruption> {
-        let mut out = BytesMut::new();
-        if let Some(splicer) = &mut self.line.splicer {
-            splicer.finish(ending, &mut out);
-        }
-        self.line.send_last(out).await
     }
 
     fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {

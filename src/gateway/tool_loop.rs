@@ -87,7 +87,9 @@ impl Rounds<'_> {
         if intents.is_empty() {
             self.trail.flush().await.map_err(unrecorded)?;
         } else {
-            let clearances = self.trail.clear(intents).await.map_err(unrecorded)?;
+            let cleared = self.line.attend(self.trail.clear(intents)).await?;
+            let clearances = cleared.map_err(unrecorded)?;
+            self.line.still_wanted()?;
             for (place, result) in places.into_iter().zip(self.run_cleared(clearances).await?) {
                 results[place] = Some(result);
             }

@@ -33,6 +33,7 @@ pub fn router(server: Server) -> Router {
         .route("/", any(probe))
         .route("/api/hello", any(probe))
         .fallback(proxy::handle)
+        .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())
         .with_state(server)
 }

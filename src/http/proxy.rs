@@ -5,6 +5,8 @@ use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 
+use tokio::time::timeout;
+
 use super::route::{Route, route};
 use super::{Server, not_found};
 use crate::config::ProviderKind;
@@ -90,17 +92,25 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         let message = format!("there is no provider named {:?}", name.unwrap_or_default());
         return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
     };
-    let headers = provider::up(&parts.headers);
-    match provider.send(Method::GET, "/models", parts.uri.query(), &headers, Bytes::new()).await {
-        Err(failure) => failure_response(dialect, &failure),
-        Ok(answer) => {
-            let (status, headers) = (answer.status(), provider::down(answer.headers()));
-            let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
-            *response.status_mut() = status;
-            *response.headers_mut() = headers;
-            response
-        }
-    }
+    let limits = &server.gateway.limits;
+    let exchange = async {
+        let headers = provider::up(&parts.headers);
+        let answer = provider.send(Method::GET, "/models", parts.uri.query(), &headers, Bytes::new()).await?;
+        let (status, headers) = (answer.status(), provider::down(answer.headers()));
+        let mut response =
+            Response::new(Body::from(provider.read_body(answer, limits.max_answer_bytes).await?));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    };
+    let too_slow = |_| {
+        Err(Failure::new(
+            FailureKind::UpstreamTimeout,
+            format!("the provider {} took too long", provider.name),
+        ))
+    };
+    let answered = timeout(limits.provider_silence, exchange).await.unwrap_or_else(too_slow);
+    answered.unwrap_or_else(|failure| failure_response(dialect, &failure))
 }
 
 /// The gateway's own error in a dialect's shape, for requests that have no interception.

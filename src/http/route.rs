@@ -25,13 +25,31 @@ pub enum Route<'a> {
     Unknown,
 }
 
-const MESSAGES: Operation =
-    Operation { dialect: &Messages, kind: ProviderKind::Anthropic, path: "/messages", generates: true };
+/// The limit of OpenAI's APIs (facts: mcp 6).
+const OPENAI_TOOLS: usize = 128;
+
+const MESSAGES: Operation = Operation {
+    dialect: &Messages,
+    kind: ProviderKind::Anthropic,
+    path: "/messages",
+    max_tools: usize::MAX,
+    generates: true,
+};
 const COUNT_TOKENS: Operation = Operation { path: "/messages/count_tokens", generates: false, ..MESSAGES };
-const CHAT: Operation =
-    Operation { dialect: &Chat, kind: ProviderKind::OpenAi, path: "/chat/completions", generates: true };
-const RESPONSES: Operation =
-    Operation { dialect: &Responses, kind: ProviderKind::OpenAi, path: "/responses", generates: true };
+const CHAT: Operation = Operation {
+    dialect: &Chat,
+    kind: ProviderKind::OpenAi,
+    path: "/chat/completions",
+    max_tools: OPENAI_TOOLS,
+    generates: true,
+};
+const RESPONSES: Operation = Operation {
+    dialect: &Responses,
+    kind: ProviderKind::OpenAi,
+    path: "/responses",
+    max_tools: OPENAI_TOOLS,
+    generates: true,
+};
 
 /// Finds the route of a request.
 pub fn route<'a>(method: &Method, path: &'a str, headers: &HeaderMap) -> Route<'a> {

@@ -153,6 +153,14 @@ fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
             Some(HttpError::ResponseBodyTooLarge { max_size }) => {
                 (format!("The tool's answer is larger than {max_size} bytes."), ToolOutcome::ToolError)
             }
+            Some(HttpError::Client(sending)) if !sending.is_connect() => (
+                format!(
+                    "The connection to the tool's server broke off during the call; whether the tool ran is not \
+                     known. ({})",
+                    describe_transport(&error)
+                ),
+                ToolOutcome::Unreachable,
+            ),
             _ => (
                 format!("The tool's server cannot be reached: {}", describe_transport(&error)),
                 ToolOutcome::Unreachable,

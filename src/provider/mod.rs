@@ -4,7 +4,7 @@ mod headers;
 
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,9 @@ pub use headers::{down, up};
 
 /// How long a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A shorter value is no secret, but a word that an error may well have, bytes.
+const SHORTEST_SECRET: usize = 8;
 
 /// All upstreams, in the configuration's order.
 #[derive(Debug)]
@@ -31,8 +34,8 @@ pub struct Provider {
     /// When its requests get tools, where it says so.
     pub inject: Option<Inject>,
     base_url: String,
-    api_key: Option<SecretString>,
     credentials: HeaderMap,
+    secrets: Vec<SecretString>,
     client: reqwest::Client,
 }
 
@@ -88,8 +91,8 @@ impl Provider {
             kind: configured.kind,
             inject: configured.inject,
             base_url: configured.base_url.clone(),
-            api_key: configured.api_key.clone(),
             credentials,
+            secrets: secrets(configured.api_key.iter().chain(configured.headers.values())),
             client,
         })
     }
@@ -116,13 +119,48 @@ impl Provider {
         })
     }
 
-    /// Takes the organisation's key out of a text that goes to callers or into records.
+    /// Reads an answer that is passed on in one piece, of at most `limit` bytes, without the organisation's
+    /// secrets in it.
+    pub async fn read_body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+        let failed = |message: &str| {
+            Failure::new(FailureKind::Upstream, format!("the answer of the provider {} {message}", self.name))
+        };
+        let mut body = BytesMut::new();
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| failed("broke off").with_detail(error.without_url()))?
+        {
+            if body.len() + piece.len() > limit {
+                return Err(failed("is too large"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(self.redact_bytes(body.freeze()))
+    }
+
+    /// Takes the organisation's secrets out of a text that goes to callers, into records or into the log.
     pub fn redact(&self, text: &str) -> String {
-        match self.api_key.as_ref().map(ExposeSecret::expose_secret) {
-            Some(key) if !key.is_empty() => text.replace(key, "[redacted]"),
-            _ => text.to_owned(),
+        let secrets = self.secrets.iter().map(ExposeSecret::expose_secret);
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+    }
+
+    /// The same for a body, which keeps its very bytes where there is nothing to take out.
+    pub fn redact_bytes(&self, body: Bytes) -> Bytes {
+        match std::str::from_utf8(&body) {
+            Ok(text) if self.secrets.iter().any(|secret| text.contains(secret.expose_secret())) => {
+                self.redact(text).into()
+            }
+            _ => body,
         }
     }
+}
+
+/// The secrets in header values, each also without its scheme (`Bearer …`).
+fn secrets<'a>(values: impl Iterator<Item = &'a SecretString>) -> Vec<SecretString> {
+    let parts = values.flat_map(|value| {
+        let value = value.expose_secret();
+        [Some(value), value.split_once(' ').map(|(_, secret)| secret.trim())]
+    });
+    parts.flatten().filter(|secret| secret.len() >= SHORTEST_SECRET).map(SecretString::from).collect()
 }
 
 fn key_header(kind: ProviderKind, key: &SecretString) -> (&'static str, String) {

@@ -36,8 +36,8 @@ pub struct Start {
     pub client_session: Option<String>,
     /// Whether tools were injected, or why not.
     pub injection: String,
-    /// Tools left out because the client brought one of the same name.
-    pub shadowed: Vec<String>,
+    /// Tools that this caller may use and that were left out all the same, each with its reason.
+    pub left_out: Vec<String>,
     /// Types of the tools that the client let the provider run.
     pub hosted: Vec<String>,
     /// When it began.
@@ -94,7 +94,7 @@ pub struct Summary {
 pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO interceptions (id, caller_key, caller_user, caller_groups, provider, dialect, model, \
-         client, client_session, injection, shadowed, hosted, started_at) \
+         client, client_session, injection, left_out, hosted, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING",
     )
     .bind(start.id.to_string())
@@ -107,7 +107,7 @@ pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(),
     .bind(&start.client)
     .bind(&start.client_session)
     .bind(&start.injection)
-    .bind(list_text(&start.shadowed))
+    .bind(list_text(&start.left_out))
     .bind(list_text(&start.hosted))
     .bind(time_text(start.started_at))
     .execute(connection)
@@ -219,7 +219,7 @@ fn interception(row: &AnyRow) -> Result<Interception, sqlx::Error> {
         client: row.try_get("client")?,
         client_session: row.try_get("client_session")?,
         injection: row.try_get("injection")?,
-        shadowed: read_list(row, "shadowed")?,
+        left_out: read_list(row, "left_out")?,
         hosted: read_list(row, "hosted")?,
         started_at: read_parsed(row, "started_at")?,
     };

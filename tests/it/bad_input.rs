@@ -195,6 +195,49 @@ async fn f65_mcp_servers_of_the_callers_are_refused_with_403() {
 }
 
 #[tokio::test]
+async fn f65_mcp_servers_hidden_in_items_and_namespaces_are_refused_too() {
+    let world = world().await;
+    let tool = json!({"type": "mcp", "server_label": "evil", "server_url": "https://mcp.evil.example/sse"});
+    for (key, value) in [
+        ("input", json!([{"type": "additional_tools", "role": "developer", "tools": [tool]}])),
+        (
+            "input",
+            json!([{"type": "tool_search_output", "tools": [{"type": "namespace", "name": "n", "tools": [tool]}]}]),
+        ),
+        ("tools", json!([{"type": "namespace", "name": "n", "tools": [tool]}])),
+    ] {
+        let mut body = Api::Responses.request(Mode::Whole, "Hi", &[]);
+        body[key] = value;
+        let answer = world.ask(Api::Responses, &body).await;
+        refused(&world, Api::Responses, &answer, 403, "\"evil\" in the request is not allowed").await;
+    }
+}
+
+#[tokio::test]
+async fn f54_no_key_of_an_object_that_is_decided_on_may_stand_twice() {
+    let world = world().await;
+    let ambiguous = [
+        (Api::Responses, r#""input":[{"type":"message","type":"item_reference","id":"msg_of_another"}]"#),
+        (Api::Responses, r#""input":"Hi","tool_choice":{"type":"auto","type":"function","name":"x"}"#),
+        (Api::Chat, r#""messages":[],"tools":[{"type":"function","function":{"name":"a","name":"b"}}]"#),
+        (Api::Messages, r#""messages":[],"tools":[{"name":"a","type":"custom","Type":"mcp_toolset"}]"#),
+    ];
+    for (api, fields) in ambiguous {
+        let answer = world.post(api.path(), format!(r#"{{"model":"m-1",{fields}}}"#), &[]).await;
+        refused(&world, api, &answer, 400, "stands twice in").await;
+    }
+}
+
+#[tokio::test]
+async fn f54_a_body_of_very_many_keys_costs_no_more_than_its_bytes() {
+    let world = world().await;
+    let keys: Vec<String> = (0..200_000).map(|number| format!(r#""k{number}":0"#)).collect();
+    let body = format!(r#"{{{},"k0":1}}"#, keys.join(","));
+    let answer = world.post("/v1/messages", body, &[]).await;
+    refused(&world, Api::Messages, &answer, 400, "stands twice").await;
+}
+
+#[tokio::test]
 async fn f65_the_administrator_may_allow_them() {
     let world = World::builder().config(|config| config.hosted_tools.caller_mcp_servers = true).start().await;
     for api in APIS {

@@ -105,7 +105,7 @@ async fn f63_policy_answers_are_403_with_the_reason_and_no_400() {
 }
 
 #[tokio::test]
-async fn too_many_requests_at_once_are_refused_as_retryable() {
+async fn f63_too_many_requests_at_once_are_429_and_may_be_repeated() {
     let world = World::builder().config(|config| config.limits.max_interceptions = 1).start().await;
     for api in APIS {
         world.provider.will(Reply::steps(vec![crate::provider::Step::Hang]));
@@ -117,7 +117,7 @@ async fn too_many_requests_at_once_are_refused_as_retryable() {
             world.post(path, hello(api, Mode::Whole), &[]).await
         };
         let answer = tokio::select! { biased; _ = waits => panic!("an answer to nothing"), answer = refused => answer };
-        assert_eq!(answer.status, 503);
+        assert_eq!(answer.status, 429);
         assert!(answer.error(api).message.contains("too many requests at once"), "{}", answer.body);
         assert_eq!(answer.header("x-should-retry"), None);
         world.last_record().await;

@@ -89,8 +89,8 @@ async fn a_new_key_works_with_the_lines_that_were_printed() {
     assert_eq!(ask(&process, Api::Chat, key).await.message(Api::Chat, Mode::Whole).texts, ["Hello."]);
     assert_eq!(ask(&process, Api::Chat, &key.replace("tg_", "tg_0")).await.status, 401);
     assert_eq!(provider.requests().len(), 1);
-    let (status, _) = process.terminate().await;
-    assert!(status.success());
+    let (status, output) = process.terminate().await;
+    assert!(status.success(), "{status} {output}");
 }
 
 #[tokio::test]
@@ -201,7 +201,8 @@ async fn serve_runs_the_example_server_as_a_child_and_takes_it_down_with_sigterm
     let process = Process::serve(&folder, &[]).await;
     process.logs("the catalogue changed").await;
     let api = Api::Messages;
-    let call = say("r1").call("c1", "example__convert_units", r#"{"value":10,"from":"km","to":"mi"}"#);
+    let call =
+        say("r1").call("c1", "example__convert_units", r#"{"value":10,"from":"kilometre","to":"mile"}"#);
     provider.will_say(api, Mode::Whole, &[call, say("r2").text("6.2 miles.")]);
     assert_eq!(ask(&process, api, "none").await.message(api, Mode::Whole).texts, ["6.2 miles."]);
     let second = String::from_utf8(provider.requests()[1].body.to_vec()).unwrap();

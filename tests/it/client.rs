@@ -116,11 +116,14 @@ impl Answer {
 
     /// The events of a stream: name and data.
     pub fn events(&self) -> Vec<(Option<String>, String)> {
-        let frames = self.body.split("\n\n").filter(|frame| !frame.trim().is_empty());
-        let line = |frame: &str, field: &str| {
-            frame.lines().find_map(|line| line.strip_prefix(field).map(str::to_owned))
+        let text = self.body.strip_prefix('\u{feff}').unwrap_or(&self.body);
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        let value = |line: &str, field: &str| {
+            let value = line.strip_prefix(field)?.strip_prefix(':')?;
+            Some(value.strip_prefix(' ').unwrap_or(value).to_owned())
         };
-        frames.filter_map(|frame| Some((line(frame, "event: "), line(frame, "data: ")?))).collect()
+        let of = |frame: &str, field: &str| frame.lines().find_map(|line| value(line, field));
+        text.split("\n\n").filter_map(|frame| Some((of(frame, "event"), of(frame, "data")?))).collect()
     }
 
     /// The data of a stream's events as JSON, but for `[DONE]`.
@@ -132,32 +135,20 @@ impl Answer {
             .collect()
     }
 
-    /// The error that a client of this API makes of an answer: its type or code, and its message. Panics where
-    /// a client would take the answer for complete.
-    pub fn told_error(&self, api: Api) -> (String, String) {
-        let is_stream = self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream"));
-        let event = if self.status == 200 && is_stream {
-            assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);
-            self.data().pop().unwrap_or_else(|| panic!("an empty answer"))
-        } else {
-            assert_ne!(self.status, 200, "{}", self.body);
-            self.json()
-        };
-        match api {
-            Api::Messages => {
-                assert_eq!(event["type"], "error", "{}", self.body);
-                (string(&event["error"]["type"]), string(&event["error"]["message"]))
-            }
-            Api::Responses if event["type"] == "response.failed" => {
-                let error = &event["response"]["error"];
-                (string(&error["code"]), string(&error["message"]))
-            }
-            Api::Responses if event["type"] == "error" => (string(&event["code"]), string(&event["message"])),
-            _ => {
-                assert!(event["error"].is_object(), "{}", self.body);
-                (string(&event["error"]["code"]), string(&event["error"]["message"]))
-            }
+    /// The error that a client makes of an answer that is none or that breaks off. Panics where it would take
+    /// the answer for complete.
+    pub fn failure(&self, api: Api) -> ApiError {
+        if self.status != 200 {
+            return self.error(api);
         }
+        assert!(!self.body.contains("[DONE]"), "an end after the error: {}", self.body);
+        let event = self.data().pop().expect("an empty answer");
+        let error = match event["type"].as_str() {
+            Some("response.failed") => &event["response"]["error"],
+            Some("error") if api == Api::Responses => &event,
+            _ => return api_error(api, &event),
+        };
+        ApiError { kind: string(&error["code"]), message: string(&error["message"]) }
     }
 
     /// The message, read as strictly as the SDKs do.

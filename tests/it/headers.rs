@@ -1,11 +1,9 @@
 //! Which headers pass the gateway, up to the provider and down to the client.
 
-use secrecy::SecretString;
-
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Reply;
 use crate::wire::{Mode, all_forms, say};
-use crate::world::{PROVIDER_KEY, World};
+use crate::world::World;
 
 /// What must not reach the provider.
 const NEVER_UP: &[(&str, &str)] = &[
@@ -78,24 +76,11 @@ async fn f52_what_is_the_callers_own_does_not_reach_the_provider() {
 
 #[tokio::test]
 async fn the_providers_configured_headers_are_put_in_the_place_of_the_callers() {
-    let world = World::builder().start().await;
-    let mut config = toolgate::config::Config::loopback(vec![]);
-    for kind in [toolgate::config::ProviderKind::Anthropic, toolgate::config::ProviderKind::OpenAi] {
-        let version = if kind == toolgate::config::ProviderKind::OpenAi { "/v1" } else { "" };
-        config.providers.push(toolgate::config::Provider {
-            name: format!("{kind:?}").to_lowercase(),
-            kind,
-            base_url: format!("http://{}{version}", world.provider.address),
-            api_key: Some(PROVIDER_KEY.into()),
-            headers: [("openai-organization".to_owned(), SecretString::from("org-ours"))].into(),
-            inject: None,
-        });
-    }
-    let gateway = World::builder().config(|mine| mine.providers = config.providers).start().await;
+    let world = World::builder().provider_header("openai-organization", "org-ours").start().await;
     for (api, mode) in all_forms() {
         world.provider.will_say(api, mode, &[say("r1").text("Hello.")]);
         let headers = [("openai-organization", "org-callers")];
-        let answer = gateway.post(api.path(), api.request(mode, "Hi", &[]).to_string(), &headers).await;
+        let answer = world.post(api.path(), api.request(mode, "Hi", &[]).to_string(), &headers).await;
         assert_eq!(answer.message(api, mode).texts, ["Hello."]);
         let sent = world.provider.requests().pop().unwrap();
         let organizations: Vec<_> = sent.headers.get_all("openai-organization").iter().collect();

@@ -1,14 +1,16 @@
 //! The gateway as a whole: real HTTP, a scripted provider, scripted MCP servers. One file a feature; tests
 //! that guard against a known way to break carry its number (`f16_…`).
 
+#![allow(clippy::needless_pass_by_value, clippy::format_collect, reason = "short is clear here")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
-#![allow(dead_code, reason = "the toolbox grows before its users do")]
 
+mod awkward_providers;
 mod bad_input;
 mod callers;
 mod cli;
 mod client;
+mod conversation;
 mod durability;
 mod fidelity;
 mod headers;
@@ -20,6 +22,7 @@ mod mcp_server;
 mod next_round;
 mod one_message;
 mod process;
+mod properties;
 mod provider;
 mod results;
 mod routes;
@@ -33,4 +36,5 @@ mod upstream_errors;
 mod usage;
 mod wall_clock;
 mod wire;
+mod wire_shapes;
 mod world;

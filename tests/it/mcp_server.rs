@@ -90,6 +90,7 @@ impl McpServer {
     /// Starts the server on loopback and gives its URL.
     ///
     /// It runs in threads of its own, so that it can go down with all its connections.
+    #[allow(clippy::unused_async, reason = "as the other servers of the tests start")]
     pub async fn start(&self) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();

@@ -22,8 +22,10 @@ const KEY_VARIABLE: &str = "TOOLGATE_TEST_PROVIDER_KEY";
 pub struct ConfigFolder(pub TempDir);
 
 impl ConfigFolder {
-    /// A gateway on a free port with this provider for all APIs, tools in every request and these lines besides.
+    /// A gateway on a free port with this provider for all APIs, tools in every request and these lines
+    /// besides; without keys, if these lines have none.
     pub fn new(provider: &Provider, more: &str) -> Self {
+        let auth = if more.contains("keys:") { "" } else { "auth: none\n" };
         let address = provider.address;
         let folder = Self(tempfile::tempdir().unwrap());
         let common = format!("api_key: ${{{KEY_VARIABLE}}}");
@@ -32,7 +34,7 @@ impl ConfigFolder {
             &format!(
                 "listen: 127.0.0.1:0\ninject: always\nproviders:\n  - name: anthropic\n    type: anthropic\n    \
                  base_url: http://{address}\n    {common}\n  - name: openai\n    type: openai\n    \
-                 base_url: http://{address}/v1\n    {common}\n{more}"
+                 base_url: http://{address}/v1\n    {common}\n{auth}{more}"
             ),
         );
         folder

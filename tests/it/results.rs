@@ -115,6 +115,16 @@ async fn f31_a_failed_call_is_a_failed_call() {
 }
 
 #[tokio::test]
+async fn a_failed_call_that_says_nothing_goes_up_with_words() {
+    for (api, mode) in all_forms() {
+        let failure = json!({"content": [{"type": "text", "text": " "}], "isError": true});
+        let world = World::with(McpServer::new().tool("save", failure)).await;
+        let (told, _) = one_call(&world, api, mode, say("r1").call("c1", "srv__save", "{}")).await;
+        assert!(told.is_error && !told.text.trim().is_empty(), "{api:?} {mode:?}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_call_that_takes_too_long_is_given_up() {
     for (api, mode) in all_forms() {
         let server = McpServer::new()

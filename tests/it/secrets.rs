@@ -56,11 +56,7 @@ async fn world() -> World {
     let mut world = World::builder()
         .caller(CALLER_KEY, "alice", &[])
         .server("srv", McpServer::new().tool("look", text("42 birds")))
-        .config(|config| {
-            for provider in &mut config.providers {
-                provider.headers.insert("x-organisation-token".into(), SecretString::from(HEADER_SECRET));
-            }
-        })
+        .provider_header("x-organisation-token", HEADER_SECRET)
         .start()
         .await;
     world.key = Some(CALLER_KEY.to_owned());
@@ -167,6 +163,7 @@ async fn f55_debug_output_holds_no_secret() {
         operation: toolgate::gateway::Operation {
             dialect: &toolgate::dialect::Chat,
             kind: ProviderKind::OpenAi,
+            max_tools: usize::MAX,
             path: "/chat/completions",
             generates: true,
         },

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate::config::ProviderKind;
 
-use crate::client::Answer;
+use crate::client::{Answer, ApiError};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::{Reply, Step};
 use crate::wire::{APIS, Api, Mode, Say, all_forms, named, say, unnamed};
@@ -49,7 +49,7 @@ async fn f10_a_refused_connection_is_a_502() {
         let world = world.start().await;
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!((answer.status, answer.header("x-should-retry")), (502, None), "{api:?} {mode:?}");
-        let (kind, message) = answer.told_error(api);
+        let ApiError { kind, message } = answer.failure(api);
         assert_eq!(kind, if api == Api::Messages { "api_error" } else { "bad_gateway" });
         assert!(
             message.contains("could not be reached") && !message.contains(&closed.to_string()),
@@ -71,7 +71,7 @@ async fn f10_an_answer_without_a_byte_is_a_502() {
             world.provider.will(reply);
             let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
             assert_eq!(answer.status, 502, "{api:?} {mode:?}: {}", answer.body);
-            answer.told_error(api);
+            answer.failure(api);
             assert_eq!(world.record(&answer).await.outcome(), "failed", "{api:?} {mode:?}");
         }
     }
@@ -102,9 +102,9 @@ async fn f13_a_broken_later_round_runs_no_tool_again() {
         let frames = api.frames(&say("r2").text("Half a sentence").call("c2", "srv__look", "{}"));
         let steps = frames.into_iter().take(5).map(|frame| Step::Bytes(frame.into())).chain([Step::Cut]);
         let (world, server, answer) = in_round_two(api, Mode::Streamed, Reply::steps(steps.collect())).await;
-        let (_, message) = answer.told_error(api);
-        assert!(message.contains("broke off"), "{api:?}: {message}");
         assert_failed_once(&world, &server, &answer).await;
+        let message = answer.failure(api).message;
+        assert!(message.contains("broke off"), "{api:?}: {message}");
     }
 }
 
@@ -218,12 +218,23 @@ async fn f15_streams_carry_the_first_rounds_headers_and_whole_answers_the_last_r
 }
 
 #[tokio::test]
+async fn f20_an_answer_over_the_limit_ends_in_an_error() {
+    for (api, mode) in all_forms() {
+        let world = World::builder().config(|config| config.limits.max_answer_bytes = 2000).start().await;
+        world.provider.will(Reply::say(api, mode, &say("r1").text(&"word ".repeat(800))));
+        let answer = world.ask(api, &api.request(mode, "Speak", &[])).await;
+        assert!(answer.failure(api).message.contains("larger than 2000 bytes"), "{api:?} {mode:?}");
+        assert_eq!(world.record(&answer).await.outcome(), "failed");
+    }
+}
+
+#[tokio::test]
 async fn an_error_status_in_a_later_round() {
     for (api, mode) in all_forms() {
         let reply = Reply::error(529, ERROR_BODY).header("request-id", "req_2");
         let (world, server, answer) = in_round_two(api, mode, reply).await;
         if mode == Mode::Streamed {
-            let (_, message) = answer.told_error(api);
+            let message = answer.failure(api).message;
             assert!(message.contains("529") && message.contains("round 2"), "{api:?}: {message}");
             assert!(answer.body.contains("\"Let "), "{}", answer.body);
         } else {
@@ -245,7 +256,7 @@ fn error_event(api: Api) -> String {
             named(&json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}))
         }
         Api::Chat => unnamed(
-            &json!({"error": {"code": "overloaded_error", "message": "Overloaded", "type": "server_error"}}),
+            &json!({"error": {"code": "overloaded_error", "message": "Overloaded", "type": "server_error", "param": null}}),
         ),
         Api::Responses => named(
             &json!({"type": "error", "code": "overloaded_error", "message": "Overloaded", "param": null, "sequence_number": 4}),
@@ -260,11 +271,8 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         frames.truncate(4);
         frames.push(error_event(api));
         let (world, server, answer) = in_round_two(api, Mode::Streamed, Reply::stream(frames.clone())).await;
-        assert_eq!(
-            answer.told_error(api),
-            ("overloaded_error".to_owned(), "Overloaded".to_owned()),
-            "{api:?}"
-        );
+        let overloaded = ApiError { kind: "overloaded_error".to_owned(), message: "Overloaded".to_owned() };
+        assert_eq!(answer.failure(api), overloaded, "{api:?}");
         assert_eq!(answer.body.matches("Overloaded").count(), answer.body.matches("\"Overloaded\"").count());
         assert_eq!(answer.body.matches("\"Overloaded\"").count(), 1, "{}", answer.body);
         assert_failed_once(&world, &server, &answer).await;
@@ -276,7 +284,7 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         request["stream_options"] = json!({"include_usage": true});
         let answer = world.ask(api, &request).await;
         if api == Api::Responses {
-            assert_eq!(answer.told_error(api).1, "Overloaded");
+            assert_eq!(answer.failure(api).message, "Overloaded");
         } else {
             assert_eq!(answer.body, frames.concat(), "{api:?}");
         }
@@ -305,11 +313,10 @@ async fn a_stream_cut_at_any_byte_is_a_failure() {
         let text = String::from_utf8(whole.clone()).unwrap();
         let complete = text.find(end).unwrap();
         let mut calls = 0;
-        for (cut, at) in (0..complete)
-            .step_by(23)
-            .map(|at| (false, at))
-            .chain((0..whole.len()).step_by(37).map(|at| (true, at)))
-        {
+        // In and around each line end, and here and there.
+        let lines = text.match_indices('\n').flat_map(|(at, _)| [at, at + 1, at + "\ndata: ".len()]);
+        let ends = lines.filter(|at| *at < complete).map(|at| (false, at));
+        for (cut, at) in ends.chain((0..whole.len()).step_by(41).map(|at| (true, at))) {
             let later = at % 2 == 1;
             if later {
                 world.provider.will_say(api, Mode::Streamed, &[calling()]);
@@ -317,7 +324,7 @@ async fn a_stream_cut_at_any_byte_is_a_failure() {
             }
             world.provider.will(ended_at(&whole, at, cut));
             let answer = world.ask(api, &api.request(Mode::Streamed, "How many?", &["mine"])).await;
-            let (_, message) = answer.told_error(api);
+            let message = answer.failure(api).message;
             assert!(message.contains("provider"), "{api:?} {at}: {message}");
             assert_eq!(server.calls().len(), calls, "{api:?} {at}");
             let record = world.record(&answer).await;
@@ -351,7 +358,7 @@ async fn a_whole_answer_cut_at_any_byte_is_a_502() {
                 "{api:?} {at}: {}",
                 answer.body
             );
-            let (_, message) = answer.told_error(api);
+            let message = answer.failure(api).message;
             assert!(
                 message.contains("unreadable") || message.contains("broke off"),
                 "{api:?} {at}: {message}"
@@ -370,7 +377,7 @@ async fn a_stream_that_breaks_off_after_a_comment_is_no_empty_200() {
             let world = World::with(birds()).await;
             world.provider.will(ended_at(b": PROCESSING\n\n", 14, cut));
             let answer = world.ask(api, &api.request(Mode::Streamed, "Hi", &["mine"])).await;
-            let (_, message) = answer.told_error(api);
+            let message = answer.failure(api).message;
             assert!(message.contains("provider"), "{api:?}: {message}");
             assert_eq!(world.record(&answer).await.outcome(), "failed");
         }
@@ -385,11 +392,11 @@ async fn an_answer_of_another_type_is_a_502() {
         world.provider.will(page());
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!(answer.status, 502, "{api:?} {mode:?}: {}", answer.body);
-        answer.told_error(api);
+        answer.failure(api);
         assert_eq!(world.record(&answer).await.outcome(), "failed");
 
         let (world, server, answer) = in_round_two(api, mode, page()).await;
-        answer.told_error(api);
+        answer.failure(api);
         assert!(!answer.body.contains("<html>"), "{api:?} {mode:?}: {}", answer.body);
         if mode == Mode::Whole {
             assert_eq!((answer.status, answer.header("x-should-retry")), (502, Some("false")));
@@ -405,7 +412,7 @@ async fn a_compressed_answer_is_a_502() {
         world.provider.will(Reply::say(api, mode, &say("r1").text("Hi.")).header("content-encoding", "gzip"));
         let answer = world.ask(api, &api.request(mode, "Hi", &["mine"])).await;
         assert_eq!((answer.status, answer.header("content-encoding")), (502, None), "{api:?} {mode:?}");
-        assert!(answer.told_error(api).1.contains("compressed"));
+        assert!(answer.failure(api).message.contains("compressed"));
         assert_eq!(world.provider.requests()[0].headers["accept-encoding"], "identity");
         assert_eq!(world.record(&answer).await.outcome(), "failed");
     }

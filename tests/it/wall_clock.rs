@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolgate::config::Config;
 
-use crate::client::Message;
+use crate::client::{ApiError, Message};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::{Gate, Reply, Step};
 use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
@@ -22,14 +22,7 @@ fn builder() -> Builder {
 
 /// A server whose tool waits for a gate.
 fn waiting(gate: &Gate) -> McpServer {
-    let gate = gate.clone();
-    McpServer::new().tool_with("wait", json!({"type": "object"}), move |_| {
-        let gate = gate.clone();
-        Box::pin(async move {
-            gate.pass().await;
-            text("waited")
-        })
-    })
+    McpServer::new().gated("wait", gate)
 }
 
 /// The API's word for an answer that a limit cut short.
@@ -116,7 +109,7 @@ async fn a_later_round_in_mid_stream_is_cut_short_with_the_usage_so_far() {
 }
 
 #[tokio::test]
-async fn a_tool_that_changes_something_finishes_while_the_client_is_told() {
+async fn a_tool_that_changes_something_finishes_after_the_client_has_its_whole_answer() {
     for (api, mode) in all_forms() {
         let gate = Gate::new();
         let server = waiting(&gate);
@@ -124,9 +117,9 @@ async fn a_tool_that_changes_something_finishes_while_the_client_is_told() {
         world.provider.will_say(api, mode, &[say("r1").text("Let me wait.").call("c1", "srv__wait", "{}")]);
         let mut live = world.live(api, &api.request(mode, "Wait", &["mine"])).await;
         live.until(limit(api)).await;
+        let answer = live.rest().await;
         server.arrived(1).await;
         gate.open();
-        let answer = live.rest().await;
         let message = answer.message(api, mode);
         assert_cut(api, &message, &["Let me wait."]);
         assert_eq!((message.calls, world.provider.requests().len()), (vec![], 1), "{api:?} {mode:?}");
@@ -187,7 +180,7 @@ async fn with_nothing_begun_it_is_a_504() {
             "{api:?} {mode:?}: {}",
             answer.body
         );
-        let (kind, message) = answer.told_error(api);
+        let ApiError { kind, message } = answer.failure(api);
         assert_eq!(kind, if api == Api::Messages { "timeout_error" } else { "timeout" });
         assert!(message.contains("limits.wall_clock"), "{message}");
         assert_eq!(answer.header("content-type"), Some("application/json"));

@@ -43,6 +43,7 @@ pub struct Builder {
     config: Config,
     servers: Vec<(String, McpServer, bool)>,
     keys: Vec<Key>,
+    provider_headers: BTreeMap<String, SecretString>,
     tune: fn(&mut Server),
 }
 
@@ -51,7 +52,13 @@ impl World {
     pub fn builder() -> Builder {
         let mut config = Config::loopback(Vec::new());
         config.inject = Inject::Always;
-        Builder { config, servers: Vec::new(), keys: Vec::new(), tune: |_| {} }
+        Builder {
+            config,
+            servers: Vec::new(),
+            keys: Vec::new(),
+            provider_headers: BTreeMap::new(),
+            tune: |_| {},
+        }
     }
 
     /// A world with one MCP server, named `srv`.
@@ -261,6 +268,12 @@ impl Builder {
         self
     }
 
+    /// Adds a header to every request to the provider.
+    pub fn provider_header(mut self, name: &str, value: &str) -> Self {
+        self.provider_headers.insert(name.to_owned(), value.into());
+        self
+    }
+
     /// Uses this policy instead of the shipped one.
     pub fn policy(mut self, text: &str) -> Self {
         self.config.policies = vec![PolicySource { path: "test.yaml".into(), text: text.to_owned() }];
@@ -279,6 +292,9 @@ impl Builder {
         self.config.store.path = folder.path().join("toolgate.db");
         if self.config.providers.is_empty() {
             self.config.providers = providers(provider.address);
+            for configured in &mut self.config.providers {
+                configured.headers = self.provider_headers.clone();
+            }
         }
         let with_keys = !self.keys.is_empty();
         if with_keys {

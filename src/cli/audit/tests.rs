@@ -27,7 +27,7 @@ fn start(id: &str, user: &str, started_at: Timestamp) -> Start {
         client: "claude-cli/2.1 \x1b[31m".into(),
         client_session: Some("session-1".into()),
         injection: "injected".into(),
-        shadowed: Vec::new(),
+        left_out: Vec::new(),
         hosted: Vec::new(),
         started_at,
     }

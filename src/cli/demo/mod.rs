@@ -36,6 +36,12 @@ pub struct Args {
 
 /// Runs the demo.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if !args.listen.ip().is_loopback() {
+        anyhow::bail!(
+            "the demo asks for no keys, so it listens on a loopback address only, not on {}",
+            args.listen
+        );
+    }
     let folder = tempfile::tempdir().context("no temporary folder can be made")?;
     let stop = if args.once { CancellationToken::new() } else { super::serve::stop_on_signal()? };
     let tasks = TaskTracker::new();

@@ -1,6 +1,6 @@
 use crate::dialect::raw::quote;
 use crate::dialect::{NextRound, Request, Round, result};
-use crate::domain::{Content, ToolCall, ToolResult};
+use crate::domain::{ToolCall, ToolResult};
 
 /// Puts the assistant's turn and one tool message per call into the history.
 ///
@@ -13,7 +13,7 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
         turn.push_str(&tool_message(call, result, &mut images));
     }
     if !images.is_empty() {
-        turn.push_str(&format!(r#",{{"role":"user","content":[{}]}}"#, images.join(",")));
+        turn.extend([r#",{"role":"user","content":["#, &images.join(","), "]}"]);
     }
     request.draft.extend("messages", &turn);
     if next == NextRound::MayNotCall {
@@ -31,7 +31,7 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
 fn tool_message(call: &ToolCall, result: &ToolResult, images: &mut Vec<String>) -> String {
     let mut texts = Vec::new();
     for part in result::parts(result) {
-        if let Some((media_type, data)) = image(&part) {
+        if let Some((media_type, data)) = result::image(&part) {
             images.push(text_part(&format!("Image that {} returned for call {}:", call.name, call.id)));
             let url = quote(&format!("data:{media_type};base64,{data}"));
             images.push(format!(r#"{{"type":"image_url","image_url":{{"url":{url}}}}}"#));
@@ -42,18 +42,6 @@ fn tool_message(call: &ToolCall, result: &ToolResult, images: &mut Vec<String>) 
     }
     let content = quote(&result::mark_error(result, &texts.join("\n")));
     format!(r#"{{"role":"tool","tool_call_id":{},"content":{content}}}"#, quote(&call.id))
-}
-
-fn image(part: &Content) -> Option<(&str, &str)> {
-    match part {
-        Content::Image { media_type, data } => Some((media_type, data)),
-        Content::BlobResource { media_type: Some(media_type), data, .. }
-            if media_type.starts_with("image/") =>
-        {
-            Some((media_type, data))
-        }
-        _ => None,
-    }
 }
 
 fn text_part(text: &str) -> String {

@@ -1,14 +1,50 @@
+use std::borrow::Cow;
+
 use crate::dialect::raw::{self, Object, Patch};
 use crate::domain::ToolCall;
+
+/// A piece of a tool call, as a delta has it.
+pub struct Piece<'a> {
+    text: &'a str,
+    fields: Object<'a>,
+    id: Option<Cow<'a, str>>,
+}
+
+impl<'a> Piece<'a> {
+    /// Reads an element of `tool_calls`.
+    pub fn read(text: &'a str) -> Self {
+        let fields = Object::within(text).unwrap_or_default();
+        let id = fields.string("id");
+        Self { text, fields, id }
+    }
+
+    /// The piece under the client's index of its call.
+    pub fn at_index(&self, index: u32) -> String {
+        let mut patch = Patch::default();
+        patch.set(self.text, &self.fields, "index", &index.to_string());
+        patch.apply(self.text)
+    }
+
+    /// Whether the piece has the client's index as it stands.
+    pub fn is_at(&self, index: u32) -> bool {
+        self.fields.number("index") == Some(u64::from(index))
+    }
+
+    fn name(&self) -> Option<Cow<'a, str>> {
+        let inner = self.fields.object("function").or_else(|| self.fields.object("custom"))?;
+        inner.string("name").filter(|name| !name.is_empty())
+    }
+}
 
 /// A tool call of a streamed answer, gathered from its pieces, in the form in which it goes back up.
 #[derive(Debug)]
 pub struct CallPieces {
-    /// The provider's index of the call.
-    pub index: u64,
     /// Whose it is, once its name is known.
     pub owner: Owner,
-    /// The first piece, which carries the id and whatever else the provider attaches.
+    /// The provider's index of the call.
+    index: Option<u64>,
+    id: String,
+    /// The first piece, which carries whatever else the provider attaches.
     first: String,
     /// `function` or `custom`.
     kind: &'static str,
@@ -31,33 +67,37 @@ pub enum Owner {
 }
 
 impl CallPieces {
-    /// A call from its first piece.
-    pub fn new(index: u64, first: &str) -> Self {
-        let kind = match Object::parse(first) {
-            Ok(piece) if piece.get("custom").is_some() => "custom",
-            _ => "function",
-        };
+    /// Takes a piece into the call that it belongs to, which is added where the piece is its first; gives the
+    /// place of the call.
+    pub fn gather(calls: &mut Vec<Self>, piece: &Piece<'_>) -> usize {
+        let place = place(calls, piece).unwrap_or_else(|| {
+            calls.push(Self::new(piece));
+            calls.len() - 1
+        });
+        calls[place].grow(piece);
+        place
+    }
+
+    fn new(piece: &Piece<'_>) -> Self {
         Self {
-            index,
             owner: Owner::Unknown,
-            first: first.to_owned(),
-            kind,
+            index: piece.fields.number("index"),
+            id: piece.id.clone().unwrap_or_default().into_owned(),
+            first: piece.text.to_owned(),
+            kind: if piece.fields.get("custom").is_some() { "custom" } else { "function" },
             name: String::new(),
             arguments: String::new(),
             waiting: Vec::new(),
         }
     }
 
-    /// Takes a piece; tells whether it went on with the name.
-    pub fn grow(&mut self, piece: &str) -> bool {
-        let Some(inner) = Object::parse(piece).ok().and_then(|piece| piece.object(self.kind)) else {
-            return false;
-        };
-        let name = inner.string("name").unwrap_or_default();
-        self.name.push_str(&name);
-        let key = if self.kind == "custom" { "input" } else { "arguments" };
-        self.arguments.push_str(inner.get(key).and_then(raw::inner).unwrap_or_default());
-        !name.is_empty()
+    fn grow(&mut self, piece: &Piece<'_>) {
+        let Some(inner) = piece.fields.object(self.kind) else { return };
+        // Some providers repeat the name beside each piece of the arguments.
+        if self.arguments.is_empty() {
+            self.name.push_str(&inner.string("name").unwrap_or_default());
+        }
+        self.arguments.push_str(inner.get(self.arguments_key()).and_then(raw::inner).unwrap_or_default());
     }
 
     /// The name as far as it is known.
@@ -65,32 +105,37 @@ impl CallPieces {
         &self.name
     }
 
+    /// Whether more of the name may come.
+    pub fn is_naming(&self) -> bool {
+        self.arguments.is_empty()
+    }
+
     /// Whether a call of this kind can be one of a function tool.
     pub fn is_function(&self) -> bool {
         self.kind == "function"
     }
 
-    /// Keeps a piece until the owner is known.
-    pub fn wait(&mut self, piece: &str) {
-        self.waiting.push(piece.to_owned());
-    }
-
-    /// The pieces that waited.
-    pub fn take_waiting(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.waiting)
+    /// The pieces that the client gets now that this one has come; those that have to wait are kept.
+    pub fn release(&mut self, piece: Option<&Piece<'_>>, visible: &mut Vec<String>) {
+        match (self.owner, piece) {
+            (Owner::Unknown, Some(piece)) => self.waiting.push(piece.text.to_owned()),
+            (Owner::Unknown, None) | (Owner::Gateway, _) => {}
+            (Owner::Client(index), piece) => {
+                visible.extend(self.waiting.drain(..).map(|text| Piece::read(&text).at_index(index)));
+                visible.extend(piece.map(|piece| piece.at_index(index)));
+            }
+        }
     }
 
     /// The call.
     pub fn call(&self) -> ToolCall {
-        let id = Object::parse(&self.first).ok().and_then(|first| first.string("id").map(Into::into));
-        let arguments = raw::unescape(&self.arguments);
-        ToolCall { id: id.unwrap_or_default(), name: self.name.clone(), arguments }
+        ToolCall { id: self.id.clone(), name: self.name.clone(), arguments: raw::unescape(&self.arguments) }
     }
 
     /// The call as an element of a message's `tool_calls`.
     pub fn render(&self) -> Option<String> {
         let first = Object::parse(&self.first).ok()?;
-        let key = if self.kind == "custom" { "input" } else { "arguments" };
+        let key = self.arguments_key();
         let inner = format!(r#"{{"name":{},"{key}":"{}"}}"#, raw::quote(&self.name), self.arguments);
         let mut patch = Patch::default();
         patch.set(&self.first, &first, self.kind, &inner);
@@ -104,4 +149,31 @@ impl CallPieces {
         patch.set(&element, &object, "type", &raw::quote(self.kind));
         Some(patch.apply(&element))
     }
+
+    fn arguments_key(&self) -> &'static str {
+        if self.kind == "custom" { "input" } else { "arguments" }
+    }
+}
+
+/// Where the call of a piece stands; `None` where the piece begins another.
+///
+/// Providers differ: some leave out the index, and then an id begins a call; some give all calls the index 0,
+/// and then another id does, or a name where the call has its arguments already.
+fn place(calls: &[CallPieces], piece: &Piece<'_>) -> Option<usize> {
+    let id = piece.id.as_deref();
+    if let Some(id) = id.filter(|id| !id.is_empty())
+        && let Some(at) = calls.iter().position(|call| call.id == id)
+    {
+        return Some(at);
+    }
+    let at = match piece.fields.number("index") {
+        Some(index) => calls.iter().rposition(|call| call.index == Some(index))?,
+        None => calls.len().checked_sub(1)?,
+    };
+    let begins_another = match id {
+        None => false,
+        Some("") => piece.name().is_some() && !calls[at].arguments.is_empty(),
+        Some(_) => !calls[at].id.is_empty(),
+    };
+    (!begins_another).then_some(at)
 }

@@ -43,14 +43,14 @@ impl Message {
             message.push_str(r#","content":null"#);
         }
         for (key, text) in self.strings.iter().filter(|(_, text)| !text.is_empty()) {
-            message.push_str(&format!(r#",{}:"{text}""#, raw::quote(key)));
+            message.extend([",", &raw::quote(key), ":\"", text, "\""]);
         }
         for (key, elements) in &self.arrays {
-            message.push_str(&format!(",{}:[{}]", raw::quote(key), elements.join(",")));
+            message.extend([",", &raw::quote(key), ":[", &elements.join(","), "]"]);
         }
         let calls: Vec<String> = self.calls.iter().filter_map(CallPieces::render).collect();
         if !calls.is_empty() {
-            message.push_str(&format!(r#","tool_calls":[{}]"#, calls.join(",")));
+            message.extend([r#","tool_calls":["#, &calls.join(","), "]"]);
         }
         message.push('}');
         message

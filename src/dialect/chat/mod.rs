@@ -2,18 +2,19 @@
 
 mod append;
 mod call;
-mod error;
+mod chunk;
 mod inject;
 mod message;
 mod request;
 mod splice;
+mod texts;
 mod whole;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error};
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
 /// The dialect `chat`.
@@ -47,6 +48,6 @@ impl Dialect for Chat {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        error::body(failure)
+        openai_error::body(failure)
     }
 }

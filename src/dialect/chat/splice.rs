@@ -4,19 +4,20 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde_json::{Map, Value};
 
-use super::call::{CallPieces, Owner};
-use super::error;
+use super::call::{CallPieces, Owner, Piece};
+use super::chunk::Chunk;
 use super::message::Message;
-use crate::dialect::raw::{Object, Patch, inner};
-use crate::dialect::sse::{self, Frame, Framer};
+use super::texts::Joints;
+use crate::dialect::raw::{self, Object, Patch};
+use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
-    is_event_stream, tally,
 };
+use crate::dialect::{is_event_stream, openai_error, tally};
 use crate::domain::Failure;
 
-/// What stands between the texts of two rounds.
-pub const SEPARATOR: &str = r"\n\n";
+/// The finish reason of a chunk that does not end its choice.
+const GOES_ON: &str = "null";
 
 /// Streamed rounds as one streamed completion.
 ///
@@ -27,18 +28,16 @@ pub struct Stream {
     wants_usage: bool,
     settings: SpliceSettings,
     framer: Framer,
-    /// The data of the very first chunk.
+    /// The data of the first chunk, or of the first that has an id.
     first: Option<String>,
     role_sent: bool,
-    /// Text has gone out in an earlier round, and none in this one.
-    separator_due: bool,
-    text_sent: bool,
+    joints: Joints,
     client_calls: u32,
     round: RoundState,
     /// The usage of all rounds, the one under way last.
     usages: Vec<Map<String, Value>>,
-    /// The last round's finish, usage and end, held back until the end.
-    held: Vec<Frame>,
+    /// The last round's finish, and all that came after it.
+    held: Tail,
 }
 
 #[derive(Default)]
@@ -48,6 +47,15 @@ struct RoundState {
     model: String,
     finish: Option<String>,
     hides: bool,
+}
+
+/// What a chunk says in the place of what the provider said.
+#[derive(Default, Clone, Copy)]
+struct Change<'a> {
+    finish: Option<&'a str>,
+    usage: Option<&'a str>,
+    /// The pieces of the client's calls; `None` where they are all that the chunk has.
+    pieces: Option<&'a [String]>,
 }
 
 impl Stream {
@@ -60,52 +68,46 @@ impl Stream {
             framer: Framer::new(settings.max_frame),
             first: None,
             role_sent: false,
-            separator_due: false,
-            text_sent: false,
+            joints: Joints::default(),
             client_calls: 0,
             round: RoundState::default(),
             usages: vec![Map::new()],
-            held: Vec::new(),
+            held: Tail::new(settings.max_frame),
         }
     }
 
     fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
-        let Some(data) = frame.data() else {
-            out.extend_from_slice(&frame.raw);
+        let Some(text) = frame.json() else {
+            if self.may_loop() && frame.data().is_some() {
+                self.held.push(frame)?;
+            } else {
+                out.extend_from_slice(&frame.raw);
+            }
             return Ok(());
         };
-        if !data.starts_with('{') {
-            self.hold(frame, out);
-            return Ok(());
-        }
-        let chunk = Object::parse(&data).map_err(|error| {
-            Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}"))
+        let chunk = Chunk::read(&text).inspect_err(|error| {
+            if matches!(error, Broken::Reported(_)) {
+                out.extend_from_slice(&frame.raw);
+            }
         })?;
-        if let Some(error) =
-            chunk.get("error").filter(|error| *error != "null" && chunk.get("choices").is_none())
+        self.note_facts(&chunk);
+        self.round.message.grow(&chunk.delta);
+        let pieces = self.take_calls(&chunk.delta);
+        if let Some(finish) = chunk.finish() {
+            self.round.finish = Some(finish.into_owned());
+        }
+        let is_end = self.round.finish.is_some() || (chunk.choice.is_none() && chunk.usage().is_some());
+        if self.may_loop() && is_end {
+            let mut patch = Patch::default();
+            if set_pieces(&chunk, pieces.as_deref(), &mut patch) {
+                patch.remove(&text, &chunk.delta, &["tool_calls"]);
+            }
+            self.held.push(frame.patched(&text, patch))?;
+        } else if let Some(patch) =
+            self.edit(&chunk, Change { pieces: pieces.as_deref(), ..Change::default() })
         {
-            out.extend_from_slice(&frame.raw);
-            let message = Object::parse(error).ok().and_then(|error| error.string("message").map(Into::into));
-            return Err(Broken::Reported(message.unwrap_or_else(|| error.to_owned())));
+            frame.write_patched(&text, patch, out);
         }
-        let has_usage = self.note_facts(&chunk);
-        if self.first.is_none() {
-            self.first = Some(data.clone());
-        }
-        let choice = chunk.array("choices").first().and_then(|choice| Object::parse(choice).ok());
-        if let Some(delta) = choice.as_ref().and_then(|choice| choice.object("delta")) {
-            self.round.message.grow(&delta);
-            self.grow_calls(&delta);
-        }
-        let finish = choice.as_ref().and_then(|choice| choice.string("finish_reason").map(Into::into));
-        let ends = finish.is_some();
-        self.round.finish = finish.or(self.round.finish.take());
-        if self.may_loop() && (ends || (choice.is_none() && has_usage)) {
-            self.held.push(frame);
-            return Ok(());
-        }
-        let edited = self.edit(&data, None, None);
-        write(edited, &data, &frame, out);
         Ok(())
     }
 
@@ -114,50 +116,61 @@ impl Stream {
         !self.injected.is_empty()
     }
 
-    fn hold(&mut self, frame: Frame, out: &mut BytesMut) {
-        if self.may_loop() {
-            self.held.push(frame);
-        } else {
-            out.extend_from_slice(&frame.raw);
-        }
+    fn is_later_round(&self) -> bool {
+        self.usages.len() > 1
     }
 
-    /// Notes what the records need of a chunk; tells whether it carries usage.
-    fn note_facts(&mut self, chunk: &Object<'_>) -> bool {
+    /// Notes what the records need of a chunk.
+    fn note_facts(&mut self, chunk: &Chunk<'_>) {
         if self.round.response_id.is_empty() {
-            self.round.response_id = chunk.string("id").unwrap_or_default().into_owned();
-            self.round.model = chunk.string("model").unwrap_or_default().into_owned();
+            self.round.response_id = chunk.fields.string("id").unwrap_or_default().into_owned();
+            self.round.model = chunk.fields.string("model").unwrap_or_default().into_owned();
+            // Azure's first chunk has neither id nor choices.
+            if !self.is_later_round() {
+                self.first = Some(chunk.text.to_owned());
+            }
         }
-        let usage =
-            chunk.get("usage").and_then(|usage| serde_json::from_str::<Map<String, Value>>(usage).ok());
-        let has_usage = usage.is_some();
+        let usage = chunk.usage().and_then(|usage| serde_json::from_str(usage).ok());
         if let (Some(usage), Some(round)) = (usage, self.usages.last_mut()) {
             // Some providers send a running total in each chunk: the last one counts.
             *round = usage;
         }
-        has_usage
     }
 
-    fn grow_calls(&mut self, delta: &Object<'_>) {
-        for piece in delta.array("tool_calls") {
-            let at = position(&mut self.round.message.calls, piece);
-            let more_name = self.round.message.calls[at].grow(piece);
-            let has_arguments = !self.round.message.calls[at].call().arguments.is_empty();
-            self.settle(at, more_name && !has_arguments);
+    /// Takes the pieces of calls in a delta, and gives the client's part of them under the client's indices;
+    /// `None` if that is the whole as it stands.
+    fn take_calls(&mut self, delta: &Object<'_>) -> Option<Vec<String>> {
+        let pieces = delta.get("tool_calls").and_then(raw::elements)?;
+        let mut visible = Vec::new();
+        let mut changes = false;
+        for piece in pieces.into_iter().map(Piece::read) {
+            let (known, before) = (self.round.message.calls.len(), visible.len());
+            let place = CallPieces::gather(&mut self.round.message.calls, &piece);
+            if place == known {
+                // Where another call begins, the names of those before it are complete.
+                self.settle_before(place, &mut visible);
+            }
+            self.settle(place, true);
+            let call = &mut self.round.message.calls[place];
+            call.release(Some(&piece), &mut visible);
+            let as_it_stands = matches!(call.owner, Owner::Client(index) if piece.is_at(index));
+            changes |= !as_it_stands || visible.len() != before + 1;
         }
+        (changes && self.may_loop()).then_some(visible)
     }
 
     /// Finds out whose a call is, unless more of its name may come.
-    fn settle(&mut self, at: usize, open: bool) {
-        let call = &mut self.round.message.calls[at];
+    fn settle(&mut self, place: usize, open: bool) {
+        let call = &mut self.round.message.calls[place];
         if call.owner != Owner::Unknown {
             return;
         }
-        let name = call.name();
-        if call.is_function() && open && self.injected.iter().any(|injected| injected.starts_with(name)) {
+        let (name, is_function) = (call.name(), call.is_function());
+        let may_become_ours = || self.injected.iter().any(|injected| injected.starts_with(name));
+        if is_function && open && call.is_naming() && may_become_ours() {
             return;
         }
-        if call.is_function() && self.injected.contains(name) {
+        if is_function && self.injected.contains(name) {
             call.owner = Owner::Gateway;
             self.round.hides = true;
         } else {
@@ -166,98 +179,56 @@ impl Stream {
         }
     }
 
-    /// What the client gets of a chunk: `None` for nothing at all, else the changed data, which is empty where
-    /// nothing has to change.
-    fn edit(&mut self, data: &str, finish: Option<&str>, usage: Option<&str>) -> Option<String> {
-        let chunk = Object::parse(data).ok()?;
-        let later = self.usages.len() > 1;
+    /// What the client gets of a chunk, as changes to it; `None` if that is nothing at all.
+    fn edit(&mut self, chunk: &Chunk<'_>, change: Change<'_>) -> Option<Patch> {
+        let (text, later) = (chunk.text, self.is_later_round());
         let mut patch = Patch::default();
-        for name in ["id", "created"].into_iter().filter(|_| later) {
-            if let (Some(value), Some(first)) = (chunk.get(name), self.first_value(name)) {
-                patch.replace(data, value, first);
-            }
-        }
-        match (chunk.get("usage"), usage) {
-            (Some(_), _) if !self.wants_usage => patch.remove(data, &chunk, &["usage"]),
-            (Some(old), Some(new)) if old != "null" => patch.replace(data, old, new),
-            (Some(old), None) if later && old != "null" => patch.replace(data, old, "null"),
+        match (chunk.usage(), change.usage) {
+            _ if !self.wants_usage => patch.remove(text, &chunk.fields, &["usage"]),
+            (Some(old), Some(new)) => patch.replace(text, old, new),
+            (Some(old), None) if later => patch.replace(text, old, "null"),
             _ => {}
         }
-        let choice = chunk.array("choices").first().and_then(|choice| Object::parse(choice).ok());
-        let Some(choice) = choice else {
-            return (chunk.get("usage").is_none_or(|usage| usage == "null") || self.wants_usage)
-                .then(|| patch.apply_if_any(data));
-        };
-        if let (Some(finish), Some(old)) = (finish, choice.get("finish_reason")) {
-            patch.replace(data, old, finish);
+        if later {
+            self.set_first_values(chunk, &mut patch);
         }
-        let still_ends =
-            finish != Some("null") && choice.get("finish_reason").is_some_and(|finish| finish != "null");
-        let delta = choice.object("delta").unwrap_or(Object { fields: Vec::new() });
-        let shows = self.edit_delta(data, &delta, later, &mut patch);
-        (shows || still_ends).then(|| patch.apply_if_any(data))
-    }
-
-    /// Edits a delta; tells whether anything in it is worth sending.
-    fn edit_delta(&mut self, data: &str, delta: &Object<'_>, later: bool, patch: &mut Patch) -> bool {
+        let Some(choice) = &chunk.choice else {
+            return (self.wants_usage || chunk.usage().is_none()).then_some(patch);
+        };
+        if !self.may_loop() {
+            return Some(patch);
+        }
+        if let (Some(finish), Some(old)) = (change.finish, choice.get("finish_reason")) {
+            patch.replace(text, old, finish);
+        }
+        let goes_on = change.finish == Some(GOES_ON);
         let mut gone = Vec::new();
-        if delta.get("role").is_some() {
-            if later && self.role_sent {
-                gone.push("role");
-            }
-            self.role_sent = true;
+        if (later || goes_on) && self.role_sent {
+            gone.push("role");
         }
-        if let Some(content) =
-            delta.get("content").filter(|content| inner(content).is_some_and(|text| !text.is_empty()))
-        {
-            if self.separator_due {
-                patch.replace(data, &content[..1], format!("\"{SEPARATOR}"));
-            }
-            self.separator_due = false;
-            self.text_sent = true;
+        if set_pieces(chunk, change.pieces, &mut patch) {
+            gone.push("tool_calls");
         }
-        if let Some(calls) = delta.get("tool_calls").filter(|calls| calls.starts_with('[')) {
-            match self.visible_pieces(calls) {
-                None => {}
-                Some(pieces) if pieces.is_empty() => gone.push("tool_calls"),
-                Some(pieces) => patch.replace(data, calls, format!("[{}]", pieces.join(","))),
-            }
+        patch.remove(text, &chunk.delta, &gone);
+        let ends =
+            !goes_on && (chunk.finish().is_some() || (change.usage.is_some() && chunk.usage().is_some()));
+        let is_as_it_came = !later && !goes_on && gone.is_empty();
+        if !ends && !is_as_it_came && !chunk.says_more_than(&gone) {
+            return None;
         }
-        patch.remove(data, delta, &gone);
-        let is_left = |field: &crate::dialect::raw::Field<'_>| {
-            !gone.contains(&&*field.key) && (!later || !matches!(field.value, "null" | "\"\""))
-        };
-        (gone.is_empty() && !later) || delta.fields.iter().any(is_left)
+        self.role_sent |= chunk.delta.get("role").is_some();
+        self.joints.join(text, &chunk.delta, &mut patch);
+        Some(patch)
     }
 
-    /// The client's part of a chunk's pieces of calls, under the client's indices; `None` if that is the whole
-    /// as it stands.
-    fn visible_pieces(&mut self, calls: &str) -> Option<Vec<String>> {
-        let pieces = crate::dialect::raw::elements(calls)?;
-        let mut visible = Vec::new();
-        let mut changed = false;
-        for piece in &pieces {
-            let at = position(&mut self.round.message.calls, piece);
-            let call = &mut self.round.message.calls[at];
-            let Owner::Client(index) = call.owner else {
-                changed = true;
-                if call.owner == Owner::Unknown {
-                    call.wait(piece);
-                }
-                continue;
-            };
-            let waited = call.take_waiting();
-            changed |= !waited.is_empty() || u64::from(index) != call.index;
-            visible.extend(waited.iter().map(|waited| at_index(waited, index)));
-            visible.push(at_index(piece, index));
+    /// Gives a chunk of a later round the id and the time of the first one.
+    fn set_first_values(&self, chunk: &Chunk<'_>, patch: &mut Patch) {
+        let Some(first) = self.first.as_deref().and_then(Object::within) else { return };
+        for key in ["id", "created"] {
+            if let (Some(old), Some(first)) = (chunk.fields.get(key), first.get(key)) {
+                patch.replace(chunk.text, old, first);
+            }
         }
-        changed.then_some(visible)
-    }
-
-    /// The value of a field of the very first chunk.
-    fn first_value(&self, name: &str) -> Option<String> {
-        let first = self.first.as_deref().and_then(|first| Object::parse(first).ok())?;
-        first.get(name).map(str::to_owned)
     }
 
     /// A chunk of the gateway's own, with the first chunk's id, model and the like.
@@ -273,22 +244,40 @@ impl Stream {
         patch.apply(first)
     }
 
-    fn total_usage(&self) -> String {
-        tally::openai_total(
-            &self.usages,
-            "prompt",
-            "completion",
-            self.settings.usage == UsageStyle::LastInput,
-        )
+    /// The usage of all rounds for a client that wants it, where any is known.
+    fn total_usage(&self) -> Option<String> {
+        let last_input = self.settings.usage == UsageStyle::LastInput;
+        let is_known = self.wants_usage && self.usages.iter().any(|usage| !usage.is_empty());
+        is_known.then(|| tally::openai_total(&self.usages, "prompt", "completion", last_input))
     }
 
     fn cut_short(&self, out: &mut BytesMut) {
-        let choices = r#"[{"index":0,"delta":{},"finish_reason":"length"}]"#;
-        sse::write_data(&self.own_chunk(choices, None), out);
-        if self.wants_usage && self.usages.iter().any(|usage| !usage.is_empty()) {
-            sse::write_data(&self.own_chunk("[]", Some(&self.total_usage())), out);
+        let delta = if self.role_sent { "{}" } else { r#"{"role":"assistant"}"# };
+        let choices = format!(r#"[{{"index":0,"delta":{delta},"finish_reason":"length"}}]"#);
+        sse::write_data(&self.own_chunk(&choices, None), out);
+        if let Some(usage) = self.total_usage() {
+            sse::write_data(&self.own_chunk("[]", Some(&usage)), out);
         }
         sse::write_data("[DONE]", out);
+    }
+
+    /// Finds out whose the calls before this place are, and gives the pieces of the client's that waited.
+    fn settle_before(&mut self, end: usize, visible: &mut Vec<String>) {
+        for place in 0..end {
+            self.settle(place, false);
+            self.round.message.calls[place].release(None, visible);
+        }
+    }
+
+    /// Gives the client the calls whose names could have gone on until the very end.
+    fn settle_all(&mut self, out: &mut BytesMut) {
+        let mut visible = Vec::new();
+        self.settle_before(self.round.message.calls.len(), &mut visible);
+        if !visible.is_empty() {
+            let delta = format!(r#"{{"tool_calls":[{}]}}"#, visible.join(","));
+            let choices = format!(r#"[{{"index":0,"delta":{delta},"finish_reason":null}}]"#);
+            sse::write_data(&self.own_chunk(&choices, None), out);
+        }
     }
 }
 
@@ -299,9 +288,7 @@ impl Splicer for Stream {
 
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) =
-            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
-        {
+        while let Some(frame) = self.framer.next_frame()? {
             self.frame(frame, out)?;
         }
         Ok(())
@@ -314,7 +301,7 @@ impl Splicer for Stream {
         if self.round.finish.is_none() {
             return Err(Broken::Malformed("the provider's stream ended before its answer did".to_owned()));
         }
-        (0..self.round.message.calls.len()).for_each(|at| self.settle(at, false));
+        self.settle_all(out);
         let call =
             |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
         Ok(Round {
@@ -331,17 +318,16 @@ impl Splicer for Stream {
     }
 
     fn next_round(&mut self, out: &mut BytesMut) {
-        for frame in std::mem::take(&mut self.held) {
-            // A finish that came in one chunk with content must not take the content with it.
-            if let Some(data) =
-                frame.data().filter(|data| data.starts_with('{') && data.contains("\"delta\""))
-            {
-                let edited = self.edit(&data, Some("null"), Some("null"));
-                let shows = edited.as_deref().is_some_and(|edited| !edited.contains("\"delta\":{}"));
-                write(edited.filter(|_| shows), &data, &frame, out);
+        // A finish that came in one chunk with content must not take the content with it.
+        for frame in self.held.take() {
+            let Some(text) = frame.json() else { continue };
+            let Ok(chunk) = Chunk::read(&text) else { continue };
+            let change = Change { finish: Some(GOES_ON), usage: Some("null"), pieces: None };
+            if let Some(patch) = self.edit(&chunk, change).filter(|_| chunk.choice.is_some()) {
+                frame.write_patched(&text, patch, out);
             }
         }
-        self.separator_due = self.text_sent;
+        self.joints.next_round();
         self.round = RoundState::default();
         self.usages.push(Map::new());
     }
@@ -360,19 +346,30 @@ impl Splicer for Stream {
         }
         let shows_calls = self.round.message.calls.iter().any(|call| matches!(call.owner, Owner::Client(_)));
         let dangling = self.round.hides && !shows_calls && self.round.finish.as_deref() == Some("tool_calls");
-        let usage = (self.usages.len() > 1).then(|| self.total_usage());
-        for frame in std::mem::take(&mut self.held) {
-            let Some(data) = frame.data().filter(|data| data.starts_with('{')) else {
+        let usage = self.total_usage().filter(|_| self.is_later_round());
+        let mut untold = usage.as_deref();
+        for frame in self.held.take() {
+            let text = frame.json();
+            let Some(chunk) = text.as_deref().and_then(|text| Chunk::read(text).ok()) else {
+                if let Some(usage) = untold.take() {
+                    sse::write_data(&self.own_chunk("[]", Some(usage)), out);
+                }
                 out.extend_from_slice(&frame.raw);
                 continue;
             };
-            let edited = self.edit(&data, dangling.then_some("\"stop\""), usage.as_deref());
-            write(edited, &data, &frame, out);
+            if chunk.usage().is_some() {
+                untold = None;
+            }
+            let change =
+                Change { finish: dangling.then_some("\"stop\""), usage: usage.as_deref(), pieces: None };
+            if let Some(patch) = self.edit(&chunk, change) {
+                frame.write_patched(chunk.text, patch, out);
+            }
         }
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        sse::write_data(&error::body(failure), out);
+        sse::write_data(&openai_error::body(failure), out);
     }
 
     fn so_far(&self) -> RoundFacts {
@@ -385,38 +382,11 @@ impl Splicer for Stream {
     }
 }
 
-/// Where the call of a piece stands, which is added where the piece is its first. Sloppy providers leave out
-/// the index: then an id that is new begins a call.
-fn position(calls: &mut Vec<CallPieces>, piece: &str) -> usize {
-    let object = Object::parse(piece).unwrap_or(Object { fields: Vec::new() });
-    let id = object.string("id").filter(|id| !id.is_empty());
-    let known = match object.number("index") {
-        Some(index) => calls.iter().position(|call| call.index == index),
-        None => match &id {
-            Some(id) => calls.iter().position(|call| call.call().id == **id),
-            None => calls.len().checked_sub(1),
-        },
-    };
-    known.unwrap_or_else(|| {
-        let index = object.number("index").unwrap_or(calls.len() as u64);
-        calls.push(CallPieces::new(index, piece));
-        calls.len() - 1
-    })
-}
-
-/// A piece of a call under the client's index.
-fn at_index(piece: &str, index: u32) -> String {
-    let Ok(object) = Object::parse(piece) else { return piece.to_owned() };
-    let mut patch = Patch::default();
-    patch.set(piece, &object, "index", &index.to_string());
-    patch.apply(piece)
-}
-
-/// Writes what [`Stream::edit`] left of a frame.
-fn write(edited: Option<String>, data: &str, frame: &Frame, out: &mut BytesMut) {
-    match edited {
-        None => {}
-        Some(edited) if edited.is_empty() || edited == data => out.extend_from_slice(&frame.raw),
-        Some(edited) => frame.write_with(&edited, out),
+/// Puts the client's part of the pieces of calls into a chunk; tells whether nothing is left of them.
+fn set_pieces(chunk: &Chunk<'_>, pieces: Option<&[String]>, patch: &mut Patch) -> bool {
+    let (Some(pieces), Some(all)) = (pieces, chunk.delta.get("tool_calls")) else { return false };
+    if !pieces.is_empty() {
+        patch.replace(chunk.text, all, format!("[{}]", pieces.join(",")));
     }
+    pieces.is_empty()
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use serde_json::{Map, Value};
 
-use super::splice::SEPARATOR;
-use crate::dialect::raw::{Object, Patch, inner};
+use super::texts::Joined;
+use crate::dialect::body::{self, Body};
+use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
     is_event_stream, tally,
@@ -17,12 +18,11 @@ pub struct Whole {
     injected: Arc<HashSet<String>>,
     settings: SpliceSettings,
     /// The answer under way.
-    body: Vec<u8>,
+    body: Body,
     /// The last answer that is complete.
     last: String,
     first_id: Option<String>,
-    /// What the client sees of all rounds' texts, still escaped.
-    content: String,
+    texts: Joined,
     /// The client's calls of the last round; `None` where the model called nothing.
     client_calls: Option<Vec<String>>,
     usages: Vec<Map<String, Value>>,
@@ -38,10 +38,10 @@ impl Whole {
         Self {
             injected,
             settings,
-            body: Vec::new(),
+            body: Body::new(settings.max_answer),
             last: String::new(),
             first_id: None,
-            content: String::new(),
+            texts: Joined::default(),
             client_calls: None,
             usages: Vec::new(),
             facts: RoundFacts::default(),
@@ -51,12 +51,7 @@ impl Whole {
     }
 
     fn read_message(&mut self, message: &Object<'_>, round: &mut Round) {
-        if let Some(text) = message.get("content").and_then(inner).filter(|text| !text.is_empty()) {
-            if !self.content.is_empty() {
-                self.content.push_str(SEPARATOR);
-            }
-            self.content.push_str(text);
-        }
+        self.texts.add(message);
         let thoughts = message.string("reasoning_content").or_else(|| message.string("reasoning"));
         round.thoughts = thoughts.unwrap_or_default().into_owned();
         let calls = message.array("tool_calls");
@@ -95,13 +90,11 @@ impl Whole {
         }
         let (message_text, message) = (choice.get("message")?, choice.object("message")?);
         let mut inner_patch = Patch::default();
-        if !self.content.is_empty() {
-            inner_patch.set(message_text, &message, "content", &format!("\"{}\"", self.content));
-        }
+        self.texts.set(message_text, &message, &mut inner_patch);
         match &self.client_calls {
             Some(calls) if calls.is_empty() => inner_patch.remove(message_text, &message, &["tool_calls"]),
             Some(calls) => {
-                inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(",")))
+                inner_patch.set(message_text, &message, "tool_calls", &format!("[{}]", calls.join(",")));
             }
             None => {}
         }
@@ -116,20 +109,12 @@ impl Splicer for Whole {
     }
 
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
-        if self.body.len() + bytes.len() > self.settings.max_answer {
-            let limit = self.settings.max_answer;
-            return Err(Broken::Malformed(format!("the provider's answer is larger than {limit} bytes")));
-        }
-        self.body.extend_from_slice(bytes);
-        Ok(())
+        self.body.push(bytes)
     }
 
     fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
-        };
-        let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
-        let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
+        let body = self.body.take()?;
+        let answer = body::fields(&body)?;
         let usage: Map<String, Value> =
             answer.get("usage").and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
         self.facts = RoundFacts {

@@ -37,7 +37,11 @@ fn tool_choice(request: &Request, next: NextRound) -> Option<String> {
 }
 
 fn tool_result(call: &ToolCall, result: &ToolResult) -> String {
-    let content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
+    let mut content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
+    if content.is_empty() && result.is_error {
+        // An error without content is refused by the API.
+        content.extend(block(&Content::Text("The tool failed without saying why.".to_owned())));
+    }
     let mut text = format!(r#"{{"type":"tool_result","tool_use_id":{}"#, quote(&call.id));
     if !content.is_empty() {
         text.push_str(r#","content":["#);
@@ -57,13 +61,10 @@ fn block(part: &Content) -> Option<String> {
         let (media_type, data) = (quote(media_type), quote(data));
         format!(r#"{{"type":"{kind}","source":{{"type":"base64","media_type":{media_type},"data":{data}}}}}"#)
     };
+    if let Some((media_type, data)) = result::image(part) {
+        return Some(source("image", media_type, data));
+    }
     match part {
-        Content::Image { media_type, data } if takes_image(media_type) => {
-            Some(source("image", media_type, data))
-        }
-        Content::BlobResource { media_type: Some(media_type), data, .. } if takes_image(media_type) => {
-            Some(source("image", media_type, data))
-        }
         Content::BlobResource { media_type: Some(media_type), data, .. }
             if media_type == "application/pdf" =>
         {
@@ -74,9 +75,4 @@ fn block(part: &Content) -> Option<String> {
             (!text.trim().is_empty()).then(|| format!(r#"{{"type":"text","text":{}}}"#, quote(&text)))
         }
     }
-}
-
-/// The image types that the API takes (Messages API, "Vision").
-fn takes_image(media_type: &str) -> bool {
-    matches!(media_type, "image/jpeg" | "image/png" | "image/gif" | "image/webp")
 }

@@ -45,7 +45,7 @@ impl Block {
     /// Takes the `delta` of a `content_block_delta`: strings grow, other values are set. That holds for every
     /// delta type of the API, and for those to come.
     pub fn grow(&mut self, delta: &str) {
-        let Ok(delta) = Object::parse(delta) else { return };
+        let Some(delta) = Object::within(delta) else { return };
         for field in delta.fields.iter().filter(|field| field.key != "type") {
             match (&*field.key, raw::inner(field.value)) {
                 ("partial_json", Some(piece)) => self.input.push_str(piece),

@@ -17,6 +17,7 @@ fn kind(kind: FailureKind) -> &'static str {
         FailureKind::Forbidden => "permission_error",
         FailureKind::NotFound => "not_found_error",
         FailureKind::TooLarge => "request_too_large",
+        FailureKind::TooMany => "rate_limit_error",
         FailureKind::Unavailable => "overloaded_error",
         FailureKind::UpstreamTimeout => "timeout_error",
         FailureKind::Upstream | FailureKind::Internal => "api_error",

@@ -5,12 +5,7 @@ use crate::domain::ToolDefinition;
 
 /// Adds tools after the client's own.
 pub fn inject(request: &mut Request, tools: &[Arc<ToolDefinition>]) {
-    if tools.is_empty() {
-        return;
-    }
-    let definitions: Vec<String> = tools.iter().map(|tool| definition(tool)).collect();
-    request.draft.extend("tools", &definitions.join(","));
-    request.injected = Arc::new(tools.iter().map(|tool| tool.name.clone()).collect());
+    request.add_tools(tools, definition);
 }
 
 fn definition(tool: &ToolDefinition) -> String {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::block::{Block, stop_event};
 use super::error;
 use super::usage::{self, RoundUsage};
 use crate::dialect::raw::{Object, Patch};
-use crate::dialect::sse::{self, Frame, Framer};
+use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
 };
@@ -29,8 +30,8 @@ pub struct Stream {
     round: RoundState,
     /// The usage of all rounds, the one under way last.
     usages: Vec<RoundUsage>,
-    /// The last round's `message_delta` and `message_stop`, held back until the end.
-    held: Vec<Frame>,
+    /// The last round's `message_delta`, and all that came after it.
+    held: Tail,
 }
 
 #[derive(Default)]
@@ -46,8 +47,8 @@ struct RoundState {
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(rename = "type", default)]
-    kind: &'a str,
+    #[serde(rename = "type", default, borrow)]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     index: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -73,27 +74,27 @@ impl Stream {
             client_blocks: 0,
             round: RoundState::default(),
             usages: vec![RoundUsage::default()],
-            held: Vec::new(),
+            held: Tail::new(settings.max_frame),
         }
     }
 
     fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
-        let Some(data) = frame.data().filter(|data| data.starts_with('{')) else {
-            out.extend_from_slice(&frame.raw);
-            return Ok(());
-        };
+        let Some(data) = frame.json() else { return self.pass(frame, out) };
         let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
             Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
         })?;
-        match event.kind {
+        match &*event.kind {
             "message_start" => self.message_start(&event, &frame, out),
             "content_block_start" => self.block_start(&event, &data, &frame, out),
             "content_block_delta" => self.block_delta(&event, &data, &frame, out),
             "content_block_stop" => self.block_stop(&event, &data, &frame, out),
-            "message_delta" => self.message_delta(&event, frame),
+            "message_delta" => {
+                self.message_delta(&event);
+                self.held.push(frame.clone())?;
+            }
             "message_stop" => {
                 self.round.stopped = true;
-                self.held.push(frame);
+                self.held.push(frame.clone())?;
             }
             "error" => {
                 out.extend_from_slice(&frame.raw);
@@ -101,7 +102,17 @@ impl Stream {
                 let message = message.and_then(|error| error.string("message").map(Into::into));
                 return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
             }
-            _ => out.extend_from_slice(&frame.raw),
+            _ => return self.pass(frame.clone(), out),
+        }
+        Ok(())
+    }
+
+    /// Lets a frame go as it came, in its turn.
+    fn pass(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
+        if self.held.is_empty() {
+            out.extend_from_slice(&frame.raw);
+        } else {
+            self.held.push(frame)?;
         }
         Ok(())
     }
@@ -128,7 +139,7 @@ impl Stream {
         self.round.blocks.insert(index(event), Block::new(start, client_index));
         if let Some(client_index) = client_index {
             self.client_blocks += 1;
-            write_at(client_index, event, data, frame, out);
+            self.write_at(client_index, event, data, frame, out);
         }
     }
 
@@ -138,7 +149,7 @@ impl Stream {
             block.grow(delta.get());
         }
         if let Some(client_index) = block.client_index {
-            write_at(client_index, event, data, frame, out);
+            self.write_at(client_index, event, data, frame, out);
         }
     }
 
@@ -146,11 +157,11 @@ impl Stream {
         let Some(block) = self.round.blocks.get_mut(&index(event)) else { return };
         block.open = false;
         if let Some(client_index) = block.client_index {
-            write_at(client_index, event, data, frame, out);
+            self.write_at(client_index, event, data, frame, out);
         }
     }
 
-    fn message_delta(&mut self, event: &Event<'_>, frame: Frame) {
+    fn message_delta(&mut self, event: &Event<'_>) {
         if let (Some(usage), Some(round)) = (event.usage, self.usages.last_mut()) {
             round.update(usage.get());
         }
@@ -158,7 +169,17 @@ impl Stream {
         if let Some(stop) = delta.and_then(|delta| delta.string("stop_reason").map(Into::into)) {
             self.round.stop_reason = Some(stop);
         }
-        self.held.push(frame);
+    }
+
+    /// Writes a frame under the client's index of its block: as it came, where no block can be hidden.
+    fn write_at(&self, client_index: u32, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
+        let mut patch = Patch::default();
+        if let Some(index) =
+            event.index.filter(|index| !self.injected.is_empty() && index.get().parse() != Ok(client_index))
+        {
+            patch.replace(data, index.get(), client_index.to_string());
+        }
+        frame.write_patched(data, patch, out);
     }
 
     fn is_injected_call(&self, block: &str) -> bool {
@@ -170,38 +191,44 @@ impl Stream {
     }
 
     /// The end as the last round had it, as far as that is true of the whole message.
-    fn finish_naturally(&self, out: &mut BytesMut) {
-        if self.usages.len() == 1 && !self.round.hides {
-            self.held.iter().for_each(|frame| out.extend_from_slice(&frame.raw));
-            return;
-        }
-        let client_calls =
+    fn finish_naturally(&mut self, out: &mut BytesMut) {
+        let is_all = self.usages.len() == 1 && !self.round.hides;
+        let shows_calls =
             self.round.blocks.values().any(|block| block.is_tool_use() && block.client_index.is_some());
-        let stop = match self.round.stop_reason.as_deref() {
-            Some("tool_use") if !client_calls => Some("end_turn"),
-            _ => None,
-        };
-        self.write_end(stop, out);
+        let dangling = !shows_calls && self.round.stop_reason.as_deref() == Some("tool_use");
+        for frame in self.held.take() {
+            match frame.json().filter(|data| !is_all && is_message_delta(data)) {
+                Some(delta) => {
+                    frame.write_patched(&delta, self.ended(&delta, dangling.then_some("end_turn")), out);
+                }
+                None => out.extend_from_slice(&frame.raw),
+            }
+        }
     }
 
-    /// Writes the last `message_delta`, with this stop reason if one is given and the usage of all rounds.
-    fn write_end(&self, stop: Option<&str>, out: &mut BytesMut) {
-        let delta = self.held.iter().filter_map(Frame::data).rfind(|data| data.contains("message_delta"));
-        let delta = delta.unwrap_or_else(|| {
-            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#
-                .to_owned()
-        });
-        if let Ok(event) = Object::parse(&delta) {
-            let mut patch = Patch::default();
-            if let (Some(stop), Some(text), Some(inner)) = (stop, event.get("delta"), event.object("delta")) {
-                let mut inner_patch = Patch::default();
-                inner_patch.set(text, &inner, "stop_reason", &format!("\"{stop}\""));
-                patch.replace(&delta, text, inner_patch.apply(text));
+    fn cut_short(&mut self, out: &mut BytesMut) {
+        for block in self.round.blocks.values().filter(|block| block.open) {
+            if let Some(index) = block.client_index {
+                sse::write("content_block_stop", &stop_event(index), out);
             }
-            usage::set(&delta, &event, &mut patch, &self.usages, self.settings.usage);
-            sse::write("message_delta", &patch.apply(&delta), out);
         }
+        let delta =
+            r#"{"type":"message_delta","delta":{"stop_reason":null,"stop_sequence":null},"usage":{}}"#;
+        sse::write("message_delta", &self.ended(delta, Some("max_tokens")).apply(delta), out);
         sse::write("message_stop", r#"{"type":"message_stop"}"#, out);
+    }
+
+    /// What becomes of a `message_delta`: the usage of all rounds, and this stop reason if one is given.
+    fn ended(&self, delta: &str, stop: Option<&str>) -> Patch {
+        let mut patch = Patch::default();
+        let Ok(event) = Object::parse(delta) else { return patch };
+        if let (Some(stop), Some(text), Some(inner)) = (stop, event.get("delta"), event.object("delta")) {
+            let mut inner_patch = Patch::default();
+            inner_patch.set(text, &inner, "stop_reason", &format!("\"{stop}\""));
+            patch.replace(delta, text, inner_patch.apply(text));
+        }
+        patch.set(delta, &event, "usage", &usage::total(&self.usages, self.settings.usage));
+        patch
     }
 }
 
@@ -212,9 +239,7 @@ impl Splicer for Stream {
 
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) =
-            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
-        {
+        while let Some(frame) = self.framer.next_frame()? {
             self.frame(frame, out)?;
         }
         Ok(())
@@ -247,7 +272,7 @@ impl Splicer for Stream {
     fn next_round(&mut self, _out: &mut BytesMut) {
         self.round = RoundState::default();
         self.usages.push(RoundUsage::default());
-        self.held.clear();
+        self.held.take();
     }
 
     fn has_begun(&self) -> bool {
@@ -259,15 +284,10 @@ impl Splicer for Stream {
     }
 
     fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
-        if ending == Ending::Natural {
-            return self.finish_naturally(out);
+        match ending {
+            Ending::Natural => self.finish_naturally(out),
+            Ending::CutShort => self.cut_short(out),
         }
-        for block in self.round.blocks.values().filter(|block| block.open) {
-            if let Some(index) = block.client_index {
-                sse::write("content_block_stop", &stop_event(index), out);
-            }
-        }
-        self.write_end(Some("max_tokens"), out);
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
@@ -287,14 +307,6 @@ fn index(event: &Event<'_>) -> u64 {
     event.index.and_then(|index| index.get().parse().ok()).unwrap_or(0)
 }
 
-/// Writes a frame under the client's index of its block: as it came, where that is the provider's too.
-fn write_at(client_index: u32, event: &Event<'_>, data: &str, frame: &Frame, out: &mut BytesMut) {
-    match event.index {
-        Some(index) if index.get().parse() != Ok(client_index) => {
-            let mut patch = Patch::default();
-            patch.replace(data, index.get(), client_index.to_string());
-            frame.write_with(&patch.apply(data), out);
-        }
-        _ => out.extend_from_slice(&frame.raw),
-    }
+fn is_message_delta(data: &str) -> bool {
+    Object::parse(data).is_ok_and(|event| event.get("type") == Some("\"message_delta\""))
 }

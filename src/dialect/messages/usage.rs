@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use crate::dialect::{UsageStyle, raw, tally};
+use crate::dialect::{UsageStyle, tally};
 use crate::domain::Usage;
 
 /// The usage of one round as the provider wrote it: that of `message_start`, with what `message_delta` says
@@ -82,15 +82,4 @@ pub fn total(rounds: &[RoundUsage], style: UsageStyle) -> String {
         sum.insert("iterations".to_owned(), Value::Array(iterations));
     }
     Value::Object(sum).to_string()
-}
-
-/// Replaces the `usage` of a message or an event.
-pub fn set(
-    text: &str,
-    object: &raw::Object<'_>,
-    patch: &mut raw::Patch,
-    rounds: &[RoundUsage],
-    style: UsageStyle,
-) {
-    patch.set(text, object, "usage", &total(rounds, style));
 }

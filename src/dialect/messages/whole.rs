@@ -5,6 +5,7 @@ use bytes::BytesMut;
 
 use super::block;
 use super::usage::{self, RoundUsage};
+use crate::dialect::body::{self, Body};
 use crate::dialect::raw::{Object, Patch, string};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
@@ -16,7 +17,7 @@ pub struct Whole {
     injected: Arc<HashSet<String>>,
     settings: SpliceSettings,
     /// The answer under way.
-    body: Vec<u8>,
+    body: Body,
     /// The last answer that is complete.
     last: String,
     first_id: Option<String>,
@@ -36,7 +37,7 @@ impl Whole {
         Self {
             injected,
             settings,
-            body: Vec::new(),
+            body: Body::new(settings.max_answer),
             last: String::new(),
             first_id: None,
             content: Vec::new(),
@@ -66,7 +67,12 @@ impl Whole {
                 }
                 self.client_calls = true;
             }
-            Some("thinking") => round.thoughts.push_str(&block.string("thinking").unwrap_or_default()),
+            Some("thinking") => {
+                if !round.thoughts.is_empty() {
+                    round.thoughts.push('\n');
+                }
+                round.thoughts.push_str(&block.string("thinking").unwrap_or_default());
+            }
             _ => {}
         }
         self.content.push(text.to_owned());
@@ -81,7 +87,7 @@ impl Whole {
         if let Some(stop) = stop {
             patch.set(&self.last, &last, "stop_reason", &format!("\"{stop}\""));
         }
-        usage::set(&self.last, &last, &mut patch, &self.usages, self.settings.usage);
+        patch.set(&self.last, &last, "usage", &usage::total(&self.usages, self.settings.usage));
         Some(patch.apply(&self.last))
     }
 }
@@ -92,20 +98,12 @@ impl Splicer for Whole {
     }
 
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
-        if self.body.len() + bytes.len() > self.settings.max_answer {
-            let limit = self.settings.max_answer;
-            return Err(Broken::Malformed(format!("the provider's answer is larger than {limit} bytes")));
-        }
-        self.body.extend_from_slice(bytes);
-        Ok(())
+        self.body.push(bytes)
     }
 
     fn end_round(&mut self, _out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
-        };
-        let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
-        let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
+        let body = self.body.take()?;
+        let answer = body::fields(&body)?;
         let mut usage = RoundUsage::default();
         usage.update(answer.get("usage").unwrap_or("{}"));
         self.facts = RoundFacts {

@@ -10,7 +10,7 @@ use super::request::as_items;
 pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
     let outputs: Vec<String> =
         round.injected_calls().zip(results).map(|(call, result)| call_output(call, result)).collect();
-    let items = Object::parse(&round.items.0).unwrap_or(Object { fields: Vec::new() });
+    let items = Object::parse(&round.items.0).unwrap_or_default();
     if items.is_true("stored") && !round.facts.response_id.is_empty() {
         request.draft.set("previous_response_id", quote(&round.facts.response_id));
         request.draft.set("input", format!("[{}]", outputs.join(",")));
@@ -34,28 +34,21 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
 
 fn call_output(call: &ToolCall, result: &ToolResult) -> String {
     let parts = result::parts(result);
-    if !parts.iter().any(|part| image_url(part).is_some()) {
+    if !parts.iter().any(|part| result::image(part).is_some()) {
         let texts: Vec<String> = parts.iter().map(result::in_words).collect();
         return item::output(&call.id, &quote(&result::mark_error(result, &texts.join("\n"))));
     }
-    let content: Vec<String> = parts
-        .iter()
-        .map(|part| match image_url(part) {
-            Some(url) => format!(r#"{{"type":"input_image","image_url":{},"detail":"auto"}}"#, quote(&url)),
-            None => format!(r#"{{"type":"input_text","text":{}}}"#, quote(&result::in_words(part))),
-        })
-        .collect();
+    let mark = result.is_error.then(|| text_part("Error:"));
+    let content: Vec<String> = mark.into_iter().chain(parts.iter().map(part)).collect();
     item::output(&call.id, &format!("[{}]", content.join(",")))
 }
 
-fn image_url(part: &Content) -> Option<String> {
-    match part {
-        Content::Image { media_type, data } => Some(format!("data:{media_type};base64,{data}")),
-        Content::BlobResource { media_type: Some(media_type), data, .. }
-            if media_type.starts_with("image/") =>
-        {
-            Some(format!("data:{media_type};base64,{data}"))
-        }
-        _ => None,
-    }
+fn part(part: &Content) -> String {
+    let Some((media_type, data)) = result::image(part) else { return text_part(&result::in_words(part)) };
+    let url = quote(&format!("data:{media_type};base64,{data}"));
+    format!(r#"{{"type":"input_image","image_url":{url},"detail":"auto"}}"#)
+}
+
+fn text_part(text: &str) -> String {
+    format!(r#"{{"type":"input_text","text":{}}}"#, quote(text))
 }

@@ -10,12 +10,7 @@ pub const ENCRYPTED_REASONING: &str = "reasoning.encrypted_content";
 
 /// Adds tools after the client's own, and asks for sealed reasoning where a later round will need it.
 pub fn inject(request: &mut Request, tools: &[Arc<ToolDefinition>]) {
-    if tools.is_empty() {
-        return;
-    }
-    let definitions: Vec<String> = tools.iter().map(|tool| definition(tool)).collect();
-    request.draft.extend("tools", &definitions.join(","));
-    request.injected = Arc::new(tools.iter().map(|tool| tool.name.clone()).collect());
+    request.add_tools(tools, definition);
     if adds_reasoning(request) {
         request.draft.extend("include", &raw::quote(ENCRYPTED_REASONING));
     }

@@ -1,7 +1,6 @@
 //! `OpenAI`'s Responses API (`POST /v1/responses`).
 
 mod append;
-mod error;
 mod inject;
 mod item;
 mod request;
@@ -13,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error};
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
 /// The dialect `responses`.
@@ -51,6 +50,6 @@ impl Dialect for Responses {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        error::body(failure)
+        openai_error::body(failure)
     }
 }

@@ -1,9 +1,8 @@
 use bytes::Bytes;
 
-use crate::dialect::draft::Draft;
 use crate::dialect::raw::{self, Object};
-use crate::dialect::{ClientTools, Delivery, Obstacle, Request};
-use crate::domain::{Failure, FailureKind, IssuedId};
+use crate::dialect::{ClientTools, Obstacle, Request, request};
+use crate::domain::{Failure, IssuedId};
 
 use super::item;
 
@@ -23,24 +22,22 @@ const KNOWN: &[&str] = &[
 
 /// Reads a request shallowly.
 pub fn read(body: Bytes) -> Result<Request, Failure> {
-    let draft = Draft::read(body, KNOWN)?;
-    let object = draft.object();
-    let model = match object.string("model") {
-        Some(model) if !model.is_empty() => model.into_owned(),
-        _ => return Err(bad("`model` is missing: name the model as a string")),
-    };
-    let delivery = if object.is_true("stream") { Delivery::Streamed } else { Delivery::Whole };
-    let mut tools = ClientTools::default();
-    if let Some(value) = object.get("tools").filter(|value| *value != "null") {
-        read_tools(value, &mut tools)?;
-    }
-    let obstacle = obstacle(&object);
+    let request = Request::open(body, KNOWN)?;
+    let object = request.draft.object();
     let items = object.array("input");
-    let prompt = prompt(&object, &items);
+    let (mut tools, mut references) = (client_tools(&object)?, Vec::new());
+    for item in items.iter().filter_map(|item| Object::within(item)) {
+        request::unambiguous(&item, "an item of `input`")?;
+        references.extend(reference(&item));
+        // `additional_tools` and `tool_search_output` bring tools too; a listing of a hosted server's does not.
+        if item.get("tools").is_some() && item.get("type") != Some("\"mcp_list_tools\"") {
+            read_tools(&item, &mut tools)?;
+        }
+    }
+    let (obstacle, prompt) = (obstacle(&object), prompt(&object, &items));
     let previous: Option<String> = object.string("previous_response_id").map(Into::into);
-    let mut references: Vec<String> = items.iter().filter_map(|item| reference(item)).collect();
     references.extend(previous.clone());
-    Ok(Request { tools, obstacle, references, previous, prompt, ..Request::new(model, delivery, draft) })
+    Ok(Request { tools, obstacle, references, previous, prompt, ..request })
 }
 
 /// Whether the provider is asked to keep the response, which is its default.
@@ -74,23 +71,27 @@ pub fn as_items(input: &str) -> Vec<String> {
     }
 }
 
-fn bad(message: impl Into<String>) -> Failure {
-    Failure::new(FailureKind::BadRequest, message)
+fn client_tools(object: &Object<'_>) -> Result<ClientTools, Failure> {
+    let mut tools = ClientTools::default();
+    read_tools(object, &mut tools)?;
+    Ok(tools)
 }
 
-fn read_tools(value: &str, tools: &mut ClientTools) -> Result<(), Failure> {
-    for tool in raw::elements(value).ok_or_else(|| bad("`tools` must be an array"))? {
-        let tool = Object::parse(tool).map_err(|_| bad("each of `tools` must be an object"))?;
-        if let Some(key) = tool.ambiguous_key() {
-            return Err(bad(format!("the key {key:?} stands twice in one of `tools`")));
-        }
+/// Reads the `tools` of an object: a request, or an item that brings more.
+fn read_tools(object: &Object<'_>, tools: &mut ClientTools) -> Result<(), Failure> {
+    for tool in request::tools(object)? {
         match tool.string("type").unwrap_or("function".into()).as_ref() {
             kind @ ("function" | "custom") => {
                 tools.has_functions |= kind == "function";
                 tools.names.extend(tool.string("name").map(Into::into));
             }
-            // Codex groups its MCP tools so; their calls carry the namespace.
-            "namespace" => tools.has_functions = true,
+            // Codex groups its MCP tools so; their calls carry the namespace, so their names are their own.
+            "namespace" => {
+                let mut inner = ClientTools::default();
+                read_tools(&tool, &mut inner)?;
+                tools.has_functions |= inner.has_functions;
+                tools.mcp_servers.extend(inner.mcp_servers);
+            }
             "mcp" => {
                 let name = tool.string("server_label").or_else(|| tool.string("server_url"));
                 tools.mcp_servers.push(name.unwrap_or_default().into_owned());
@@ -116,8 +117,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 }
 
 /// The id of an `item_reference`, whose type may be left out.
-fn reference(item: &str) -> Option<String> {
-    let item = Object::parse(item).ok()?;
+fn reference(item: &Object<'_>) -> Option<String> {
     let is_reference = match item.string("type") {
         Some(kind) => kind == "item_reference",
         None => item.get("role").is_none() && item.get("id").is_some(),
@@ -130,18 +130,5 @@ fn prompt(object: &Object<'_>, items: &[&str]) -> Option<String> {
     if let Some(text) = object.string("input") {
         return Some(text.into_owned());
     }
-    let item = Object::parse(items.last()?).ok()?;
-    if item.string("role")? != "user" {
-        return None;
-    }
-    if let Some(text) = item.string("content") {
-        return Some(text.into_owned());
-    }
-    let texts: Vec<String> = item.array("content").iter().filter_map(|part| text_of(part)).collect();
-    (!texts.is_empty()).then(|| texts.join("\n"))
-}
-
-fn text_of(part: &str) -> Option<String> {
-    let part = Object::parse(part).ok()?;
-    (part.string("type")? == "input_text").then(|| part.string("text").map(Into::into))?
+    request::user_text(&Object::within(items.last()?)?, "input_text")
 }

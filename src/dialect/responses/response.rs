@@ -61,6 +61,11 @@ impl View {
         self.first.is_some()
     }
 
+    /// Whether other rounds may follow the first.
+    pub fn may_loop(&self) -> bool {
+        !self.injected.is_empty()
+    }
+
     /// Whether no round is complete yet.
     pub fn in_first_round(&self) -> bool {
         self.usages.is_empty()
@@ -68,7 +73,7 @@ impl View {
 
     /// Whether a call of this item is the gateway's.
     pub fn hides(&self, item: &str) -> bool {
-        !self.injected.is_empty()
+        self.may_loop()
             && Object::parse(item).is_ok_and(|item| {
                 item::is_plain_function_call(&item)
                     && item.string("name").is_some_and(|name| self.injected.contains(&*name))
@@ -82,7 +87,7 @@ impl View {
 
     /// Ends a round: its items and what its final response says.
     pub fn end_round(&mut self, response: &str, items: &[String]) -> Round {
-        let object = Object::parse(response).unwrap_or(Object { fields: Vec::new() });
+        let object = Object::parse(response).unwrap_or_default();
         let usage: Map<String, Value> =
             object.get("usage").and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
         let facts = facts(&object);
@@ -91,8 +96,8 @@ impl View {
         self.stored &= object.get("store") != Some("false");
         let call = |text: &String| Some(RoundCall { call: item::call(text)?, injected: self.hides(text) });
         let calls: Vec<RoundCall> = items.iter().filter_map(call).collect();
-        self.unanswered =
-            calls.iter().filter(|call| call.injected).map(|call| call.call.id.clone()).collect();
+        let unanswered = calls.iter().filter(|call| call.injected).map(|call| call.call.id.clone());
+        self.unanswered = unanswered.collect();
         let status = object.string("status").unwrap_or("completed".into()).into_owned();
         let reason =
             object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
@@ -122,9 +127,11 @@ impl View {
         let Ok(object) = Object::parse(response) else { return response.to_owned() };
         let mut patch = Patch::default();
         self.own_fields(response, &object, &mut patch);
-        patch.set(response, &object, "output", &format!("[{}]", self.output.join(",")));
-        let lacks_usage = object.get("usage").is_none_or(|usage| usage == "null");
-        if self.usages.len() > 1 || (lacks_usage && !self.usages.is_empty()) {
+        if self.may_loop() || status.is_some() {
+            patch.set(response, &object, "output", &format!("[{}]", self.output.join(",")));
+        }
+        let is_sum = self.usages.len() > 1 || status.is_some();
+        if is_sum && self.usages.iter().any(|usage| !usage.is_empty()) {
             let usage = tally::openai_total(&self.usages, "input", "output", self.last_input);
             patch.set(response, &object, "usage", &usage);
         }
@@ -142,7 +149,7 @@ impl View {
 
     /// Whether the provider's closing response can go out as it came.
     pub fn is_untouched(&self) -> bool {
-        self.usages.len() <= 1 && self.injected.is_empty() && self.previous.is_none()
+        !self.may_loop() && self.previous.is_none()
     }
 
     /// The ids that the client got, each with what stands for it upstream.
@@ -175,7 +182,7 @@ impl View {
                 patch.replace(text, old, own);
             }
         }
-        if let Some(tools) = response.get("tools").filter(|_| !self.injected.is_empty()) {
+        if let Some(tools) = response.get("tools").filter(|_| self.may_loop()) {
             let own: Vec<&str> =
                 response.array("tools").into_iter().filter(|tool| !self.is_injected(tool)).collect();
             patch.replace(text, tools, format!("[{}]", own.join(",")));

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
@@ -7,7 +8,7 @@ use serde_json::value::RawValue;
 use super::item;
 use super::response::{View, facts, response_error};
 use crate::dialect::raw::{self, Object, Patch, quote};
-use crate::dialect::sse::{self, Frame, Framer};
+use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::{Failure, IssuedId};
 
@@ -24,8 +25,8 @@ pub struct Stream {
     /// How many items the client has seen.
     client_items: u64,
     round: RoundState,
-    /// The last round's final event, held back until the end.
-    held: Option<Frame>,
+    /// The last round's final event, and all that came after it.
+    held: Tail,
 }
 
 #[derive(Default)]
@@ -48,8 +49,8 @@ struct Item {
 
 #[derive(Deserialize)]
 struct Event<'a> {
-    #[serde(rename = "type", default)]
-    kind: &'a str,
+    #[serde(rename = "type", default, borrow)]
+    kind: Cow<'a, str>,
     #[serde(borrow)]
     sequence_number: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -73,12 +74,15 @@ impl Stream {
             sequence: None,
             client_items: 0,
             round: RoundState::default(),
-            held: None,
+            held: Tail::new(settings.max_frame),
         }
     }
 
-    fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
-        let Some(data) = frame.data().filter(|data| data.starts_with('{')) else {
+    fn frame(&mut self, frame: &Frame, out: &mut BytesMut) -> Result<(), Broken> {
+        if !self.held.is_empty() {
+            return Ok(self.held.push(frame.clone())?);
+        }
+        let Some(data) = frame.json() else {
             out.extend_from_slice(&frame.raw);
             return Ok(());
         };
@@ -86,20 +90,20 @@ impl Stream {
             Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
         })?;
         let mut patch = Patch::default();
-        match event.kind {
+        match &*event.kind {
             "response.created" | "response.in_progress" | "response.queued" => {
                 if !self.lifecycle(&event, &data, &mut patch) {
                     return Ok(());
                 }
             }
             "response.completed" | "response.incomplete" | "response.failed" => {
-                self.round.response = event.response.map_or("{}", RawValue::get).to_owned();
+                event.response.map_or("{}", RawValue::get).clone_into(&mut self.round.response);
                 self.round.is_over = true;
-                self.held = Some(frame);
+                self.held.push(frame.clone())?;
                 return Ok(());
             }
             "error" => {
-                self.send(&event, &data, patch, &frame, out);
+                self.send(&event, &data, patch, frame, out);
                 let message = event.message.and_then(|message| raw::string(message.get()).map(Into::into));
                 return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
             }
@@ -109,7 +113,7 @@ impl Stream {
                 }
             }
         }
-        self.send(&event, &data, patch, &frame, out);
+        self.send(&event, &data, patch, frame, out);
         Ok(())
     }
 
@@ -136,9 +140,7 @@ impl Stream {
             self.add_item(index, event.item.map_or("{}", RawValue::get));
         }
         let Some(item) = self.round.items.get_mut(&index) else { return false };
-        if event.kind.ends_with(".delta")
-            && matches!(event.kind, "response.output_text.delta" | "response.function_call_arguments.delta")
-        {
+        if matches!(&*event.kind, "response.output_text.delta" | "response.function_call_arguments.delta") {
             item.text.push_str(event.delta.and_then(|delta| raw::inner(delta.get())).unwrap_or_default());
         }
         let client_index = item.client_index;
@@ -146,9 +148,7 @@ impl Stream {
             item.done = Some(done.get().to_owned());
             if client_index.is_some() {
                 let visible = self.view.item(done.get());
-                if visible != done.get() {
-                    patch.replace(data, done.get(), visible.as_str());
-                }
+                patch.replace(data, done.get(), visible.as_str());
                 self.view.output.push(visible);
             }
         } else if let (true, Some(added)) = (self.view.strips_seals, event.item)
@@ -158,6 +158,7 @@ impl Stream {
         }
         if let Some(client_index) = client_index
             && client_index != index
+            && self.view.may_loop()
         {
             patch.replace(data, index_text, client_index.to_string());
         }
@@ -181,11 +182,7 @@ impl Stream {
             }
             self.sequence = Some(ours + 1);
         }
-        if patch.is_empty() {
-            out.extend_from_slice(&frame.raw);
-        } else {
-            frame.write_with(&patch.apply(data), out);
-        }
+        frame.write_patched(data, patch, out);
     }
 
     /// Sends an event of the gateway's own; `fields` are the JSON fields after type and sequence number.
@@ -232,17 +229,15 @@ impl Splicer for Stream {
 
     fn feed(&mut self, bytes: &[u8], out: &mut BytesMut) -> Result<(), Broken> {
         self.framer.push(bytes);
-        while let Some(frame) =
-            self.framer.next_frame().map_err(|error| Broken::Malformed(error.to_string()))?
-        {
-            self.frame(frame, out)?;
+        while let Some(frame) = self.framer.next_frame()? {
+            self.frame(&frame, out)?;
         }
         Ok(())
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
         if let Some(frame) = self.framer.rest() {
-            self.frame(frame, out)?;
+            self.frame(&frame, out)?;
         }
         if !self.round.is_over {
             return Err(Broken::Malformed("the provider's stream ended before its response did".to_owned()));
@@ -262,7 +257,7 @@ impl Splicer for Stream {
 
     fn next_round(&mut self, _out: &mut BytesMut) {
         self.round = RoundState::default();
-        self.held = None;
+        self.held.take();
     }
 
     fn has_begun(&self) -> bool {
@@ -271,7 +266,7 @@ impl Splicer for Stream {
 
     fn keep_alive(&mut self, out: &mut BytesMut) {
         // Before `response.created`, SDKs take no event at all (facts: clients 2).
-        if self.sequence.is_some() {
+        if self.view.has_begun() {
             self.send_own("keepalive", "", out);
         }
     }
@@ -284,19 +279,24 @@ impl Splicer for Stream {
             let response = self.view.closing(base, Some(("incomplete", &details)));
             return self.send_own("response.incomplete", &format!(r#","response":{response}"#), out);
         }
-        let Some(frame) = self.held.take() else { return };
-        let Some(data) = frame.data() else { return };
-        let Ok(event) = serde_json::from_str::<Event<'_>>(&data) else { return };
-        let mut patch = Patch::default();
-        if let Some(response) = event.response.map(RawValue::get).filter(|_| !self.view.is_untouched()) {
-            patch.replace(&data, response, self.view.closing(response, None));
+        for frame in self.held.take() {
+            let data = frame.json();
+            let event = data.as_deref().and_then(|data| serde_json::from_str::<Event<'_>>(data).ok());
+            let (Some(data), Some(event)) = (&data, event) else {
+                out.extend_from_slice(&frame.raw);
+                continue;
+            };
+            let mut patch = Patch::default();
+            if let Some(response) = event.response.map(RawValue::get).filter(|_| !self.view.is_untouched()) {
+                patch.replace(data, response, self.view.closing(response, None));
+            }
+            self.send(&event, data, patch, &frame, out);
         }
-        self.send(&event, &data, patch, &frame, out);
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        let message = quote(&failure.message);
         if !self.view.has_begun() {
+            let message = quote(&failure.message);
             return self.send_own(
                 "error",
                 &format!(r#","code":"server_error","message":{message},"param":null"#),
@@ -304,7 +304,7 @@ impl Splicer for Stream {
             );
         }
         self.close_items(out);
-        let error = format!(r#"{{"code":"server_error","message":{message}}}"#);
+        let error = format!(r#"{{"code":"server_error","message":{}}}"#, quote(&failure.message));
         let response = self.view.closing(self.view.first(), Some(("failed", &[("error", error)])));
         self.send_own("response.failed", &format!(r#","response":{response}"#), out);
     }

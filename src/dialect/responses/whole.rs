@@ -1,16 +1,15 @@
 use bytes::BytesMut;
 
 use super::response::{View, response_error};
-use crate::dialect::raw::Object;
+use crate::dialect::body::{self, Body};
 use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::{Failure, IssuedId};
 
 /// Whole answers as one whole answer.
 pub struct Whole {
     view: View,
-    settings: SpliceSettings,
     /// The answer under way.
-    body: Vec<u8>,
+    body: Body,
     /// The last answer that is complete.
     last: String,
     facts: RoundFacts,
@@ -19,7 +18,7 @@ pub struct Whole {
 impl Whole {
     /// A splicer for the client with this view.
     pub fn new(view: View, settings: SpliceSettings) -> Self {
-        Self { view, settings, body: Vec::new(), last: String::new(), facts: RoundFacts::default() }
+        Self { view, body: Body::new(settings.max_answer), last: String::new(), facts: RoundFacts::default() }
     }
 }
 
@@ -29,20 +28,12 @@ impl Splicer for Whole {
     }
 
     fn feed(&mut self, bytes: &[u8], _out: &mut BytesMut) -> Result<(), Broken> {
-        if self.body.len() + bytes.len() > self.settings.max_answer {
-            let limit = self.settings.max_answer;
-            return Err(Broken::Malformed(format!("the provider's answer is larger than {limit} bytes")));
-        }
-        self.body.extend_from_slice(bytes);
-        Ok(())
+        self.body.push(bytes)
     }
 
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken> {
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
-        };
-        let body = String::from_utf8(std::mem::take(&mut self.body)).map_err(|error| unreadable(&error))?;
-        let answer = Object::parse(&body).map_err(|error| unreadable(&error))?;
+        let body = self.body.take()?;
+        let answer = body::fields(&body)?;
         let items: Vec<String> = answer.array("output").into_iter().map(str::to_owned).collect();
         self.view.begin(&body);
         for item in &items {

@@ -24,7 +24,10 @@ fn oracle(bytes: &[u8]) -> Vec<(Option<String>, String)> {
 }
 
 fn ours(frames: &[Frame]) -> Vec<(Option<String>, String)> {
-    frames.iter().filter_map(|frame| Some((frame.event().map(str::to_owned), frame.data()?))).collect()
+    frames
+        .iter()
+        .filter_map(|frame| Some((frame.event().map(str::to_owned), frame.data()?.into_owned())))
+        .collect()
 }
 
 proptest! {
@@ -35,7 +38,7 @@ proptest! {
              prop_oneof![Just("\n"), Just("\r\n"), Just("\r")]), 0..12),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let text: String = lines.iter().map(|(line, end)| format!("{line}{end}")).collect();
+        let text: String = lines.iter().flat_map(|(line, end)| [line.as_str(), end]).collect();
         let bytes = text.as_bytes();
         let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
         at.extend([0, bytes.len()]);
@@ -66,4 +69,21 @@ fn other_lines_of_a_rewritten_frame_stay() {
     let mut out = BytesMut::new();
     frame.write_with("new", &mut out);
     assert_eq!(&out[..], b"event: e\nid: 7\ndata: new\n\n");
+}
+
+#[test]
+fn a_frame_whose_empty_line_is_missing_is_completed_and_one_that_breaks_off_is_none() {
+    let rest = |bytes: &str| {
+        let mut framer = Framer::new(100);
+        framer.push(bytes.as_bytes());
+        assert_eq!(framer.next_frame(), Ok(None));
+        framer.rest()
+    };
+    for whole in ["data: [DONE]", "data: [DONE]\n", "event: e\ndata: {\"a\":1}"] {
+        let raw = rest(whole).unwrap().raw;
+        assert!(raw.starts_with(whole.as_bytes()) && raw.ends_with(b"\n\n"), "{raw:?}");
+    }
+    for part in ["", "\n", "event: e\n", "data: ", "data: {\"a\":", "data: [DON"] {
+        assert_eq!(rest(part), None, "{part:?}");
+    }
 }

@@ -60,7 +60,7 @@ function checkChunks(chunks, withUsage) {
 
 function check(completion, scenario, leg, name) {
   assert.equal(completion.id, `chatcmpl_${name}_r${leg.first}`);
-  assert.equal(completion.model, scenario.model);
+  assert.deepEqual([completion.created, completion.model], [1793500000 + leg.first, scenario.model]);
   assert.equal(completion.object, "chat.completion");
   assert.equal(completion.choices.length, 1);
   const [choice] = completion.choices;

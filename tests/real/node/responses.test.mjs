@@ -69,6 +69,7 @@ function checkEvents(events) {
 function check(response, scenario, leg, name, state, previous) {
   assert.equal(response.id, `resp_${name}_r${leg.first}`);
   assert.deepEqual([response.object, response.status, response.model], ["response", "completed", scenario.model]);
+  assert.equal(response.created_at, 1793500000 + leg.first);
   assert.deepEqual([response.error, response.incomplete_details], [null, null]);
   assert.deepEqual(response.output.map(plain), itemsOf(leg, name, state));
   assert.equal(response.output_text, leg.texts.join(""));

@@ -58,7 +58,7 @@ def check_chunks(chunks, with_usage):
 
 def check(completion, scenario, leg, case):
     assert completion.id == f"chatcmpl_{case}_r{leg.first}"
-    assert completion.model == scenario.model
+    assert (completion.created, completion.model) == (1793500000 + leg.first, scenario.model)
     assert completion.object == "chat.completion"
     assert len(completion.choices) == 1
     choice = completion.choices[0]

@@ -77,6 +77,7 @@ def check_events(events):
 def check(response, scenario, leg, case, state, previous):
     assert response.id == f"resp_{case}_r{leg.first}"
     assert (response.object, response.status, response.model) == ("response", "completed", scenario.model)
+    assert response.created_at == 1793500000 + leg.first
     assert response.error is None and response.incomplete_details is None
     assert [plain(item) for item in response.output] == items_of(leg, case, state)
     assert response.output_text == "".join(leg.texts)

@@ -1,0 +1,109 @@
+//! What the requests of all APIs have in common.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::draft::Draft;
+use super::raw::{self, Object};
+use super::{ClientTools, Delivery, Request};
+use crate::domain::{Failure, FailureKind, ToolDefinition};
+
+impl Request {
+    /// Reads the body, the model and the delivery; `known` are the top-level keys that decisions are made on.
+    pub(super) fn open(body: Bytes, known: &[&str]) -> Result<Self, Failure> {
+        let draft = Draft::read(body, known)?;
+        let object = draft.object();
+        let model = match object.string("model") {
+            Some(model) if !model.is_empty() => model.into_owned(),
+            _ => return Err(bad("`model` is missing: name the model as a string")),
+        };
+        if let Some(choice) = object.object("tool_choice") {
+            unambiguous(&choice, "`tool_choice`")?;
+        }
+        let delivery = if object.is_true("stream") { Delivery::Streamed } else { Delivery::Whole };
+        Ok(Self {
+            model,
+            delivery,
+            tools: ClientTools::default(),
+            obstacle: None,
+            references: Vec::new(),
+            previous: None,
+            prompt: None,
+            injected: Arc::default(),
+            draft,
+        })
+    }
+
+    /// The body to send upstream: the client's very bytes, where nothing had to change.
+    pub fn body(&self) -> Bytes {
+        self.draft.render()
+    }
+
+    /// Whether any tool has been injected.
+    pub fn has_injected(&self) -> bool {
+        !self.injected.is_empty()
+    }
+
+    /// Adds tools after the client's own, each as `definition` writes it.
+    pub(super) fn add_tools(
+        &mut self,
+        tools: &[Arc<ToolDefinition>],
+        definition: fn(&ToolDefinition) -> String,
+    ) {
+        if tools.is_empty() {
+            return;
+        }
+        let definitions: Vec<String> = tools.iter().map(|tool| definition(tool)).collect();
+        self.draft.extend("tools", &definitions.join(","));
+        self.injected = Arc::new(tools.iter().map(|tool| tool.name.clone()).collect());
+    }
+}
+
+/// A failure that is the caller's.
+pub fn bad(message: impl Into<String>) -> Failure {
+    Failure::new(FailureKind::BadRequest, message)
+}
+
+/// The client's tools, each an object whose keys are one thing to every reader.
+pub fn tools<'a>(object: &Object<'a>) -> Result<Vec<Object<'a>>, Failure> {
+    let Some(value) = object.get("tools").filter(|value| *value != "null") else { return Ok(Vec::new()) };
+    let elements = raw::elements(value).ok_or_else(|| bad("`tools` must be an array"))?;
+    elements.into_iter().map(tool).collect()
+}
+
+fn tool(text: &str) -> Result<Object<'_>, Failure> {
+    let tool = Object::within(text).ok_or_else(|| bad("each of `tools` must be an object"))?;
+    unambiguous(&tool, "one of `tools`")?;
+    for kind in ["function", "custom"] {
+        if let Some(inner) = tool.object(kind) {
+            unambiguous(&inner, "one of `tools`")?;
+        }
+    }
+    Ok(tool)
+}
+
+/// Refuses an object in which a key stands twice: what is decided on must be what the provider reads.
+pub fn unambiguous(object: &Object<'_>, place: &str) -> Result<(), Failure> {
+    match object.ambiguous_key() {
+        Some(key) => Err(bad(format!("the key {key:?} stands twice in {place}: send it once"))),
+        None => Ok(()),
+    }
+}
+
+/// What the user says in this message: its text, or its parts of the type `text_type`; `None` where the
+/// message is not the user's, or brings no text.
+pub fn user_text(message: &Object<'_>, text_type: &str) -> Option<String> {
+    if message.string("role")? != "user" {
+        return None;
+    }
+    if let Some(text) = message.string("content") {
+        return Some(text.into_owned());
+    }
+    let text_of = |part: &str| {
+        let part = Object::within(part)?;
+        (part.string("type")? == text_type).then(|| part.string("text").map(Into::into))?
+    };
+    let texts: Vec<String> = message.array("content").into_iter().filter_map(text_of).collect();
+    (!texts.is_empty()).then(|| texts.join("\n"))
+}
