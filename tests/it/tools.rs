@@ -179,6 +179,8 @@ async fn f34_a_client_tool_of_the_same_name_wins() {
         assert_eq!(server.calls(), []);
         let record = world.record(&answer).await;
         assert_eq!((record.call_outcomes(), record.calls[0].injected), (vec!["released"], false));
+        let left_out = "srv__look: the client has a tool of this name";
+        assert_eq!(record.interception.start.left_out, [left_out], "{api:?} {mode:?}");
     }
 }
 
