@@ -177,7 +177,7 @@ async fn query_strings_and_unknown_headers_go_up() {
                 ("x-never-heard-of", "é; q=\"1\""),
                 ("user-agent", "agent/1.0"),
             ];
-            crate::client::patiently(
+            patiently(
                 "the answer",
                 world.post(&path, api.request(Mode::Whole, "Hi.", &["mine"]).to_string(), &headers),
             )
