@@ -4,8 +4,8 @@ use crate::config::Limits;
 use crate::dialect::Delivery;
 use crate::domain::{Content, ToolResult};
 
-/// What a part counts besides its own bytes, so that many empty ones are not free.
-const PART_OVERHEAD: usize = 32;
+/// What a part counts at least, bytes: many empty ones are not free.
+const SMALLEST_PART: usize = 32;
 
 /// How long an interception may take in all.
 pub fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
@@ -30,8 +30,9 @@ pub fn cap(result: ToolResult, max: usize) -> (ToolResult, bool) {
     let mut content = Vec::with_capacity(parts.len());
     for part in parts {
         let size = size_of(&part);
-        if size <= left {
-            left -= size;
+        let counted = size.max(SMALLEST_PART);
+        if counted <= left {
+            left -= counted;
             content.push(part);
         } else {
             let kept = shorten(part, left);
@@ -56,20 +57,17 @@ pub fn size(result: &ToolResult) -> usize {
 
 fn size_of(part: &Content) -> usize {
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    PART_OVERHEAD
-        + match part {
-            Content::Text(text) => text.len(),
-            Content::Image { media_type, data } | Content::Audio { media_type, data } => {
-                media_type.len() + data.len()
-            }
-            Content::TextResource { uri, media_type, text: data }
-            | Content::BlobResource { uri, media_type, data } => {
-                uri.len() + optional(media_type) + data.len()
-            }
-            Content::ResourceLink { uri, name, description, media_type } => {
-                uri.len() + name.len() + optional(description) + optional(media_type)
-            }
+    match part {
+        Content::Text(text) => text.len(),
+        Content::Image { media_type, data } | Content::Audio { media_type, data } => {
+            media_type.len() + data.len()
         }
+        Content::TextResource { uri, media_type, text: data }
+        | Content::BlobResource { uri, media_type, data } => uri.len() + optional(media_type) + data.len(),
+        Content::ResourceLink { uri, name, description, media_type } => {
+            uri.len() + name.len() + optional(description) + optional(media_type)
+        }
+    }
 }
 
 fn text_of(part: &Content) -> Option<&str> {
@@ -104,13 +102,13 @@ mod tests {
 
     #[test]
     fn f20_a_result_over_the_limit_is_cut_with_a_notice() {
-        let (result, cut) = cap(ToolResult::text("é".repeat(10)), PART_OVERHEAD + 7);
+        let (result, cut) = cap(ToolResult::text("é".repeat(10)), 7);
         assert!(cut);
         assert_eq!(
             result.content,
             [
                 Content::Text("ééé".into()),
-                Content::Text("[14 bytes of this result were cut: it was over the limit of 39 bytes]".into())
+                Content::Text("[14 bytes of this result were cut: it was over the limit of 7 bytes]".into())
             ]
         );
     }
@@ -120,8 +118,8 @@ mod tests {
         let image = Content::Image { media_type: "image/png".into(), data: "A".repeat(100) };
         let result =
             ToolResult { content: vec![Content::Text("here".into()), image], ..ToolResult::default() };
-        assert_eq!(size(&result), 104 + "image/png".len() + 2 * PART_OVERHEAD);
-        let (result, cut) = cap(result, 150);
+        assert_eq!(size(&result), 104 + "image/png".len());
+        let (result, cut) = cap(result, 50);
         assert!(cut && result.content.len() == 2 && result.content[0] == Content::Text("here".into()));
     }
 
@@ -136,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_result_within_the_limit_stays_as_it_is() {
-        let (result, cut) = cap(ToolResult::error("no"), PART_OVERHEAD + 2);
+        let (result, cut) = cap(ToolResult::error("no"), 2);
         assert_eq!((result, cut), (ToolResult::error("no"), false));
     }
 }

@@ -230,7 +230,7 @@ async fn f54_no_key_of_an_object_that_is_decided_on_may_stand_twice() {
 
 #[tokio::test]
 async fn f54_a_body_of_very_many_keys_costs_no_more_than_its_bytes() {
-    let world = world().await;
+    let world = World::builder().start().await;
     let keys: Vec<String> = (0..200_000).map(|number| format!(r#""k{number}":0"#)).collect();
     let body = format!(r#"{{{},"k0":1}}"#, keys.join(","));
     let answer = world.post("/v1/messages", body, &[]).await;

@@ -83,7 +83,8 @@ fn a_frame_whose_empty_line_is_missing_is_completed_and_one_that_breaks_off_is_n
         let raw = rest(whole).unwrap().raw;
         assert!(raw.starts_with(whole.as_bytes()) && raw.ends_with(b"\n\n"), "{raw:?}");
     }
-    for part in ["", "\n", "event: e\n", "data: ", "data: {\"a\":", "data: [DON"] {
+    assert_eq!(&rest("\n").unwrap().raw[..], b"\n", "empty lines pass as they are");
+    for part in ["", "event: e\n", "data: ", "data: {\"a\":", "data: [DON"] {
         assert_eq!(rest(part), None, "{part:?}");
     }
 }
