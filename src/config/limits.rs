@@ -34,7 +34,7 @@ pub struct Limits {
     pub keep_alive: Duration,
     /// How long running interceptions have to finish at shutdown.
     pub drain: Duration,
-    /// Interceptions at once; more are refused with 503.
+    /// Interceptions at once; more are refused with 429.
     pub max_interceptions: usize,
 }
 
@@ -57,8 +57,8 @@ impl Default for Limits {
     }
 }
 
-/// The caps on everything. Sizes are written as `64KiB`, `32MiB`, `1GiB` or bytes, durations as `500ms`,
-/// `10s`, `4m`, `1h`.
+/// The caps on everything. Sizes are written as `64KiB`, `32MiB`, `1GiB` or bytes, durations as
+/// `10s`, `4m`, `1h`, from 1s to 24h.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[schemars(rename = "Limits")]
@@ -97,7 +97,7 @@ pub(super) struct WrittenLimits {
     /// How long running requests have to finish at shutdown; 30s by default.
     #[schemars(with = "Option<DurationSchema>")]
     drain: Option<At<String>>,
-    /// Requests at once; more are refused with 503. 10000 by default.
+    /// Requests at once; more are refused with 429. 10000 by default.
     #[schemars(range(min = 1))]
     max_interceptions: Option<At<usize>>,
 }

@@ -28,7 +28,7 @@ pub struct Server {
     pub deny: Vec<Pattern>,
     /// Which of its tools change nothing.
     pub read_only: Vec<Pattern>,
-    /// Free words that policies may refer to.
+    /// Free words about the server, for its administrators; nothing is decided by them yet.
     pub labels: Vec<String>,
     /// How long one call may take without any progress.
     pub call_timeout: Duration,
@@ -88,7 +88,7 @@ pub(super) struct WrittenServer {
     /// Which of its tools are approved, and which change nothing.
     #[serde(default)]
     tools: WrittenTools,
-    /// Free words that policies may refer to.
+    /// Free words about the server, for its administrators; nothing is decided by them yet.
     #[serde(default)]
     labels: Vec<At<String>>,
     /// How long it may take.

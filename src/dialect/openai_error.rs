@@ -12,10 +12,9 @@ pub fn body(failure: &Failure) -> String {
 
 fn kind_and_code(kind: FailureKind) -> (&'static str, &'static str) {
     match kind {
-        FailureKind::BadRequest
-        | FailureKind::MethodNotAllowed
-        | FailureKind::UnsupportedMediaType
-        | FailureKind::UpgradeRequired => ("invalid_request_error", "null"),
+        FailureKind::BadRequest | FailureKind::UnsupportedMediaType | FailureKind::UpgradeRequired => {
+            ("invalid_request_error", "null")
+        }
         FailureKind::TooLarge => ("invalid_request_error", r#""request_too_large""#),
         FailureKind::Unauthenticated => ("invalid_request_error", r#""invalid_api_key""#),
         FailureKind::Forbidden => ("permission_error", r#""forbidden""#),

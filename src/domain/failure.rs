@@ -25,8 +25,6 @@ pub enum FailureKind {
     Forbidden,
     /// No such route, provider or response.
     NotFound,
-    /// The route exists, but not with this method.
-    MethodNotAllowed,
     /// The body is over the limit.
     TooLarge,
     /// The body is not JSON by its content type.
@@ -54,7 +52,6 @@ impl FailureKind {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::UpgradeRequired => 426,

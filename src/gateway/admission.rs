@@ -64,23 +64,23 @@ pub struct Operation {
 /// What is known of a request when it is admitted or refused.
 #[derive(Debug)]
 pub struct Admission<'a> {
-    /// The provider, as far as the request got.
-    pub provider: Option<&'a Provider>,
+    /// The provider's name; empty where the request did not get so far.
+    pub provider: String,
     /// The model, as far as the request got.
     pub model: String,
     /// What the user wrote.
     pub prompt: Option<String>,
     /// Whether tools go in.
     pub injection: Injection,
-    /// The request, or why it is refused.
-    pub request: Result<Request, Failure>,
+    /// The request and where it goes, or why it is refused.
+    pub request: Result<(Request, &'a Provider), Failure>,
 }
 
 impl Admission<'_> {
     /// Of a request that is not even read.
     pub fn refused(failure: Failure) -> Self {
         Self {
-            provider: None,
+            provider: String::new(),
             model: String::new(),
             prompt: None,
             injection: Injection::refused(),
@@ -102,9 +102,9 @@ impl Gateway {
         incoming: &Incoming,
         body: Body,
         admission: &mut Admission<'a>,
-    ) -> Result<Request, Failure> {
+    ) -> Result<(Request, &'a Provider), Failure> {
         let provider = self.provider(incoming)?;
-        admission.provider = Some(provider);
+        admission.provider.clone_from(&provider.name);
         check_content_type(&incoming.headers)?;
         let body = read_body(body, &incoming.headers, self.limits.max_body_bytes).await?;
         let mut request = incoming.operation.dialect.read(body)?;
@@ -116,7 +116,7 @@ impl Gateway {
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
-        Ok(request)
+        Ok((request, provider))
     }
 
     fn provider(&self, incoming: &Incoming) -> Result<&Provider, Failure> {

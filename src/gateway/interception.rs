@@ -27,7 +27,6 @@ impl Gateway {
     /// The phases of an interception.
     async fn phases(&self, incoming: Incoming, body: Body, mut answer: Answer) {
         let id = InterceptionId::new();
-        let dialect = incoming.operation.dialect;
         answer.own_header("x-toolgate-interception", &id.to_string());
         let place = self.places.try_acquire();
         let admission = match &place {
@@ -41,23 +40,7 @@ impl Gateway {
             )),
         };
         answer.own_header("x-toolgate-injection", admission.injection.word);
-        let start = InterceptionStart {
-            id,
-            caller: (*incoming.caller).clone(),
-            provider: admission.provider.map(|provider| provider.name.clone()).unwrap_or_default(),
-            dialect: dialect.name(),
-            model: admission.model.clone(),
-            client: incoming.client.name.clone(),
-            client_session: incoming.client.session.clone(),
-            injection: admission.injection.word,
-            left_out: admission.injection.left_out.clone(),
-            hosted: admission
-                .request
-                .as_ref()
-                .map(|request| request.tools.hosted.clone())
-                .unwrap_or_default(),
-        };
-        let mut trail = match self.audit.begin(start).await {
+        let mut trail = match self.audit.begin(start(id, &incoming, &admission)).await {
             Ok(trail) => trail,
             Err(error) => {
                 let failure =
@@ -69,13 +52,12 @@ impl Gateway {
             trail.prompt(prompt);
         }
 
-        let (request, provider) = match (admission.request, admission.provider) {
-            (Ok(request), Some(provider)) => (request, provider),
-            (Err(failure), _) => {
+        let (request, provider) = match admission.request {
+            Ok(admitted) => admitted,
+            Err(failure) => {
                 refuse(&mut answer, &incoming, &failure).await;
                 return trail.end(refused(&failure));
             }
-            (Ok(_), None) => return,
         };
         let line = Line::new(
             answer,
@@ -93,6 +75,23 @@ impl Gateway {
             relay(self, &incoming, provider, &request, line).await
         };
         trail.end(end);
+    }
+}
+
+/// What the records say of an interception when it begins.
+fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> InterceptionStart {
+    let hosted = admission.request.as_ref().map(|(request, _)| request.tools.hosted.clone());
+    InterceptionStart {
+        id,
+        caller: (*incoming.caller).clone(),
+        provider: admission.provider.clone(),
+        dialect: incoming.operation.dialect.name(),
+        model: admission.model.clone(),
+        client: incoming.client.name.clone(),
+        client_session: incoming.client.session.clone(),
+        injection: admission.injection.word,
+        left_out: admission.injection.left_out.clone(),
+        hosted: hosted.unwrap_or_default(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where the rooms come together: one request from its first byte to its last.
+//! One request from its first byte to its last.
 //!
 //! [`interception`] shows the phases on one screen, `rounds` the upstream calls, `tool_loop` what becomes
 //! of a round's calls. No wire JSON here: a dialect's items are moved without a look inside.

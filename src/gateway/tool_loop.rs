@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{cap, size};
@@ -10,8 +10,8 @@ use super::line::Interruption;
 use super::rounds::{Rounds, Stop};
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
-use crate::domain::{Content, Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
-use crate::mcp::{CallEnd, Tool};
+use crate::domain::{Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
+use crate::mcp::{self, CallEnd, Tool};
 
 /// What comes after a round.
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl Rounds<'_> {
     }
 
     fn record_end(&mut self, id: ToolUseId, end: CallEnd) -> ToolResult {
-        let (result_bytes, kept) = (size(&end.result) as u64, as_json(&end.result));
+        let (result_bytes, kept) = (size(&end.result) as u64, mcp::write_result(&end.result));
         let (result, truncated) = cap(end.result, self.gateway.limits.max_result_bytes);
         let report = CallReport {
             outcome: end.outcome,
@@ -218,39 +218,5 @@ impl Rounds<'_> {
             result,
             rule,
         });
-    }
-}
-
-/// A result in the shape that MCP gives it, for the records.
-fn as_json(result: &ToolResult) -> String {
-    let content: Vec<Value> = result.content.iter().map(part_as_json).collect();
-    let mut record = json!({ "content": content });
-    if let Some(structured) = &result.structured {
-        record["structuredContent"] = structured.clone();
-    }
-    if result.is_error {
-        record["isError"] = Value::Bool(true);
-    }
-    record.to_string()
-}
-
-fn part_as_json(part: &Content) -> Value {
-    match part {
-        Content::Text(text) => json!({ "type": "text", "text": text }),
-        Content::Image { media_type, data } => {
-            json!({ "type": "image", "mimeType": media_type, "data": data })
-        }
-        Content::Audio { media_type, data } => {
-            json!({ "type": "audio", "mimeType": media_type, "data": data })
-        }
-        Content::TextResource { uri, media_type, text } => {
-            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": text } })
-        }
-        Content::BlobResource { uri, media_type, data } => {
-            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "blob": data } })
-        }
-        Content::ResourceLink { uri, name, description, media_type } => {
-            json!({ "type": "resource_link", "uri": uri, "name": name, "description": description, "mimeType": media_type })
-        }
     }
 }

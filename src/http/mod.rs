@@ -29,7 +29,7 @@ pub fn router(server: Server) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
-        // Probes of Claude Code's (facts: clients 1).
+        // Claude Code asks for these first, to see whether the gateway is there.
         .route("/", any(probe))
         .route("/api/hello", any(probe))
         .fallback(proxy::handle)

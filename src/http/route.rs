@@ -25,7 +25,7 @@ pub enum Route<'a> {
     Unknown,
 }
 
-/// The limit of OpenAI's APIs (facts: mcp 6).
+/// The most tools in one request that `OpenAI`'s APIs take.
 const OPENAI_TOOLS: usize = 128;
 
 const MESSAGES: Operation = Operation {

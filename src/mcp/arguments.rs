@@ -12,6 +12,9 @@ const MAX_VIOLATIONS: usize = 5;
 /// The longest description of one violation, in bytes.
 const MAX_VIOLATION: usize = 300;
 
+/// How much of unreadable arguments the model is shown again, in bytes.
+const MAX_QUOTE: usize = 500;
+
 /// Checks arguments against one schema.
 #[derive(Debug)]
 pub(super) struct Check(Option<Validator>);
@@ -34,8 +37,10 @@ impl Check {
     pub(super) fn check(&self, arguments: &str) -> Result<Map<String, Value>, String> {
         let arguments = match arguments.trim() {
             "" => Value::Object(Map::new()),
-            text => serde_json::from_str(text)
-                .map_err(|error| format!("The arguments are not valid JSON: {error}. Nothing was run."))?,
+            text => serde_json::from_str(text).map_err(|error| {
+                let written = bounded(text, MAX_QUOTE);
+                format!("The arguments are not valid JSON: {error}. Nothing was run. You wrote: {written}")
+            })?,
         };
         let violations: Vec<String> = self
             .0

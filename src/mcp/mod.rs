@@ -31,4 +31,5 @@ pub use approve::LeftOut;
 pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use fleet::{CallEnd, Fleet};
+pub use result::write as write_result;
 pub use status::{ServerFailure, ServerState, ServerStatus, Stage};

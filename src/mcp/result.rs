@@ -3,7 +3,7 @@
 //! Sources: MCP 2025-11-25 and 2026-07-28, "Tool Result". One content block that does not follow them is
 //! kept as the text of its JSON, and spoils no other.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::domain::{Content, ToolResult};
 
@@ -115,15 +115,70 @@ pub(super) fn bounded(text: &str, max: usize) -> String {
     format!("{}…", &text[..text.floor_char_boundary(max.saturating_sub('…'.len_utf8()))])
 }
 
+/// A result in the shape that MCP gives it, as JSON text: what [`read`] reads, for the records.
+pub fn write(result: &ToolResult) -> String {
+    let content: Vec<Value> = result.content.iter().map(write_part).collect();
+    let mut record = json!({ "content": content });
+    if let Some(structured) = &result.structured {
+        record["structuredContent"] = structured.clone();
+    }
+    if result.is_error {
+        record["isError"] = Value::Bool(true);
+    }
+    record.to_string()
+}
+
+fn write_part(part: &Content) -> Value {
+    match part {
+        Content::Text(text) => json!({ "type": "text", "text": text }),
+        Content::Image { media_type, data } => {
+            json!({ "type": "image", "mimeType": media_type, "data": data })
+        }
+        Content::Audio { media_type, data } => {
+            json!({ "type": "audio", "mimeType": media_type, "data": data })
+        }
+        Content::TextResource { uri, media_type, text } => {
+            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "text": text } })
+        }
+        Content::BlobResource { uri, media_type, data } => {
+            json!({ "type": "resource", "resource": { "uri": uri, "mimeType": media_type, "blob": data } })
+        }
+        Content::ResourceLink { uri, name, description, media_type } => {
+            json!({ "type": "resource_link", "uri": uri, "name": name, "description": description, "mimeType": media_type })
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn content(blocks: Value) -> Vec<Content> {
         read(json!({"content": blocks})).unwrap().content
+    }
+
+    #[test]
+    fn what_is_written_reads_the_same() {
+        let uri = || "file:///a".to_owned();
+        let result = ToolResult {
+            content: vec![
+                Content::Text("hello".into()),
+                Content::Image { media_type: "image/png".into(), data: "aGk=".into() },
+                Content::Audio { media_type: "audio/wav".into(), data: "aGk=".into() },
+                Content::TextResource { uri: uri(), media_type: Some("text/plain".into()), text: "a".into() },
+                Content::BlobResource { uri: uri(), media_type: None, data: "aGk=".into() },
+                Content::ResourceLink {
+                    uri: uri(),
+                    name: "a".into(),
+                    description: Some("the file".into()),
+                    media_type: Some("text/plain".into()),
+                },
+            ],
+            structured: Some(json!({"a": [1, null]})),
+            is_error: true,
+        };
+        assert_eq!(read(serde_json::from_str(&write(&result)).unwrap()), Ok(result));
     }
 
     #[test]

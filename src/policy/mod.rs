@@ -21,7 +21,7 @@ use crate::domain::{Caller, ToolDefinition, ToolRef};
 /// The rules that apply where the administrator has written none.
 const SHIPPED: &str = include_str!("../../policies/default.yaml");
 
-/// All rules in force, swapped whole.
+/// All rules in force.
 #[derive(Debug)]
 pub struct Policy {
     rules: Rules,

@@ -27,7 +27,6 @@ mod provider;
 mod results;
 mod routes;
 mod secrets;
-mod smoke;
 mod stored_ids;
 mod tool_loop;
 mod tools;

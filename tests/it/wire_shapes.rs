@@ -105,7 +105,7 @@ fn errors_of_every_kind() {
         FailureKind::Unauthenticated,
         FailureKind::Forbidden,
         FailureKind::NotFound,
-        FailureKind::MethodNotAllowed,
+        FailureKind::TooMany,
         FailureKind::TooLarge,
         FailureKind::UnsupportedMediaType,
         FailureKind::UpgradeRequired,

@@ -16,7 +16,7 @@ use toolgate::config::{
 use toolgate::domain::{Inject, InterceptionId};
 use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
-use crate::client::{Answer, Live};
+use crate::client::{Answer, Live, patiently};
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
 use crate::wire::Api;
@@ -114,24 +114,16 @@ impl World {
     /// The record of an interception, once it has ended.
     pub async fn record_of(&self, id: &str) -> Record {
         let id: InterceptionId = id.parse().unwrap();
-        let mut pause = tokio::time::interval(Duration::from_millis(2));
-        loop {
-            if let Some(record) = Record::read(&self.store, id).await.filter(Record::has_ended) {
-                return record;
-            }
-            pause.tick().await;
-        }
+        until("the end of the interception", async || {
+            Record::read(&self.store, id).await.filter(Record::has_ended)
+        })
+        .await
     }
 
     /// The record of the newest interception, once it has ended: for clients that saw no answer.
     pub async fn last_record(&self) -> Record {
-        let mut pause = tokio::time::interval(Duration::from_millis(2));
-        loop {
-            if let Some(newest) = self.newest().await.first() {
-                return self.record_of(&newest.interception.start.id.to_string()).await;
-            }
-            pause.tick().await;
-        }
+        let newest = until("an interception", async || self.newest().await.into_iter().next()).await;
+        self.record_of(&newest.interception.start.id.to_string()).await
     }
 
     /// The records of the newest interceptions, newest first, ended or not.
@@ -142,10 +134,7 @@ impl World {
     /// Tells the gateway to stop, and returns as soon as it takes no more connections.
     pub async fn begin_to_stop(&self) {
         self.stop.cancel();
-        let mut pause = tokio::time::interval(Duration::from_millis(2));
-        while tokio::net::TcpStream::connect(self.gateway).await.is_ok() {
-            pause.tick().await;
-        }
+        until("the listener's end", async || tokio::net::TcpStream::connect(self.gateway).await.err()).await;
     }
 
     /// Stops the gateway in order.
@@ -176,6 +165,21 @@ impl World {
             .unwrap();
         Self { gateway, provider, store, folder, http, key: None, config, stop, served }
     }
+}
+
+/// Asks again and again until there is something, for at most as long as [`patiently`] waits: for what nothing
+/// tells of, such as a row in a database.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut pause = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            pause.tick().await;
+        }
+    };
+    patiently(what, asking).await
 }
 
 /// What the audit kept of one interception.

@@ -59,7 +59,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 fn prompt(object: &Object<'_>) -> Option<String> {
     let messages = object.array("messages");
     let message = messages.iter().rev().map_while(|message| Object::within(message)).find(|message| {
-        // Claude Code puts messages of role `system` between the user's (facts: wire 1.2).
+        // Claude Code puts messages of role `system` between the user's.
         message.string("role").is_none_or(|role| role != "system")
     })?;
     request::user_text(&message, "text")

@@ -265,7 +265,7 @@ impl Splicer for Stream {
     }
 
     fn keep_alive(&mut self, out: &mut BytesMut) {
-        // Before `response.created`, SDKs take no event at all (facts: clients 2).
+        // Before `response.created`, SDKs fail on any other event.
         if self.view.has_begun() {
             self.send_own("keepalive", "", out);
         }
