@@ -374,3 +374,25 @@ fn piece_end(after: &str) -> usize {
     let bytes = after.as_bytes();
     (0..bytes.len()).find(|&at| bytes[at] == b'"' && (at == 0 || bytes[at - 1] != b'\\')).unwrap()
 }
+
+#[tokio::test]
+async fn a_completion_keeps_the_first_rounds_time() {
+    for mode in crate::wire::MODES {
+        let world = World::with(McpServer::new().tool("look", text("42"))).await;
+        for (round, created) in three_rounds().iter().zip(["11", "12", "13"]) {
+            let later = |text: String| text.replace("\"created\":1,", &format!("\"created\":{created},"));
+            world.provider.will(match mode {
+                Mode::Whole => Reply::new(200, "application/json", later(Api::Chat.whole(round).to_string())),
+                Mode::Streamed => Reply::stream(Api::Chat.frames(round).into_iter().map(later).collect()),
+            });
+        }
+        let answer = world.ask(Api::Chat, &Api::Chat.request(mode, "Look", &["mine"])).await;
+        answer.message(Api::Chat, mode);
+        assert!(answer.body.contains("\"created\":11,"), "{}", answer.body);
+        assert!(
+            !answer.body.contains("\"created\":12,") && !answer.body.contains("\"created\":13,"),
+            "{}",
+            answer.body
+        );
+    }
+}

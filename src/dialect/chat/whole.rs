@@ -21,7 +21,8 @@ pub struct Whole {
     body: Body,
     /// The last answer that is complete.
     last: String,
-    first_id: Option<String>,
+    /// The fields that the client knows the answer by, as the first round had them.
+    first: Vec<(&'static str, String)>,
     texts: Joined,
     /// The client's calls of the last round; `None` where the model called nothing.
     client_calls: Option<Vec<String>>,
@@ -40,7 +41,7 @@ impl Whole {
             settings,
             body: Body::new(settings.max_answer),
             last: String::new(),
-            first_id: None,
+            first: Vec::new(),
             texts: Joined::default(),
             client_calls: None,
             usages: Vec::new(),
@@ -74,7 +75,9 @@ impl Whole {
         let text = self.last.as_str();
         let last = Object::parse(text).ok()?;
         let mut patch = Patch::default();
-        patch.set(text, &last, "id", self.first_id.as_deref()?);
+        for (key, first) in &self.first {
+            patch.set(text, &last, key, first);
+        }
         if self.usages.iter().any(|usage| !usage.is_empty()) {
             let last_input = self.settings.usage == UsageStyle::LastInput;
             patch.set(
@@ -123,7 +126,11 @@ impl Splicer for Whole {
             usage: tally::openai_classes(&usage, "prompt", "completion"),
         };
         self.usages.push(usage);
-        self.first_id.get_or_insert_with(|| answer.get("id").unwrap_or("null").to_owned());
+        if self.first.is_empty() {
+            let kept =
+                ["id", "created"].into_iter().filter_map(|key| Some((key, answer.get(key)?.to_owned())));
+            self.first = kept.collect();
+        }
         let mut round = Round { facts: self.facts.clone(), ..Round::default() };
         if let Some(choice) = answer.array("choices").first().and_then(|choice| Object::parse(choice).ok()) {
             self.finish = choice.string("finish_reason").map(Into::into);
@@ -144,7 +151,7 @@ impl Splicer for Whole {
     }
 
     fn has_begun(&self) -> bool {
-        self.first_id.is_some()
+        !self.usages.is_empty()
     }
 
     fn keep_alive(&mut self, _out: &mut BytesMut) {}
