@@ -1,6 +1,5 @@
 //! The only place where all parts meet: a configuration becomes a running gateway, and ends in order.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{self, Audit};
 use crate::config::Config;
 use crate::gateway::{Gateway, IssuedIds};
-use crate::http::{Server, router};
+use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::{Policy, PolicyError};
@@ -92,9 +91,9 @@ impl App {
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let server = Server { gateway: Arc::clone(&self.gateway), identity: Arc::clone(&self.identity) };
+        let state = AppState { gateway: Arc::clone(&self.gateway), identity: Arc::clone(&self.identity) };
         let begins_to_end = stop.clone();
-        let connections = axum::serve(listener, router(server))
+        let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);
@@ -138,9 +137,4 @@ impl App {
         self.gateway.audit.close().await;
         self.store.close().await;
     }
-}
-
-/// Binds the address that the configuration names.
-pub async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
-    TcpListener::bind(listen).await
 }

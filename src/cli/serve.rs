@@ -2,11 +2,12 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{BAD_CONFIGURATION, ConfigArgs, complain, load};
-use crate::app::{self, App, StartError};
+use crate::app::{App, StartError};
 
 /// Serves until it is told to stop.
 pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
@@ -14,8 +15,9 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(code) => return Ok(code),
     };
-    let listener =
-        app::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let app = match App::start(config).await {
         Ok(app) => app,

@@ -7,7 +7,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
-use super::limits::wall_clock;
 use super::line::Line;
 use super::relay::relay;
 use super::rounds::Rounds;
@@ -59,12 +58,7 @@ impl Gateway {
                 return trail.end(refused(&failure));
             }
         };
-        let line = Line::new(
-            answer,
-            wall_clock(&self.limits, request.delivery),
-            self.limits.keep_alive,
-            self.closing.child_token(),
-        );
+        let line = Line::new(answer, &self.limits, request.delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
             let mut rounds =
                 Rounds::new(self, &incoming, provider, request, admission.injection, line, trail);

@@ -5,7 +5,8 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Gone};
-use crate::dialect::Splicer;
+use crate::config::Limits;
+use crate::dialect::{Delivery, Splicer};
 
 /// How long a client may take for the last bytes of an answer.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -37,15 +38,11 @@ pub enum Interruption {
 }
 
 impl Line {
-    /// A line that may last for `wall_clock`, with a keep-alive after each `keep_alive` of silence.
-    pub fn new(
-        answer: Answer,
-        wall_clock: Duration,
-        keep_alive: Duration,
-        closing: CancellationToken,
-    ) -> Self {
+    /// A line to a client that wants its answer delivered in this way.
+    pub fn new(answer: Answer, limits: &Limits, delivery: Delivery, closing: CancellationToken) -> Self {
         let now = Instant::now();
-        Self { answer, splicer: None, deadline: now + wall_clock, keep_alive, last_sent: now, closing }
+        let deadline = now + wall_clock(limits, delivery);
+        Self { answer, splicer: None, deadline, keep_alive: limits.keep_alive, last_sent: now, closing }
     }
 
     /// Waits for work, unless the client goes away, time runs out or the gateway closes.
@@ -113,5 +110,13 @@ impl Line {
             return Ok(());
         }
         self.answer.send_if_room(out.freeze()).map_err(|Gone| Interruption::ClientGone)
+    }
+}
+
+/// How long an interception may take in all.
+fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
+    match delivery {
+        Delivery::Streamed => limits.wall_clock_streamed,
+        Delivery::Whole => limits.wall_clock_whole,
     }
 }

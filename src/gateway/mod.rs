@@ -6,30 +6,30 @@
 mod admission;
 mod answer;
 mod injection;
+mod issued_ids;
 pub mod interception;
-mod limits;
 mod line;
 mod relay;
+mod result_size;
 mod rounds;
 mod tool_loop;
 
 use std::sync::Arc;
 
-use moka::future::Cache;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, Limits};
-use crate::domain::{Inject, IssuedId};
+use crate::domain::Inject;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::Providers;
-use crate::store::{Store, issued};
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
+pub use issued_ids::IssuedIds;
 
 /// All parts that an interception needs.
 #[derive(Debug)]
@@ -56,43 +56,4 @@ pub struct Gateway {
     pub tasks: TaskTracker,
     /// Cancelled when the time for running interceptions to finish is over.
     pub closing: CancellationToken,
-}
-
-/// Which response ids were given to whom, and what they stand for upstream: a cache over the store.
-#[derive(Debug)]
-pub struct IssuedIds {
-    store: Store,
-    recent: Cache<(String, String), IssuedId>,
-}
-
-/// How many ids are kept in memory.
-const RECENT_IDS: u64 = 10_000;
-
-impl IssuedIds {
-    /// An empty cache over this store.
-    pub fn new(store: Store) -> Self {
-        Self { store, recent: Cache::new(RECENT_IDS) }
-    }
-
-    /// Remembers ids for this key; durable on return.
-    pub async fn remember(&self, key: &str, ids: &[IssuedId]) -> Result<(), sqlx::Error> {
-        issued::remember(&self.store, key, ids).await?;
-        for issued in ids {
-            self.recent.insert((key.to_owned(), issued.id.clone()), issued.clone()).await;
-        }
-        Ok(())
-    }
-
-    /// What an id stands for; `None` if it was not given to this key.
-    pub async fn find(&self, key: &str, id: &str) -> Result<Option<IssuedId>, sqlx::Error> {
-        let entry = (key.to_owned(), id.to_owned());
-        if let Some(issued) = self.recent.get(&entry).await {
-            return Ok(Some(issued));
-        }
-        let found = issued::find(&self.store, key, id).await?;
-        if let Some(issued) = &found {
-            self.recent.insert(entry, issued.clone()).await;
-        }
-        Ok(found)
-    }
 }

@@ -54,12 +54,13 @@ async fn pass(
     provider: &Provider,
     request: &Request,
 ) -> Result<(AnswerHead, bytes::Bytes), Failure> {
-    let headers = provider::up(&incoming.headers);
+    let headers = provider::request_headers(&incoming.headers);
     let path = incoming.operation.path;
     let sending = provider.send(Method::POST, path, incoming.query.as_deref(), &headers, request.body());
     let exchange = async {
         let response = sending.await?;
-        let head = AnswerHead { status: response.status(), headers: provider::down(response.headers()) };
+        let head =
+            AnswerHead { status: response.status(), headers: provider::response_headers(response.headers()) };
         let body = provider.read_body(response, gateway.limits.max_answer_bytes).await?;
         Ok((head, body))
     };

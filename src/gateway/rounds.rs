@@ -85,7 +85,7 @@ impl<'a> Rounds<'a> {
             injection,
             line,
             trail,
-            headers: provider::up(&incoming.headers),
+            headers: provider::request_headers(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage },
             number: 0,
             with_calls: 0,
@@ -147,7 +147,7 @@ impl<'a> Rounds<'a> {
 
     /// Takes over the head of the provider's answer; the first one decides on the splicer.
     fn begin_answer(&mut self, response: &reqwest::Response) -> Result<(), Stop> {
-        let headers = provider::down(response.headers());
+        let headers = provider::response_headers(response.headers());
         let coded = headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
         if coded {
             let message =
@@ -239,7 +239,7 @@ impl<'a> Rounds<'a> {
 
     /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
     async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
-        let (status, mut headers) = (response.status(), provider::down(response.headers()));
+        let (status, mut headers) = (response.status(), provider::response_headers(response.headers()));
         let silence = self.gateway.limits.provider_silence;
         let body = match self.line.attend(timeout(silence, read_error(response))).await {
             Ok(Ok(body)) => self.provider.redact_bytes(body),

@@ -5,8 +5,8 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{cap, size};
 use super::line::Interruption;
+use super::result_size::{cap, size};
 use super::rounds::{Rounds, Stop};
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
@@ -49,7 +49,7 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: false });
         }
         let mixed = round.client_calls().next().is_some();
-        let exhausted = self.capped > 1;
+        let exhausted = self.is_exhausted();
         if mixed || exhausted || !round.wants_results {
             for call in injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
@@ -57,8 +57,14 @@ impl Rounds<'_> {
             return Ok(Verdict::Finished { capped: exhausted });
         }
         let results = self.answer_injected(&injected).await?;
-        let next = if self.capped > 1 { NextRound::MayNotCall } else { NextRound::MayCall };
+        let next = if self.is_exhausted() { NextRound::MayNotCall } else { NextRound::MayCall };
         Ok(Verdict::Continue { results, next })
+    }
+
+    /// Whether the model has been told twice that a cap is reached: the first time it may still answer with
+    /// the client's tools, after the second it may call nothing.
+    fn is_exhausted(&self) -> bool {
+        self.capped > 1
     }
 
     /// The results of injected calls, in call order: those that may run do so at once, side by side.

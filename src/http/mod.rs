@@ -9,15 +9,17 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use http::{StatusCode, header};
+use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::dialect::Chat;
+use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 use crate::identity::Identity;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct AppState {
     /// The interceptions.
     pub gateway: Arc<Gateway>,
     /// Who may call.
@@ -25,7 +27,7 @@ pub struct Server {
 }
 
 /// All routes.
-pub fn router(server: Server) -> Router {
+pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
@@ -35,11 +37,11 @@ pub fn router(server: Server) -> Router {
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())
-        .with_state(server)
+        .with_state(state)
 }
 
-async fn ready(State(server): State<Server>) -> Response {
-    if server.gateway.tasks.is_closed() {
+async fn ready(State(state): State<AppState>) -> Response {
+    if state.gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
     "ready\n".into_response()
@@ -55,6 +57,6 @@ async fn probe(method: http::Method) -> Response {
 
 /// The answer to a path that no dialect has.
 fn not_found() -> Response {
-    let body = r#"{"error":{"message":"there is nothing at this path","type":"invalid_request_error","param":null,"code":"not_found"}}"#;
-    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    let failure = Failure::new(FailureKind::NotFound, "there is nothing at this path");
+    proxy::failure_response(&Chat, &failure)
 }

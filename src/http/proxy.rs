@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, StatusCode, header};
 use tokio::time::timeout;
 
 use super::route::{Route, route};
-use super::{Server, not_found};
+use super::{AppState, not_found};
 use crate::config::ProviderKind;
 use crate::dialect::{Chat, Dialect, Messages};
 use crate::domain::{Failure, FailureKind};
@@ -17,7 +17,7 @@ use crate::identity::Client;
 use crate::provider;
 
 /// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
-pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Response {
+pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Response {
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
     match route(&parts.method, parts.uri.path(), &parts.headers) {
@@ -26,9 +26,9 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
             let message = "responses over WebSocket are not supported: use POST with server-sent events";
             failure_response(&Chat, &Failure::new(FailureKind::UpgradeRequired, message))
         }
-        Route::Models { provider } => models(&server, provider, &parts).await,
+        Route::Models { provider } => models(&state, provider, &parts).await,
         Route::Call { operation, provider } => {
-            let caller = match server.identity.authenticate(&parts.headers) {
+            let caller = match state.identity.authenticate(&parts.headers) {
                 Ok(caller) => caller,
                 Err(failure) => return failure_response(operation.dialect, &failure),
             };
@@ -40,7 +40,7 @@ pub async fn handle(State(server): State<Server>, request: Request<Body>) -> Res
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,
             };
-            let reply = server.gateway.intercept(incoming, body);
+            let reply = state.gateway.intercept(incoming, body);
             response(reply, operation.dialect).await
         }
     }
@@ -72,13 +72,13 @@ async fn response(reply: Reply, dialect: &dyn Dialect) -> Response {
 }
 
 /// Passes the list of models on, which generates nothing and is not recorded.
-async fn models(server: &Server, name: Option<&str>, parts: &http::request::Parts) -> Response {
+async fn models(state: &AppState, name: Option<&str>, parts: &http::request::Parts) -> Response {
     let is_anthropic = parts.headers.contains_key("anthropic-version");
     let dialect: &dyn Dialect = if is_anthropic { &Messages } else { &Chat };
-    if let Err(failure) = server.identity.authenticate(&parts.headers) {
+    if let Err(failure) = state.identity.authenticate(&parts.headers) {
         return failure_response(dialect, &failure);
     }
-    let providers = &server.gateway.providers;
+    let providers = &state.gateway.providers;
     let (first, second) = if is_anthropic {
         (ProviderKind::Anthropic, ProviderKind::OpenAi)
     } else {
@@ -92,11 +92,11 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
         let message = format!("there is no provider named {:?}", name.unwrap_or_default());
         return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
     };
-    let limits = &server.gateway.limits;
+    let limits = &state.gateway.limits;
     let exchange = async {
-        let headers = provider::up(&parts.headers);
+        let headers = provider::request_headers(&parts.headers);
         let answer = provider.send(Method::GET, "/models", parts.uri.query(), &headers, Bytes::new()).await?;
-        let (status, headers) = (answer.status(), provider::down(answer.headers()));
+        let (status, headers) = (answer.status(), provider::response_headers(answer.headers()));
         let mut response =
             Response::new(Body::from(provider.read_body(answer, limits.max_answer_bytes).await?));
         *response.status_mut() = status;
@@ -114,7 +114,7 @@ async fn models(server: &Server, name: Option<&str>, parts: &http::request::Part
 }
 
 /// The gateway's own error in a dialect's shape, for requests that have no interception.
-fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
+pub(super) fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
     let mut response = Response::new(Body::from(dialect.error(failure)));
     *response.status_mut() =
         StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

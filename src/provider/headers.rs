@@ -42,7 +42,7 @@ const NEVER_UP_PREFIXES: &[&str] = &["x-forwarded-", "x-toolgate-"];
 const NEVER_DOWN: &[&str] = &["set-cookie", "content-length"];
 
 /// The caller's headers that go up. Frames are spliced, so the answer is asked for uncompressed.
-pub fn up(headers: &HeaderMap) -> HeaderMap {
+pub fn request_headers(headers: &HeaderMap) -> HeaderMap {
     let named = named_in_connection(headers);
     let passes = |name: &HeaderName| {
         let name = name.as_str();
@@ -57,7 +57,7 @@ pub fn up(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// The provider's headers that go down.
-pub fn down(headers: &HeaderMap) -> HeaderMap {
+pub fn response_headers(headers: &HeaderMap) -> HeaderMap {
     let named = named_in_connection(headers);
     filtered(headers, |name| {
         let name = name.as_str();
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn f52_what_is_the_callers_own_does_not_reach_the_provider() {
-        let sent = up(&headers(&[
+        let sent = request_headers(&headers(&[
             ("authorization", "Bearer tg_x"),
             ("x-api-key", "tg_x"),
             ("cookie", "session=1"),
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn f15_the_providers_headers_reach_the_client_but_for_its_cookies() {
-        let got = down(&headers(&[
+        let got = response_headers(&headers(&[
             ("request-id", "req_1"),
             ("retry-after", "7"),
             ("anthropic-ratelimit-tokens-remaining", "5"),

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::config::{self, ProviderKind};
 use crate::domain::{Failure, FailureKind, Inject};
 
-pub use headers::{down, up};
+pub use headers::{request_headers, response_headers};
 
 /// How long a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,7 +67,12 @@ impl Providers {
 impl Provider {
     fn new(configured: &config::Provider) -> Result<Self, ProviderError> {
         let failed = |reason: String| ProviderError { name: configured.name.clone(), reason };
-        let client = reqwest::Client::builder()
+        let mut client = reqwest::Client::builder();
+        if is_loopback(&configured.base_url) {
+            // A proxy of the environment's cannot reach this machine's own addresses.
+            client = client.no_proxy();
+        }
+        let client = client
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
@@ -97,7 +102,7 @@ impl Provider {
         })
     }
 
-    /// Sends one request; `headers` have passed [`up`], `path` begins after the API's `/v1`.
+    /// Sends one request; `headers` have passed [`request_headers`], `path` begins after the API's `/v1`.
     pub async fn send(
         &self,
         method: Method,
@@ -161,6 +166,14 @@ fn secrets<'a>(values: impl Iterator<Item = &'a SecretString>) -> Vec<SecretStri
         [Some(value), value.split_once(' ').map(|(_, secret)| secret.trim())]
     });
     parts.flatten().filter(|secret| secret.len() >= SHORTEST_SECRET).map(SecretString::from).collect()
+}
+
+fn is_loopback(url: &str) -> bool {
+    let Some(host) = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)) else {
+        return false;
+    };
+    let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn key_header(kind: ProviderKind, key: &SecretString) -> (&'static str, String) {

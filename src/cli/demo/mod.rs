@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::app::{self, App};
+use crate::app::App;
 use crate::config::{Config, Pattern, Provider, ProviderKind, Server, Transport};
 use crate::domain::Inject;
 
@@ -47,7 +47,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let tasks = TaskTracker::new();
     let model = model::start(&tasks, stop.clone()).await?;
     let listener =
-        app::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
+        TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let gateway = listener.local_addr()?;
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
     app.gateway.fleet.settled().await;

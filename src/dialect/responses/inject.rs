@@ -31,7 +31,7 @@ fn never_reasons(model: &str) -> bool {
 fn definition(tool: &ToolDefinition) -> String {
     let (name, description) = (raw::quote(&tool.name), raw::quote(&tool.description));
     let schema = &tool.input_schema;
-    // Unlike in chat, `strict` is the API's default, and few servers' schemas are written for it.
+    // `strict` is this API's default, and few servers' schemas are written for it.
     format!(
         r#"{{"type":"function","name":{name},"description":{description},"parameters":{schema},"strict":false}}"#
     )

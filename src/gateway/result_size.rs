@@ -1,19 +1,7 @@
-use std::time::Duration;
-
-use crate::config::Limits;
-use crate::dialect::Delivery;
 use crate::domain::{Content, ToolResult};
 
 /// What a part counts at least, bytes: many empty ones are not free.
 const SMALLEST_PART: usize = 32;
-
-/// How long an interception may take in all.
-pub fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
-    match delivery {
-        Delivery::Streamed => limits.wall_clock_streamed,
-        Delivery::Whole => limits.wall_clock_whole,
-    }
-}
 
 /// Cuts a result to `max` bytes of content, with a notice that says how much was cut; tells whether it did.
 ///
@@ -81,10 +69,7 @@ fn shorten(part: Content, room: usize) -> Option<Content> {
     let besides_text = size_of(&part) - text_of(&part).map_or(0, str::len);
     let room = room.saturating_sub(besides_text);
     let cut = |text: String| {
-        let mut end = room.min(text.len());
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = text.floor_char_boundary(room);
         (end > 0).then(|| text[..end].to_owned())
     };
     match part {
