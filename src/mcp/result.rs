@@ -115,7 +115,7 @@ pub(super) fn bounded(text: &str, max: usize) -> String {
     format!("{}…", &text[..text.floor_char_boundary(max.saturating_sub('…'.len_utf8()))])
 }
 
-/// A result in the shape that MCP gives it, as JSON text: what [`read`] reads, for the records.
+/// A result in the shape that MCP gives it, as JSON text, for the records.
 pub fn write(result: &ToolResult) -> String {
     let content: Vec<Value> = result.content.iter().map(write_part).collect();
     let mut record = json!({ "content": content });
