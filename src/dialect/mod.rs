@@ -76,13 +76,13 @@ pub trait Splicer: Send + Sync {
     fn has_begun(&self) -> bool;
 
     /// Writes what keeps the client's connection alive in silence; nothing where the API has nothing for it.
-    fn keep_alive(&mut self, out: &mut BytesMut);
+    fn keep_alive(&mut self, _out: &mut BytesMut) {}
 
     /// Writes the end of the message.
     fn finish(&mut self, ending: Ending, out: &mut BytesMut);
 
     /// Writes the API's in-stream error; nothing where an answer has no such form.
-    fn fail(&mut self, failure: &Failure, out: &mut BytesMut);
+    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
     /// What is known of the round under way, for the records of a round that breaks off.
     fn so_far(&self) -> RoundFacts;

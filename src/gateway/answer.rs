@@ -1,7 +1,9 @@
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::Failure;
 
 /// How many pieces of a body may wait for a slow client.
 const QUEUE: usize = 32;
@@ -13,6 +15,19 @@ pub struct AnswerHead {
     pub status: StatusCode,
     /// The headers, without those that the server itself sets.
     pub headers: HeaderMap,
+}
+
+impl AnswerHead {
+    /// The head of the gateway's own error; `is_final` tells clients that sending again is of no use.
+    pub fn of_failure(failure: &Failure, is_final: bool) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if is_final {
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        }
+        let status = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, headers }
+    }
 }
 
 /// The task's end of an answer to the client.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
@@ -92,21 +91,10 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
 /// Answers with the gateway's own error, in the shape of the caller's dialect.
 async fn refuse(answer: &mut Answer, incoming: &Incoming, failure: &Failure) {
     tracing::info!(status = failure.kind.status(), reason = %failure, detail = failure.detail, "refused");
-    set_failure_head(answer, failure, !failure.kind.is_retryable());
+    answer.set_head(AnswerHead::of_failure(failure, !failure.kind.is_retryable()));
     let body = incoming.operation.dialect.error(failure);
     // A client that has gone needs no answer.
     let _ = answer.send(body.into()).await;
-}
-
-/// Sets the head of the gateway's own error.
-pub(super) fn set_failure_head(answer: &mut Answer, failure: &Failure, is_final: bool) {
-    let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if is_final {
-        headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    }
-    let status = StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer.set_head(AnswerHead { status, headers });
 }
 
 fn closing() -> Failure {

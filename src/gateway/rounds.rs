@@ -8,7 +8,6 @@ use super::Gateway;
 use super::admission::Incoming;
 use super::answer::AnswerHead;
 use super::injection::Injection;
-use super::interception::set_failure_head;
 use super::line::{Interruption, Line};
 use super::tool_loop::Verdict;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
@@ -357,11 +356,8 @@ impl<'a> Rounds<'a> {
                 splicer.fail(failure, &mut out);
             }
         } else {
-            set_failure_head(
-                &mut self.line.answer,
-                failure,
-                self.calls_run > 0 || !failure.kind.is_retryable(),
-            );
+            let is_final = self.calls_run > 0 || !failure.kind.is_retryable();
+            self.line.answer.set_head(AnswerHead::of_failure(failure, is_final));
             out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
         }
         let _ = self.line.send_last(out).await;

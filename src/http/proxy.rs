@@ -3,18 +3,15 @@ use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, Method, Request, StatusCode, header};
-
-use tokio::time::timeout;
+use http::{HeaderValue, Method, Request, header};
 
 use super::route::{Route, route};
 use super::{AppState, not_found};
 use crate::config::ProviderKind;
 use crate::dialect::{Chat, Dialect, Messages};
 use crate::domain::{Failure, FailureKind};
-use crate::gateway::{Incoming, Reply};
+use crate::gateway::{AnswerHead, Incoming, Reply};
 use crate::identity::Client;
-use crate::provider;
 
 /// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
 pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Response {
@@ -92,37 +89,20 @@ async fn models(state: &AppState, name: Option<&str>, parts: &http::request::Par
         let message = format!("there is no provider named {:?}", name.unwrap_or_default());
         return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
     };
-    let limits = &state.gateway.limits;
-    let exchange = async {
-        let headers = provider::request_headers(&parts.headers);
-        let answer = provider.send(Method::GET, "/models", parts.uri.query(), &headers, Bytes::new()).await?;
-        let (status, headers) = (answer.status(), provider::response_headers(answer.headers()));
-        let mut response =
-            Response::new(Body::from(provider.read_body(answer, limits.max_answer_bytes).await?));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        Ok(response)
-    };
-    let too_slow = |_| {
-        Err(Failure::new(
-            FailureKind::UpstreamTimeout,
-            format!("the provider {} took too long", provider.name),
-        ))
-    };
-    let answered = timeout(limits.provider_silence, exchange).await.unwrap_or_else(too_slow);
-    answered.unwrap_or_else(|failure| failure_response(dialect, &failure))
+    let (query, limits) = (parts.uri.query(), &state.gateway.limits);
+    match provider.relay(Method::GET, "/models", query, &parts.headers, Bytes::new(), limits).await {
+        Ok(answer) => answer.map(Body::from),
+        Err(failure) => failure_response(dialect, &failure),
+    }
 }
 
 /// The gateway's own error in a dialect's shape, for requests that have no interception.
 pub(super) fn failure_response(dialect: &dyn Dialect, failure: &Failure) -> Response {
+    let head = AnswerHead::of_failure(failure, !failure.kind.is_retryable());
     let mut response = Response::new(Body::from(dialect.error(failure)));
-    *response.status_mut() =
-        StatusCode::from_u16(failure.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if !failure.kind.is_retryable() {
-        headers.insert("x-should-retry", HeaderValue::from_static("false"));
-    }
     if failure.kind == FailureKind::Unauthenticated {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }

@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::timeout;
 
-use crate::config::{self, ProviderKind};
+use crate::config::{self, Limits, ProviderKind};
 use crate::domain::{Failure, FailureKind, Inject};
 
 pub use headers::{request_headers, response_headers};
@@ -124,11 +125,38 @@ impl Provider {
         })
     }
 
-    /// Reads an answer that is passed on in one piece, of at most `limit` bytes, without the organisation's
-    /// secrets in it.
-    pub async fn read_body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
+    /// Sends a request that generates nothing and gives back its whole answer, without the organisation's
+    /// secrets in it: status, headers for the client, and a body of at most `limits.max_answer_bytes`.
+    ///
+    /// `headers` are the caller's, as they came; it takes `limits.provider_silence` at most.
+    pub async fn relay(
+        &self,
+        method: Method,
+        path: &str,
+        query: Option<&str>,
+        headers: &HeaderMap,
+        body: Bytes,
+        limits: &Limits,
+    ) -> Result<http::Response<Bytes>, Failure> {
+        let headers = request_headers(headers);
+        let exchange = async {
+            let answer = self.send(method, path, query, &headers, body).await?;
+            let (status, headers) = (answer.status(), response_headers(answer.headers()));
+            let mut response = http::Response::new(self.read_body(answer, limits.max_answer_bytes).await?);
+            *response.status_mut() = status;
+            *response.headers_mut() = headers;
+            Ok(response)
+        };
+        timeout(limits.provider_silence, exchange).await.unwrap_or_else(|_| {
+            let message = format!("the provider {} took too long", self.name);
+            Err(Failure::new(FailureKind::UpstreamTimeout, message))
+        })
+    }
+
+    async fn read_body(&self, mut response: reqwest::Response, limit: usize) -> Result<Bytes, Failure> {
         let failed = |message: &str| {
-            Failure::new(FailureKind::Upstream, format!("the answer of the provider {} {message}", self.name))
+            let message = format!("the answer of the provider {} {message}", self.name);
+            Failure::new(FailureKind::Upstream, message)
         };
         let mut body = BytesMut::new();
         while let Some(piece) =

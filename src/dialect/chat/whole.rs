@@ -11,7 +11,7 @@ use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
     is_event_stream, tally,
 };
-use crate::domain::{Failure, ToolCall};
+use crate::domain::ToolCall;
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -154,8 +154,6 @@ impl Splicer for Whole {
         !self.usages.is_empty()
     }
 
-    fn keep_alive(&mut self, _out: &mut BytesMut) {}
-
     fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
         let untouched = self.usages.len() == 1 && !self.hides && ending == Ending::Natural;
         let shows_calls = self.client_calls.as_ref().is_some_and(|calls| !calls.is_empty());
@@ -168,8 +166,6 @@ impl Splicer for Whole {
         let body = if untouched { None } else { self.merged(finish) };
         out.extend_from_slice(body.as_ref().unwrap_or(&self.last).as_bytes());
     }
-
-    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
     fn so_far(&self) -> RoundFacts {
         self.facts.clone()

@@ -10,7 +10,7 @@ use crate::dialect::raw::{Object, Patch, string};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
 };
-use crate::domain::{Failure, ToolCall};
+use crate::domain::ToolCall;
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -135,8 +135,6 @@ impl Splicer for Whole {
         self.first_id.is_some()
     }
 
-    fn keep_alive(&mut self, _out: &mut BytesMut) {}
-
     fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
         let untouched = self.usages.len() == 1 && !self.hides && ending == Ending::Natural;
         let dangling = !self.client_calls && self.stop_reason.as_deref() == Some("tool_use");
@@ -148,8 +146,6 @@ impl Splicer for Whole {
         let body = if untouched { None } else { self.merged(stop) };
         out.extend_from_slice(body.as_ref().unwrap_or(&self.last).as_bytes());
     }
-
-    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
     fn so_far(&self) -> RoundFacts {
         self.facts.clone()

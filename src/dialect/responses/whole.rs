@@ -3,7 +3,7 @@ use bytes::BytesMut;
 use super::response::{View, response_error};
 use crate::dialect::body::{self, Body};
 use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
-use crate::domain::{Failure, IssuedId};
+use crate::domain::IssuedId;
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -61,8 +61,6 @@ impl Splicer for Whole {
         self.view.has_begun()
     }
 
-    fn keep_alive(&mut self, _out: &mut BytesMut) {}
-
     fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
         let body = match ending {
             Ending::CutShort => {
@@ -74,8 +72,6 @@ impl Splicer for Whole {
         };
         out.extend_from_slice(body.as_bytes());
     }
-
-    fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
     fn so_far(&self) -> RoundFacts {
         self.facts.clone()
