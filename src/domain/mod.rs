@@ -2,6 +2,7 @@
 
 mod call;
 mod caller;
+mod digest;
 mod failure;
 mod ids;
 mod issued;
@@ -10,6 +11,7 @@ mod usage;
 
 pub use call::{Content, ToolCall, ToolResult};
 pub use caller::{Caller, Inject};
+pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};
 pub use issued::IssuedId;

@@ -163,7 +163,7 @@ impl Gateway {
                 ));
             };
             if request.previous.as_deref() == Some(&id) {
-                incoming.operation.dialect.continue_from(request, &issued);
+                incoming.operation.dialect.continue_from(request, &issued, None);
             }
         }
         Ok(())
