@@ -66,6 +66,7 @@ impl Canon {
             return self.word(value);
         }
         if let Some(text) = raw::inner(value) {
+            self.word("\"");
             return self.text(&raw::unescape(text));
         }
         if let Some(elements) = raw::elements(value) {

@@ -20,6 +20,8 @@ mod result;
 mod showing;
 pub mod sse;
 mod tally;
+#[allow(dead_code)] // until every dialect reads its history
+mod walk;
 
 use std::collections::HashSet;
 use std::sync::Arc;
