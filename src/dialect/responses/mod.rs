@@ -1,10 +1,13 @@
 //! `OpenAI`'s Responses API (`POST /v1/responses`).
 
 mod append;
+mod element;
+mod history;
 mod inject;
 mod item;
 mod request;
 mod response;
+mod restore;
 mod splice;
 mod whole;
 
@@ -13,7 +16,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    is_event_stream, openai_error,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
@@ -28,6 +32,14 @@ impl Dialect for Responses {
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
         request::read(body)
+    }
+
+    fn history(&self, request: &Request) -> History {
+        history::history(request)
+    }
+
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+        restore::restore(request, history, changes);
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {

@@ -102,19 +102,21 @@ impl View {
         let reason =
             object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
         let thoughts: Vec<String> = items.iter().filter_map(|text| item::thought(text)).collect();
+        let text = items.iter().filter_map(|text| item::text(text)).collect();
         let items = items.join(",");
         Round {
             calls,
             wants_results: status == "completed",
             stop_reason: Some(reason.unwrap_or(status)),
             thoughts: thoughts.join("\n"),
+            text,
+            envelope: envelope(response, &object),
             items: Items(format!(
                 r#"{{"stored":{},"id":{},"output":[{items}]}}"#,
                 self.stored,
                 quote(&facts.response_id)
             )),
             facts,
-            ..Round::default()
         }
     }
 
@@ -211,6 +213,13 @@ pub fn facts(response: &Object<'_>) -> RoundFacts {
         model: response.string("model").unwrap_or_default().into_owned(),
         usage: tally::openai_classes(&usage, "input", "output"),
     }
+}
+
+/// A response without its items.
+fn envelope(text: &str, response: &Object<'_>) -> String {
+    let mut patch = Patch::default();
+    patch.remove(text, response, &["output"]);
+    patch.apply(text)
 }
 
 /// What went wrong with a response of the status `failed`; `None` for any other.
