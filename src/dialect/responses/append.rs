@@ -67,7 +67,8 @@ pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String
     .collect()
 }
 
-fn call_output(call: &ToolCall, result: &ToolResult) -> String {
+/// The output of an injected call.
+pub fn call_output(call: &ToolCall, result: &ToolResult) -> String {
     let parts = result::parts(result);
     if !parts.iter().any(|part| result::image(part).is_some()) {
         let texts: Vec<String> = parts.iter().map(result::in_words).collect();

@@ -2,12 +2,16 @@
 
 mod append;
 mod element;
+mod events;
 mod history;
 mod inject;
 mod item;
+mod rebuild;
+mod replay;
 mod request;
 mod response;
 mod restore;
+mod show;
 mod splice;
 mod whole;
 
@@ -16,8 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
-    is_event_stream, openai_error,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, ProvenCall, Request, Restoration, Round,
+    SpliceSettings, Splicer, is_event_stream, openai_error,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
@@ -42,6 +46,10 @@ impl Dialect for Responses {
         restore::restore(request, history, changes);
     }
 
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+        rebuild::rebuild(request, turn, proven)
+    }
+
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
         request::continue_from(request, from, last);
     }
@@ -56,6 +64,10 @@ impl Dialect for Responses {
 
     fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
         append::append(request, round, next);
+    }
+
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes {
+        replay::replay(round, delivery)
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {
