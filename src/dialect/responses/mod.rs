@@ -83,3 +83,6 @@ impl Dialect for Responses {
         openai_error::body(failure)
     }
 }
+
+#[cfg(test)]
+mod tests;
