@@ -3,6 +3,18 @@ use std::borrow::Cow;
 use crate::dialect::raw::{self, Object, Patch};
 use crate::domain::ToolCall;
 
+/// Reads a whole element of a message's `tool_calls`, which has been checked to be JSON.
+pub fn read(text: &str) -> Option<ToolCall> {
+    let call = Object::within(text)?;
+    let id = call.string("id").unwrap_or_default().into_owned();
+    let (body, key) = match call.object("custom") {
+        Some(custom) => (custom, "input"),
+        None => (call.object("function")?, "arguments"),
+    };
+    let field = |key| body.string(key).unwrap_or_default().into_owned();
+    Some(ToolCall { id, name: field("name"), arguments: field(key) })
+}
+
 /// A piece of a tool call, as a delta has it.
 pub struct Piece<'a> {
     text: &'a str,

@@ -3,10 +3,16 @@
 mod append;
 mod call;
 mod chunk;
+mod content;
+mod history;
 mod inject;
 mod message;
+mod reasoning;
 mod request;
+mod restore;
 mod splice;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod whole;
 
@@ -15,7 +21,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    is_event_stream, openai_error,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
@@ -30,6 +37,14 @@ impl Dialect for Chat {
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
         request::read(body)
+    }
+
+    fn history(&self, request: &Request) -> History {
+        history::history(request)
+    }
+
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+        restore::restore(request, history, changes);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::call::{CallPieces, Owner, Piece};
 use super::chunk::Chunk;
+use super::content;
 use super::message::Message;
 use super::texts::Joints;
 use crate::dialect::raw::{self, Object, Patch};
@@ -304,6 +305,8 @@ impl Splicer for Stream {
         self.settle_all(out);
         let call =
             |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
+        let items = self.round.message.render();
+        let text = Object::parse(&items).map(|message| content::said(&message)).unwrap_or_default();
         Ok(Round {
             calls: self.round.message.calls.iter().map(call).collect(),
             wants_results: matches!(
@@ -313,7 +316,8 @@ impl Splicer for Stream {
             stop_reason: self.round.finish.clone(),
             thoughts: self.round.message.thoughts(),
             facts: self.so_far(),
-            items: Items(self.round.message.render()),
+            text,
+            items: Items(items),
             ..Round::default()
         })
     }

@@ -1,0 +1,84 @@
+//! Conversations as clients of this API tell them, and what becomes of them.
+
+mod history;
+mod restore;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+
+use super::Chat;
+use crate::dialect::{
+    Delivery, Dialect, Form, History, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    UsageStyle,
+};
+use crate::domain::{Content, ToolDefinition, ToolRef, ToolResult};
+
+const SETTINGS: SpliceSettings =
+    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
+
+/// The injected tool; every other is the client's.
+const INJECTED: &str = "birds__look";
+
+fn read(messages: &Value) -> Request {
+    Chat.read(Bytes::from(json!({"model": "m", "messages": messages}).to_string())).unwrap()
+}
+
+fn history(messages: &Value) -> History {
+    Chat.history(&read(messages))
+}
+
+/// The messages that go up once these changes are made.
+fn restored(messages: &Value, changes: &[(usize, Restoration<'_>)]) -> Value {
+    let mut request = read(messages);
+    let history = Chat.history(&request);
+    Chat.restore(&mut request, &history, changes);
+    messages_of(&request)
+}
+
+fn messages_of(request: &Request) -> Value {
+    let body: Value = serde_json::from_slice(&request.body()).unwrap();
+    body["messages"].clone()
+}
+
+fn injected_request(delivery: Delivery) -> Request {
+    let body = json!({"model": "m", "stream": delivery == Delivery::Streamed, "messages": [],
+        "stream_options": {"include_usage": true}});
+    let mut request = Chat.read(Bytes::from(body.to_string())).unwrap();
+    let tool = ToolDefinition {
+        name: INJECTED.to_owned(),
+        source: ToolRef { server: "birds".to_owned(), tool: "look".to_owned() },
+        server_url: "https://mcp.example.com".to_owned(),
+        description: String::new(),
+        input_schema: "{}".to_owned(),
+        read_only: true,
+        timeout: Duration::from_secs(30),
+    };
+    Chat.inject(&mut request, &[Arc::new(tool)]);
+    request
+}
+
+fn splicer(delivery: Delivery) -> Box<dyn Splicer> {
+    let content_type = match delivery {
+        Delivery::Streamed => "text/event-stream",
+        Delivery::Whole => "application/json",
+    };
+    Chat.splicer(&injected_request(delivery), content_type, SETTINGS)
+}
+
+fn call(id: &str, name: &str, arguments: &str) -> Value {
+    json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
+}
+
+/// A round whose model answered with this message, in one piece.
+fn round(message: &Value) -> Round {
+    let finish = if message.get("tool_calls").is_some() { "tool_calls" } else { "stop" };
+    let answer = json!({"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m-1",
+        "choices": [{"index": 0, "message": message, "logprobs": null, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}});
+    let (mut splicer, mut out) = (splicer(Delivery::Whole), BytesMut::new());
+    splicer.feed(answer.to_string().as_bytes(), &mut out).unwrap();
+    splicer.end_round(&mut out).unwrap()
+}
