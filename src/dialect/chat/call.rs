@@ -15,6 +15,12 @@ pub fn read(text: &str) -> Option<ToolCall> {
     Some(ToolCall { id, name: field("name"), arguments: field(key) })
 }
 
+/// The name of the tool that a call or a piece of one names.
+pub fn read_name<'a>(call: &Object<'a>) -> Option<Cow<'a, str>> {
+    let inner = call.object("function").or_else(|| call.object("custom"))?;
+    inner.string("name").filter(|name| !name.is_empty())
+}
+
 /// A piece of a tool call, as a delta has it.
 pub struct Piece<'a> {
     text: &'a str,
@@ -43,8 +49,7 @@ impl<'a> Piece<'a> {
     }
 
     fn name(&self) -> Option<Cow<'a, str>> {
-        let inner = self.fields.object("function").or_else(|| self.fields.object("custom"))?;
-        inner.string("name").filter(|name| !name.is_empty())
+        read_name(&self.fields)
     }
 }
 

@@ -8,8 +8,10 @@ mod history;
 mod inject;
 mod message;
 mod reasoning;
+mod replay;
 mod request;
 mod restore;
+mod show;
 mod splice;
 #[cfg(test)]
 mod tests;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
     is_event_stream, openai_error,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
@@ -57,6 +59,10 @@ impl Dialect for Chat {
 
     fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
         append::append(request, round, next);
+    }
+
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes {
+        replay::replay(round, delivery)
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {

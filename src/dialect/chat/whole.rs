@@ -5,11 +5,11 @@ use bytes::BytesMut;
 use serde_json::{Map, Value};
 
 use super::texts::Joined;
-use super::{call, content};
+use super::{call, content, replay, show};
 use crate::dialect::body::{self, Body};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, UsageStyle,
     is_event_stream, tally,
 };
 
@@ -143,8 +143,15 @@ impl Splicer for Whole {
                 round.items = Items(text.to_owned());
             }
         }
+        round.envelope = replay::envelope(&answer, answer.get("usage"));
         self.last = body;
         Ok(round)
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
+        if let Some(lines) = show::lines(showing) {
+            self.texts.add_content(&lines);
+        }
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {

@@ -146,7 +146,9 @@ fn an_answer_is_recognised_in_what_follows_it() {
         round(&json!({"role": "assistant", "content": "An owl.", "refusal": null})),
     ];
     let mut shown = crate::dialect::Visible::default();
-    rounds.iter().for_each(|round| shown.add_text(&round.text));
+    for round in &rounds {
+        shown.add_text(&round.text);
+    }
     let after =
         history(&json!([before[0], {"role": "assistant", "content": "I \"look\" \u{1f600}.\n\nAn owl."}]));
     assert_eq!(after.turns[0].before, history(&before).whole);
@@ -197,7 +199,7 @@ fn messages_that_are_none_are_read_without_harm() {
     ] {
         let mut request = read(&messages);
         let history = Chat.history(&request);
-        let changes: Vec<_> = (0..history.turns.len() + 1).map(|turn| (turn, Restoration::Bare)).collect();
+        let changes: Vec<_> = (0..=history.turns.len()).map(|turn| (turn, Restoration::Bare)).collect();
         Chat.restore(&mut request, &history, &changes);
         assert_eq!(messages_of(&request), messages);
     }

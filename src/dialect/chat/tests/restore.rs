@@ -45,7 +45,9 @@ fn whole(rounds: &[KeptRound]) -> Restoration<'_> {
 /// The body that went up after these rounds, up to the end of its history.
 fn appended(messages: &Value, rounds: &[KeptRound]) -> String {
     let mut request = read(messages);
-    rounds.iter().for_each(|round| Chat.append(&mut request, round, NextRound::MayCall));
+    for round in rounds {
+        Chat.append(&mut request, round, NextRound::MayCall);
+    }
     let body = String::from_utf8(request.body().to_vec()).unwrap();
     body.strip_suffix("]}").unwrap().to_owned()
 }
