@@ -38,6 +38,8 @@ pub struct EchoedTurn {
     pub has_thinking: bool,
     /// Which elements of the history it takes.
     pub elements: Range<usize>,
+    /// Nothing follows: the answer goes on with this turn.
+    pub is_last: bool,
 }
 
 /// What a client has seen of a turn, in a form that survives what clients do to it.
@@ -64,6 +66,13 @@ impl Visible {
         let by_reference = !echo.items.is_empty() && echo.items.is_subset(&self.items);
         let text_fits = echo.text == self.text || (by_reference && self.text.contains(&echo.text));
         !echo.is_empty() && text_fits && echo.calls.is_subset(&self.calls)
+    }
+
+    /// Whether an answer that broke off, and had shown at least this, can be what a client echoes of it: it may
+    /// have seen less, or more.
+    pub fn is_begun_by(&self, echo: &Self) -> bool {
+        let text_fits = self.text.starts_with(&echo.text) || echo.text.starts_with(&self.text);
+        text_fits && echo.calls.is_subset(&self.calls)
     }
 
     /// Whether there is nothing to be seen.
@@ -130,8 +139,19 @@ impl KeptRound {
     }
 
     /// The results that the gateway gave, in call order.
-    pub(super) fn results(&self) -> impl Iterator<Item = &KeptResult> {
+    pub fn results(&self) -> impl Iterator<Item = &KeptResult> {
         self.calls.iter().filter_map(|call| call.result.as_ref())
+    }
+
+    /// Stands for the round as it goes up.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// How large it is, bytes.
+    pub fn size(&self) -> usize {
+        let results = self.results().map(|result| result.element.len() + result.follows.len());
+        self.items.size() + results.sum::<usize>()
     }
 
     /// Whether the client has calls of its own in it.
@@ -150,13 +170,24 @@ pub enum Restoration<'a> {
         /// What comes before them is what it was when they were made; otherwise their thinking, which their
         /// provider vouches for in its place alone, is left out.
         in_place: bool,
+        /// The answer broke off after these rounds: text of the echo that goes beyond theirs stays behind them.
+        cut: bool,
     },
     /// It stays, without thinking; what the gateway showed in it, and what claims to be of the gateway,
     /// becomes plain text.
     Bare,
 }
 
-/// What of a round's echo was proven to be the gateway's.
+/// What an [`Echo`] was proven to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proven {
+    /// A call that was shown.
+    Call(ProvenCall),
+    /// A round that was sealed.
+    Round(KeptRound),
+}
+
+/// A call that was shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvenCall {
     /// The round in its turn, from 1.

@@ -5,13 +5,18 @@
 
 mod admission;
 mod answer;
+mod continuation;
+mod continuity;
 mod injection;
 mod issued_ids;
+mod journal;
 pub mod interception;
 mod line;
+mod memory;
 mod relay;
 mod result_size;
 mod rounds;
+mod showing;
 mod tool_loop;
 
 use std::sync::Arc;
@@ -22,14 +27,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, Limits};
-use crate::domain::Inject;
+use crate::domain::ToolSettings;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::Providers;
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
+pub use continuity::Continuity;
 pub use issued_ids::IssuedIds;
+pub use journal::Journals;
 
 /// All parts that an interception needs.
 #[derive(Debug)]
@@ -44,12 +51,16 @@ pub struct Gateway {
     pub audit: Audit,
     /// The caps.
     pub limits: Limits,
-    /// When tools are injected, where neither key nor provider says otherwise.
-    pub inject: Inject,
+    /// When tools are injected and how their calls are shown, where neither key nor provider says.
+    pub settings: ToolSettings,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
     pub issued: IssuedIds,
+    /// What earlier answers hid from their clients.
+    pub continuity: Continuity,
+    /// What interceptions did lately.
+    pub journals: Journals,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.
