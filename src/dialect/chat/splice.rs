@@ -361,6 +361,7 @@ impl Splicer for Stream {
             text,
             items: Items(items),
             envelope: self.envelope(),
+            ..Round::default()
         })
     }
 

@@ -39,7 +39,7 @@ fn unanswered(id: &str) -> Value {
 }
 
 fn whole(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true }
+    Restoration::Rounds { rounds, in_place: true, cut: false }
 }
 
 /// The body that went up after these rounds, up to the end of its history.
@@ -176,7 +176,8 @@ fn out_of_its_place_a_turn_loses_its_signed_thinking_alone() {
     let messages = json!([question(), {"role": "assistant", "content": "I look.\n\nAn owl."}]);
     let (rounds, mut expected) =
         ([hidden(), last()], restored(&messages, &[(0, whole(&[hidden(), last()]))]));
-    let up = restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: false })]);
+    let up =
+        restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: false, cut: false })]);
     assert_eq!(
         expected[1].as_object_mut().unwrap().remove("reasoning_details").map(|details| details.is_array()),
         Some(true)
@@ -231,4 +232,21 @@ fn a_bare_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
             {"role": "assistant", "tool_calls": [call("a", "read", "{}")]},
         ])
     );
+}
+
+#[test]
+fn text_beyond_the_rounds_of_a_cut_answer_stays() {
+    let up = |told: &str| {
+        let messages = json!([question(), {"role": "assistant", "content": told}, question()]);
+        let rounds = [hidden(), hidden()];
+        let up =
+            restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: true, cut: true })]);
+        up.as_array().unwrap()[9..].to_vec()
+    };
+    for told in ["I look.\n\nI look.", "I look. I", "I look."] {
+        assert_eq!(up(told), [question()], "{told}");
+    }
+    for told in ["I look. I look. An \u{e9} ow", "I look.\n\nlooked\n\nI look.\n\nAn \u{e9} ow"] {
+        assert_eq!(up(told), [json!({"role": "assistant", "content": "An \u{e9} ow"}), question()], "{told}");
+    }
 }
