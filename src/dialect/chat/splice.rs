@@ -361,7 +361,7 @@ impl Splicer for Stream {
             text,
             items: Items(items),
             envelope: self.envelope(),
-            ..Round::default()
+            item_ids: Vec::new(),
         })
     }
 
