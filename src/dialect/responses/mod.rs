@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, ProvenCall, Request, Restoration, Round,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream, openai_error,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
@@ -46,7 +46,7 @@ impl Dialect for Responses {
         restore::restore(request, history, changes);
     }
 
-    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
         rebuild::rebuild(request, turn, proven)
     }
 

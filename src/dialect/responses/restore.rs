@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::dialect::raw::{self, Object};
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, Visible};
 
 use super::element::{self, Claim, Kind, OWN_LINE};
 use super::{append, item};
@@ -23,7 +23,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             continue;
         };
         match change {
-            Restoration::Rounds { rounds, in_place } => {
+            Restoration::Rounds { rounds, in_place, cut } => {
                 let mut elements: Vec<String> =
                     rounds.iter().flat_map(|round| append::elements(round, *in_place)).collect();
                 if let Some(last) = rounds.last() {
@@ -31,6 +31,9 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                     let answered = input.answered(turn.elements.end, &pieces);
                     elements.extend(append::owed(last, |call| answered.contains(call)));
                     edits.extend(pieces.into_iter().map(|piece| (input.gap(&piece), String::new())));
+                }
+                if *cut {
+                    elements.extend(input.beyond(&turn.elements, rounds));
                 }
                 edits.push(input.edit(&turn.elements, &elements));
             }
@@ -141,6 +144,27 @@ impl<'a> Input<'a> {
         answered
     }
 
+    /// What the assistant says in a turn beyond what it says in these rounds, after which its answer broke off.
+    fn beyond(&self, places: &Range<usize>, rounds: &[KeptRound]) -> Vec<String> {
+        let mut told = Visible::default();
+        for round in rounds {
+            told.add_text(&append::text(round));
+        }
+        let (mut told, mut beyond) = (&*told.text, Vec::new());
+        for element in self.elements[places.clone()].iter().filter(|element| element.kind == Kind::Message) {
+            let text = item::said(&element.fields);
+            let mut dense = Visible::default();
+            dense.add_text(&text);
+            if let Some(rest) = told.strip_prefix(&*dense.text) {
+                told = rest;
+            } else if dense.text.starts_with(told) {
+                beyond.push(item::spoken(after(&text, told.chars().count())));
+                told = "";
+            }
+        }
+        beyond
+    }
+
     /// What stays of a turn that nobody can vouch for.
     fn bare(&self, places: &Range<usize>) -> Vec<String> {
         let elements = &self.elements[places.clone()];
@@ -160,6 +184,12 @@ impl<'a> Input<'a> {
         };
         elements.iter().filter_map(bare).collect()
     }
+}
+
+/// A text without so many of its first characters, in which white space does not count.
+fn after(text: &str, count: usize) -> &str {
+    let mut dense = text.char_indices().filter(|(_, c)| !c.is_ascii_whitespace()).skip(count);
+    dense.next().map_or("", |(start, _)| &text[start..])
 }
 
 /// A claim as a plain text of the assistant's.

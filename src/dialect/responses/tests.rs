@@ -16,7 +16,7 @@ use crate::dialect::{
     Delivery, Dialect, Ending, Form, KeptRound, NextRound, Request, Round, Showing, ShownCall,
     SpliceSettings, Splicer, UsageStyle,
 };
-use crate::domain::{ToolCall, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
@@ -45,6 +45,7 @@ fn with_tools(mut request: Request) -> Request {
             description: "A tool.".to_owned(),
             input_schema: r#"{"type":"object"}"#.to_owned(),
             read_only: true,
+            repeat: Repeat::default(),
             timeout: Duration::ZERO,
         })
     };

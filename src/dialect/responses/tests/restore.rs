@@ -18,7 +18,7 @@ fn restored_with(input: &Value, more: &Value, change: Restoration<'_>) -> String
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true }
+    Restoration::Rounds { rounds, in_place: true, cut: false }
 }
 
 /// A round that only the gateway's tools were called in, and one that is for the client.
@@ -131,7 +131,7 @@ fn pieces_that_a_client_tells_between_outputs_are_taken_in() {
 fn out_of_place_reasoning_is_left_out_and_items_lose_the_ids_that_miss_it() {
     let kept = hidden();
     let input = json!([user("Edited"), said("msg_2", "42."), user("And?")]);
-    let up = restored(&input, Restoration::Rounds { rounds: &kept, in_place: false });
+    let up = restored(&input, Restoration::Rounds { rounds: &kept, in_place: false, cut: false });
     assert!(!up.contains("reasoning") && !up.contains("fc_g1") && !up.contains("msg_2"), "{up}");
     assert!(up.contains(r#""call_id":"g1""#) && up.contains("result of g1") && up.contains("42."), "{up}");
 }
@@ -240,4 +240,30 @@ fn several_turns_change_at_once_while_white_space_stays() {
         user("So?")
     );
     assert_eq!(up, wanted);
+}
+
+#[test]
+fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
+    let look = [thought("rs_1", "Hm."), said("msg_1", "I look."), call("g1", "srv__look", "{}")];
+    let kept = [kept_answer("r1", &look)];
+    let cut = Restoration::Rounds { rounds: &kept, in_place: true, cut: true };
+    let (hi, resume) = (user("Hi"), user("Resume."));
+    let rest = |text: &str| json!({"role": "assistant", "content": text}).to_string();
+    for (echo, beyond) in [
+        (vec![thought("rs_1", "Hm.")], vec![]),
+        (vec![thought("rs_1", "Hm."), said("msg_1", "I look.")], vec![]),
+        (vec![said("msg_1", "I")], vec![]),
+        (
+            vec![look[0].clone(), look[1].clone(), thought("rs_2", "So."), said("msg_2", " 42 birds")],
+            vec![rest("42 birds")],
+        ),
+        (vec![json!({"role": "assistant", "content": "I look.\n\n42 birds"})], vec![rest("42 birds")]),
+    ] {
+        let input: Vec<Value> = [vec![hi.clone()], echo, vec![resume.clone()]].concat();
+        let told = [vec![text(&hi), appended(&kept)], beyond, vec![text(&resume)]].concat();
+        assert_eq!(restored(&json!(input), cut.clone()), format!("[{}]", told.join(",")));
+    }
+    // Codex goes on with what it has, and nothing else.
+    let up = restored(&json!([hi, thought("rs_1", "Hm.")]), cut);
+    assert_eq!(up, format!("[{hi},{}]", appended(&kept)));
 }
