@@ -188,7 +188,7 @@ fn folded(stream: &[u8]) -> (Vec<String>, Value) {
 fn fold(item: &mut Value, kind: &str, event: &Value) {
     let place = |key: &str| usize::try_from(event[key].as_u64().unwrap()).unwrap();
     let grow = |text: &mut Value| {
-        *text = json!(format!("{}{}", text.as_str().unwrap(), event["delta"].as_str().unwrap()))
+        *text = json!(format!("{}{}", text.as_str().unwrap(), event["delta"].as_str().unwrap()));
     };
     match kind {
         "response.content_part.added" => item["content"].as_array_mut().unwrap().push(event["part"].clone()),
@@ -202,14 +202,14 @@ fn fold(item: &mut Value, kind: &str, event: &Value) {
             *part = event["part"].clone();
         }
         "response.reasoning_summary_part.added" => {
-            item["summary"].as_array_mut().unwrap().push(event["part"].clone())
+            item["summary"].as_array_mut().unwrap().push(event["part"].clone());
         }
         "response.reasoning_summary_text.delta" => grow(&mut item["summary"][place("summary_index")]["text"]),
         "response.reasoning_summary_part.done" => {
-            assert_eq!(item["summary"][place("summary_index")], event["part"])
+            assert_eq!(item["summary"][place("summary_index")], event["part"]);
         }
         "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" => {
-            grow(&mut item["arguments"])
+            grow(&mut item["arguments"]);
         }
         "response.function_call_arguments.done" | "response.mcp_call_arguments.done" => {
             assert_eq!(item["arguments"], event["arguments"]);
