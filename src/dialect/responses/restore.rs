@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -55,6 +56,17 @@ struct Element<'a> {
     text: &'a str,
     fields: Object<'a>,
     kind: Kind,
+}
+
+impl<'a> Element<'a> {
+    fn id(&self) -> Cow<'a, str> {
+        self.fields.string("id").unwrap_or_default()
+    }
+
+    /// Whether it is a line of the gateway's about a call.
+    fn is_line(&self) -> bool {
+        self.id().starts_with(OWN_LINE)
+    }
 }
 
 impl<'a> Input<'a> {
@@ -151,7 +163,8 @@ impl<'a> Input<'a> {
             told.add_text(&append::text(round));
         }
         let (mut told, mut beyond) = (&*told.text, Vec::new());
-        for element in self.elements[places.clone()].iter().filter(|element| element.kind == Kind::Message) {
+        let is_said = |element: &&Element<'_>| element.kind == Kind::Message && !element.is_line();
+        for element in self.elements[places.clone()].iter().filter(is_said) {
             let text = item::said(&element.fields);
             let mut dense = Visible::default();
             dense.add_text(&text);
@@ -169,18 +182,13 @@ impl<'a> Input<'a> {
     fn bare(&self, places: &Range<usize>) -> Vec<String> {
         let elements = &self.elements[places.clone()];
         let loses_reasoning = elements.iter().any(|element| element.kind == Kind::Reasoning);
-        let bare = |element: &Element<'_>| {
-            let is_own = || element.fields.string("id").is_some_and(|id| element::is_own(&id));
-            match element.kind {
-                Kind::Reasoning | Kind::Seal | Kind::Listing => None,
-                Kind::Reference if is_own() => None,
-                Kind::Message if element.fields.string("id").is_some_and(|id| id.starts_with(OWN_LINE)) => {
-                    None
-                }
-                Kind::Claim => Some(claimed(&Claim::read(&element.fields))),
-                _ if loses_reasoning => Some(item::without_id(element.text)),
-                _ => Some(element.text.to_owned()),
-            }
+        let bare = |element: &Element<'_>| match element.kind {
+            Kind::Reasoning | Kind::Seal | Kind::Listing => None,
+            Kind::Reference if element::is_own(&element.id()) => None,
+            Kind::Message if element.is_line() => None,
+            Kind::Claim => Some(claimed(&Claim::read(&element.fields))),
+            _ if loses_reasoning => Some(item::without_id(element.text)),
+            _ => Some(element.text.to_owned()),
         };
         elements.iter().filter_map(bare).collect()
     }

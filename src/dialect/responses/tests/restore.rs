@@ -253,6 +253,7 @@ fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
         (vec![thought("rs_1", "Hm.")], vec![]),
         (vec![thought("rs_1", "Hm."), said("msg_1", "I look.")], vec![]),
         (vec![said("msg_1", "I")], vec![]),
+        (vec![said("msg_1", "I look."), said("msg_tg1", "srv.look done")], vec![]),
         (
             vec![look[0].clone(), look[1].clone(), thought("rs_2", "So."), said("msg_2", " 42 birds")],
             vec![rest("42 birds")],
