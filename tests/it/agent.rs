@@ -86,7 +86,10 @@ impl Agent {
         Self::with(api, mode, Habits::default())
     }
 
-    pub fn with(api: Api, mode: Mode, habits: Habits) -> Self {
+    pub fn with(api: Api, mode: Mode, mut habits: Habits) -> Self {
+        if api != Api::Responses {
+            habits.memory = Memory::Items;
+        }
         let mut body = api.request(mode, "", &TOOLS);
         body[history_key(api)] = json!([]);
         if api == Api::Responses {
@@ -147,7 +150,7 @@ impl Agent {
     fn add_output(&mut self, id: &str) {
         let output = json!({"type": "function_call_output", "call_id": id, "output": result(id)});
         let call = self.history.iter().position(|item| item["type"] == "function_call" && item["call_id"] == id);
-        match call.filter(|_| self.habits.interleaves) {
+        match call.filter(|_| self.habits.interleaves && self.stored.is_none()) {
             Some(at) => self.history.insert(at + 1, output),
             None => self.history.push(output),
         }
@@ -161,7 +164,7 @@ impl Agent {
         if let Some((id, _)) = &self.stored {
             body["previous_response_id"] = json!(id);
         }
-        if self.habits.marks {
+        if self.habits.marks && self.api == Api::Messages {
             mark(&mut body);
         }
         body

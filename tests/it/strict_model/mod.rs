@@ -55,6 +55,7 @@ impl StrictModel {
         Self::default()
     }
 
+    #[allow(dead_code)]
     /// Takes back a turn with injected calls also where its thinking was left out: for histories that were
     /// edited or lost.
     pub fn forgiving() -> Self {
@@ -73,6 +74,11 @@ impl StrictModel {
         let state = self.state.lock().unwrap();
         let says = |units: &Vec<Value>| units.iter().any(|unit| unit.to_string().contains(prompt));
         state.issued.iter().map(|round| round.prefix.clone()).filter(says).collect()
+    }
+
+    /// Begins anew, for the next of many conversations.
+    pub fn forget_refusals(&self) {
+        self.state.lock().unwrap().refusals.clear();
     }
 
     /// Why requests were refused.
