@@ -14,7 +14,7 @@ use toolgate::dialect::{
     Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use toolgate::domain::{ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const APIS: [Api; 3] = [Api::Messages, Api::Chat, Api::Responses];
 const FRAMES: usize = 1000;
@@ -105,6 +105,7 @@ fn tools() -> Vec<Arc<ToolDefinition>> {
                 .repeat(3),
         input_schema: schema.to_string(),
         read_only: true,
+        repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
     };
     (0..50).map(|number| Arc::new(tool(number))).collect()

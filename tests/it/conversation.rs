@@ -9,7 +9,7 @@ use toolgate::dialect::{
     Broken, Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings,
     Splicer, UsageStyle,
 };
-use toolgate::domain::{Failure, FailureKind, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Failure, FailureKind, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 use crate::client::{Answer, Message};
 use crate::wire::{Api, Mode, Say};
@@ -44,6 +44,7 @@ pub fn tool(name: &str) -> Arc<ToolDefinition> {
         description: "Looks \"about\".".to_owned(),
         input_schema: r#"{"type":"object"}"#.to_owned(),
         read_only: true,
+        repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
     })
 }
