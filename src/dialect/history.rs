@@ -66,6 +66,11 @@ impl Visible {
         !echo.is_empty() && text_fits && echo.calls.is_subset(&self.calls)
     }
 
+    /// Whether this, of which the client may have seen only the beginning, can be what it echoes.
+    pub fn is_begun_by(&self, echo: &Self) -> bool {
+        self.text.starts_with(&echo.text) && echo.calls.is_subset(&self.calls)
+    }
+
     /// Whether there is nothing to be seen.
     pub fn is_empty(&self) -> bool {
         self.text.is_empty() && self.calls.is_empty() && self.items.is_empty()
@@ -150,13 +155,24 @@ pub enum Restoration<'a> {
         /// What comes before them is what it was when they were made; otherwise their thinking, which their
         /// provider vouches for in its place alone, is left out.
         in_place: bool,
+        /// The answer broke off after these rounds: text of the echo that goes beyond theirs stays behind them.
+        cut: bool,
     },
     /// It stays, without thinking; what the gateway showed in it, and what claims to be of the gateway,
     /// becomes plain text.
     Bare,
 }
 
-/// What of a round's echo was proven to be the gateway's.
+/// What an [`Echo`] was proven to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proven {
+    /// A call that was shown.
+    Call(ProvenCall),
+    /// A round that was sealed.
+    Round(KeptRound),
+}
+
+/// A call that was shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvenCall {
     /// The round in its turn, from 1.

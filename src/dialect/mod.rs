@@ -35,7 +35,7 @@ use sse::FrameTooLarge;
 
 pub use chat::Chat;
 pub use history::{
-    Echo, EchoedTurn, History, KeptCall, KeptResult, KeptRound, ProvenCall, Restoration, Visible,
+    Echo, EchoedTurn, History, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Restoration, Visible,
 };
 pub use messages::Messages;
 pub use responses::Responses;
@@ -57,13 +57,8 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Puts turns of the history, by their numbers, into the form in which they go up.
     fn restore(&self, _request: &mut Request, _history: &History, _changes: &[(usize, Restoration<'_>)]) {}
 
-    /// The rounds of a turn as far as its echo tells them; `proven` are its [`Echo::Call`]s, in their order.
-    fn rebuild(
-        &self,
-        _request: &Request,
-        _turn: &EchoedTurn,
-        _proven: &[ProvenCall],
-    ) -> Option<Vec<KeptRound>> {
+    /// The rounds of a turn as its echo tells them, the last one too; `proven` are its echoes, in their order.
+    fn rebuild(&self, _request: &Request, _turn: &EchoedTurn, _proven: &[Proven]) -> Option<Vec<KeptRound>> {
         None
     }
 
@@ -262,6 +257,8 @@ pub struct Round {
     pub facts: RoundFacts,
     /// What it said to the client.
     pub text: String,
+    /// The ids of the items that the client got, where it may refer to them later.
+    pub item_ids: Vec<String>,
     /// The exact upstream items of the round; opaque outside of the dialect that made them.
     pub items: Items,
     /// What the provider's answer said around its items; as opaque.
@@ -322,6 +319,19 @@ impl Round {
     pub fn client_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.calls.iter().filter(|call| !call.injected).map(|call| &call.call)
     }
+}
+
+impl Items {
+    /// How large they are, bytes.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A result in words alone: what a client is shown of it in every API.
+pub fn text_of(result: &ToolResult) -> String {
+    let texts: Vec<String> = result::parts(result).iter().map(result::in_words).collect();
+    texts.join("\n")
 }
 
 impl From<FrameTooLarge> for Broken {
