@@ -9,6 +9,7 @@ mod binding;
 mod chat;
 mod messages;
 mod responses;
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -55,7 +56,6 @@ impl StrictModel {
         Self::default()
     }
 
-    #[allow(dead_code)]
     /// Takes back a turn with injected calls also where its thinking was left out: for histories that were
     /// edited or lost.
     pub fn forgiving() -> Self {
