@@ -44,6 +44,17 @@ pub enum Memory {
     References,
 }
 
+/// What a client keeps of calls that ran on the server's side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Native {
+    #[default]
+    Kept,
+    /// Nothing (Codex, and opencode where the provider stores nothing).
+    Dropped,
+    /// The calls without their results (opencode in the messages API).
+    CallsOnly,
+}
+
 /// How a client sends back what it got.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Habits {
@@ -60,6 +71,7 @@ pub struct Habits {
     /// Cache markers stand at the end of each request (messages).
     pub marks: bool,
     pub memory: Memory,
+    pub native: Native,
 }
 
 /// A client in a conversation.
@@ -109,9 +121,11 @@ impl Agent {
 
     /// Adds a message of the user's, behind results in the same message where the API wants that.
     pub fn prompt(&mut self, text: &str) -> &mut Self {
-        match self.history.last_mut().filter(|last| {
-            self.api == Api::Messages && last["role"] == "user" && last["content"].is_array()
-        }) {
+        match self
+            .history
+            .last_mut()
+            .filter(|last| self.api == Api::Messages && last["role"] == "user" && last["content"].is_array())
+        {
             Some(last) => {
                 last["content"].as_array_mut().unwrap().push(json!({"type": "text", "text": text}));
             }
@@ -135,7 +149,8 @@ impl Agent {
         match self.api {
             Api::Messages if ids.is_empty() => {}
             Api::Messages => {
-                let block = |id: &&str| json!({"type": "tool_result", "tool_use_id": id, "content": result(id)});
+                let block =
+                    |id: &&str| json!({"type": "tool_result", "tool_use_id": id, "content": result(id)});
                 let blocks: Vec<Value> = ids.iter().map(block).collect();
                 self.history.push(json!({"role": "user", "content": blocks}));
             }
@@ -149,7 +164,8 @@ impl Agent {
 
     fn add_output(&mut self, id: &str) {
         let output = json!({"type": "function_call_output", "call_id": id, "output": result(id)});
-        let call = self.history.iter().position(|item| item["type"] == "function_call" && item["call_id"] == id);
+        let call =
+            self.history.iter().position(|item| item["type"] == "function_call" && item["call_id"] == id);
         match call.filter(|_| self.habits.interleaves && self.stored.is_none()) {
             Some(at) => self.history.insert(at + 1, output),
             None => self.history.push(output),
@@ -172,7 +188,8 @@ impl Agent {
 
     /// Sends the request without taking the answer.
     pub async fn ask(&self, world: &World) -> Answer {
-        let headers: Vec<(&str, &str)> = self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let headers: Vec<(&str, &str)> =
+            self.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let request = self.request().to_string();
         patiently("the answer", world.post(self.api.path(), request, &headers)).await
     }
@@ -215,6 +232,7 @@ impl Agent {
         if self.habits.drops_thinking {
             blocks.retain(|block| block["type"] != "thinking");
         }
+        self.drop_native(&mut blocks);
         self.change_texts(&mut blocks, "text", "\n\n");
         self.reorder(&mut blocks, "tool_use");
         let turn = |content: Vec<Value>| json!({"role": "assistant", "content": content});
@@ -234,14 +252,23 @@ impl Agent {
         }
     }
 
+    fn drop_native(&self, elements: &mut Vec<Value>) {
+        let is_dropped = |element: &Value| match (self.habits.native, element["type"].as_str()) {
+            (Native::Dropped, Some("mcp_tool_use" | "mcp_call" | "mcp_list_tools" | "mcp_tool_result")) => {
+                true
+            }
+            (Native::CallsOnly, kind) => kind == Some("mcp_tool_result"),
+            _ => false,
+        };
+        elements.retain(|element| !is_dropped(element));
+    }
+
     fn chat_turn(&self, message: &Value) -> Vec<Value> {
         let mut turn = json!({"role": "assistant", "content": message["content"]});
         if let Some(text) = turn["content"].as_str() {
             let text = if self.habits.texts == Texts::AsCame { text } else { text.trim() };
-            turn["content"] = match self.habits.other_form {
-                true => json!([{"type": "text", "text": text}]),
-                false => json!(text),
-            };
+            let blocks = json!([{"type": "text", "text": text}]);
+            turn["content"] = if self.habits.other_form { blocks } else { json!(text) };
         }
         if !self.habits.drops_thinking && !message["reasoning_content"].is_null() {
             turn["reasoning_content"] = message["reasoning_content"].clone();
@@ -265,13 +292,16 @@ impl Agent {
         if self.habits.drops_thinking {
             items.retain(|item| item["type"] != "reasoning");
             // An item that is known by its id would ask for its reasoning.
-            items.iter_mut().for_each(|item| drop(item.as_object_mut().unwrap().shift_remove("id")));
+            for item in &mut items {
+                item.as_object_mut().unwrap().shift_remove("id");
+            }
             if self.habits.other_form {
                 let text = |item: &Value| json!({"role": "assistant", "content": item["content"][0]["text"]});
                 let messages = items.iter_mut().filter(|item| item["type"] == "message");
                 messages.for_each(|item| *item = text(item));
             }
         }
+        self.drop_native(&mut items);
         self.reorder(&mut items, "function_call");
         items
     }

@@ -8,8 +8,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
+use toolgate::domain::Render;
 
-use crate::agent::{Agent, Habits, Memory, Order, Texts, result};
+use crate::agent::{Agent, Habits, Memory, Native, Order, Texts, result};
+use crate::client::Message;
 use crate::expected::{messages, spelled};
 use crate::mcp_server::McpServer;
 use crate::strict_model::{INJECTED, StrictModel};
@@ -42,9 +44,17 @@ fn habits() -> impl Strategy<Value = Habits> {
     let texts = prop::sample::select(vec![Texts::AsCame, Texts::Trimmed, Texts::Joined]);
     let memory =
         prop::sample::select(vec![Memory::Items, Memory::StoredItems, Memory::Chain, Memory::References]);
+    let native = prop::sample::select(vec![Native::Kept, Native::Dropped, Native::CallsOnly]);
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (order(), order(), texts, memory, flags).prop_map(
-        |(calls, results, texts, memory, (drops_thinking, other_form, splits, interleaves, marks))| Habits {
+    (order(), order(), texts, memory, native, flags).prop_map(
+        |(
+            calls,
+            results,
+            texts,
+            memory,
+            native,
+            (drops_thinking, other_form, splits, interleaves, marks),
+        )| Habits {
             calls,
             results,
             texts,
@@ -54,6 +64,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             interleaves,
             marks,
             memory,
+            native,
         },
     )
 }
@@ -65,6 +76,8 @@ struct Case {
     mode: Mode,
     habits: Habits,
     turns: Vec<Vec<Plan>>,
+    /// The client says that it is Codex.
+    is_codex: bool,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -75,7 +88,7 @@ fn case() -> impl Strategy<Value = Case> {
             // Who sends the items of a stored response without their reasoning is refused by the provider.
             habits.drops_thinking = false;
         }
-        Case { api, mode, habits, turns }
+        Case { api, mode, habits, turns, is_codex: false }
     })
 }
 
@@ -114,10 +127,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Self {
+    fn new(render: Render) -> Self {
         let runtime = Runtime::new().unwrap();
         let (world, model) = runtime.block_on(async {
-            let world = World::with(McpServer::new().echo("say")).await;
+            let builder = World::builder().config(|config| config.settings.render = Some(render));
+            let world = builder.server("srv", McpServer::new().echo("say")).start().await;
             let model = StrictModel::new();
             world.provider.plays(model.clone());
             (world, model)
@@ -127,7 +141,11 @@ impl Stage {
 
     fn play(&self, case: &Case) -> Result<(), TestCaseError> {
         let number = self.played.fetch_add(1, Ordering::Relaxed);
-        let mut agent = Agent::with(case.api, case.mode, case.habits).header("x-session-id", &format!("s{number}"));
+        let mut agent =
+            Agent::with(case.api, case.mode, case.habits).header("x-session-id", &format!("s{number}"));
+        if case.is_codex {
+            agent = agent.header("originator", "codex_exec");
+        }
         if case.api == Api::Messages && !case.habits.drops_thinking {
             agent.body["thinking"] = json!({"type": "enabled", "budget_tokens": 1024});
         }
@@ -138,16 +156,25 @@ impl Stage {
             self.model.plan(&prompt, &rounds);
             let told = self.runtime.block_on(self.turn(&mut agent, &prompt));
             prop_assert_eq!(self.model.refusals(), Vec::<String>::new());
-            let expected = messages(case.api, &rounds, is_ours);
-            let told: Vec<_> = told.ok_or_else(|| TestCaseError::fail("no answer"))?.into_iter().map(spelled).collect();
-            prop_assert_eq!(told, expected.into_iter().map(spelled).collect::<Vec<_>>());
+            let comparable = |messages: Vec<Message>| -> Vec<Message> {
+                let mut messages: Vec<_> = messages.into_iter().map(spelled).collect();
+                if case.is_codex {
+                    // Its sealed rounds are reasoning to it.
+                    for message in &mut messages {
+                        message.thinking.clear();
+                    }
+                }
+                messages
+            };
+            let told = told.ok_or_else(|| TestCaseError::fail("no answer"))?;
+            prop_assert_eq!(comparable(told), comparable(messages(case.api, &rounds, is_ours)));
             all.extend(rounds);
         }
         self.check_results(case.api, &first, &all)
     }
 
     /// A turn to its end; `None` where something else than an answer came.
-    async fn turn(&self, agent: &mut Agent, prompt: &str) -> Option<Vec<crate::client::Message>> {
+    async fn turn(&self, agent: &mut Agent, prompt: &str) -> Option<Vec<Message>> {
         agent.prompt(prompt);
         let mut messages = Vec::new();
         loop {
@@ -185,8 +212,16 @@ impl Stage {
     }
 }
 
-fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, play: impl Fn(T) -> Result<(), TestCaseError>) {
-    let config = ProptestConfig { max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::with_cases(cases) };
+fn check<T: Debug>(
+    cases: u32,
+    strategy: impl Strategy<Value = T>,
+    play: impl Fn(T) -> Result<(), TestCaseError>,
+) {
+    let config = ProptestConfig {
+        max_shrink_iters: 200,
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(cases)
+    };
     if let Err(error) = TestRunner::new(config).run(&strategy, play) {
         panic!("{error}");
     }
@@ -194,7 +229,7 @@ fn check<T: Debug>(cases: u32, strategy: impl Strategy<Value = T>, play: impl Fn
 
 #[test]
 fn a_client_with_its_own_tools_alone_is_refused_nothing_either() {
-    let stage = Stage::new();
+    let stage = Stage::new(Render::Hidden);
     check(60, case(), |mut case| {
         stage.model.forget_refusals();
         case.turns.iter_mut().flatten().for_each(|round| round.calls.fill(false));
@@ -204,10 +239,30 @@ fn a_client_with_its_own_tools_alone_is_refused_nothing_either() {
 
 #[test]
 fn f17_no_conversation_gives_the_provider_a_reason_to_refuse() {
-    let stage = Stage::new();
+    let stage = Stage::new(Render::Hidden);
     check(120, case(), |case| {
         // A case that failed is not to be blamed on the next one.
         stage.model.forget_refusals();
+        stage.play(&case)
+    });
+}
+
+#[test]
+fn f17_neither_does_one_that_shows_its_calls() {
+    let stage = Stage::new(Render::Native);
+    check(60, case(), |case| {
+        stage.model.forget_refusals();
+        stage.play(&case)
+    });
+}
+
+#[test]
+fn f17_neither_does_codex_which_carries_sealed_rounds() {
+    let stage = Stage::new(Render::Auto);
+    check(40, case(), |mut case| {
+        stage.model.forget_refusals();
+        (case.api, case.is_codex) = (Api::Responses, true);
+        (case.habits.memory, case.habits.drops_thinking) = (Memory::Items, false);
         stage.play(&case)
     });
 }

@@ -170,7 +170,12 @@ async fn f17_rounds_before_and_after_a_mixed_one_stay_in_their_order() {
         let mut agent = agent(api, mode, Habits::default());
         let messages = agent.turn(&world, PROMPT).await;
         assert_eq!(model.refusals(), [""; 0], "{api:?} {mode:?}");
-        let expected = [message(api, &rounds[..2]), message(api, &rounds[2..4]), message(api, &rounds[4..5]), message(api, &rounds[5..])];
+        let expected = [
+            message(api, &rounds[..2]),
+            message(api, &rounds[2..4]),
+            message(api, &rounds[4..5]),
+            message(api, &rounds[5..]),
+        ];
         assert_eq!(messages.into_iter().map(spelled).collect::<Vec<_>>(), expected, "{api:?} {mode:?}");
         assert_eq!(server.calls().len(), 6);
         assert_eq!(world.provider.requests().len(), 6);
@@ -254,10 +259,11 @@ async fn what_fails_in_a_mixed_turn_goes_up_as_an_error_beside_the_clients_resul
         let failure = json!({"content": [{"type": "text", "text": "no such file"}], "isError": true});
         let world = World::with(McpServer::new().tool("look", failure)).await;
         let model = StrictModel::new();
-        let round = say("r1")
-            .call("c1", "srv__look", "{}")
-            .call("c2", "srv__look", "[1]")
-            .call("c3", "mine", r#"{"a":1}"#);
+        let round = say("r1").call("c1", "srv__look", "{}").call("c2", "srv__look", "[1]").call(
+            "c3",
+            "mine",
+            r#"{"a":1}"#,
+        );
         model.plan(PROMPT, &[round, done("r2")]);
         world.provider.plays(model.clone());
         let mut agent = Agent::new(api, mode);
@@ -320,7 +326,10 @@ async fn f17_whatever_order_or_form_the_client_gives_its_turn_the_models_own_goe
             assert_eq!(messages.len(), 5);
             let seen = model.seen(PROMPT);
             for (earlier, later) in seen.iter().zip(&seen[1..]) {
-                assert!(later.starts_with(earlier), "{api:?} {mode:?} {habits:?}: what was said before was changed");
+                assert!(
+                    later.starts_with(earlier),
+                    "{api:?} {mode:?} {habits:?}: what was said before was changed"
+                );
             }
         }
     }
@@ -443,7 +452,8 @@ async fn a_later_turn_still_has_the_mixed_one_in_its_history() {
 #[tokio::test]
 async fn whose_a_call_is_depends_on_the_name_alone() {
     for (api, mode) in all_forms() {
-        let round = say("r1").call("same_1", "srv__say", r#"{"x":1}"#).call("same_2", "srv__sa", r#"{"x":2}"#);
+        let round =
+            say("r1").call("same_1", "srv__say", r#"{"x":1}"#).call("same_2", "srv__sa", r#"{"x":2}"#);
         let (world, _, server) = world(World::builder(), &[]).await;
         world.provider.will_say(api, mode, &[round]);
         let message = Agent::new(api, mode).prompt(PROMPT).send(&world).await;

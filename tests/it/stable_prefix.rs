@@ -20,7 +20,9 @@ fn claude_code() -> Value {
                 "properties": {"path": {"type": "string"}}, "additionalProperties": false}})
     };
     let mut tools: Vec<Value> = (1..=10).map(tool).collect();
-    tools.push(json!({"name": "mine", "description": "Bash", "input_schema": {"type": "object", "properties": {}}}));
+    tools.push(
+        json!({"name": "mine", "description": "Bash", "input_schema": {"type": "object", "properties": {}}}),
+    );
     tools.push(json!({"name": "ToolSearch", "description": "Finds.", "input_schema": {"type": "object", "properties": {}}}));
     json!({"model": "claude-sonnet-4-5", "max_tokens": 32000, "stream": true, "tools": tools,
         "system": [
@@ -62,7 +64,9 @@ impl Kind {
             say(&id).thinking(&format!("Thought {id}.")).text(&format!("Text {id}."))
         };
         let own = |n: u8| round(n).call(&format!("own{turn}_{n}"), "mine", r#"{"command":"ls"}"#);
-        let ours = |n: u8, round: Say| round.call(&format!("ours{turn}_{n}"), "srv__say", &json!({ "n": n }).to_string());
+        let ours = |n: u8, round: Say| {
+            round.call(&format!("ours{turn}_{n}"), "srv__say", &json!({ "n": n }).to_string())
+        };
         match self {
             Self::Plain => vec![round(0)],
             Self::OwnTools => vec![own(0), own(1), round(2)],
@@ -101,7 +105,8 @@ struct Exchange {
 }
 
 async fn exchange(world: &World, agent: &mut Agent, number: usize) -> Exchange {
-    let billing = format!("x-anthropic-billing-header: cc_version=2.1.329.{number:x}; cc_entrypoint=sdk-cli;");
+    let billing =
+        format!("x-anthropic-billing-header: cc_version=2.1.329.{number:x}; cc_entrypoint=sdk-cli;");
     agent.body["system"][0]["text"] = json!(billing);
     let (own, before) = (agent.request(), world.provider.requests().len());
     agent.send(world).await;
@@ -167,7 +172,10 @@ fn check_prefixes(exchanges: &[Exchange]) {
         let own = common(&pair[0].own, &pair[1].own);
         let (last, first) = (pair[0].upstream.last().unwrap(), &pair[1].upstream[0]);
         let upstream = common(last, first);
-        assert!(upstream.0 >= own.0 && upstream.1 >= own.1, "{number}: {upstream:?}, and the client's own {own:?}");
+        assert!(
+            upstream.0 >= own.0 && upstream.1 >= own.1,
+            "{number}: {upstream:?}, and the client's own {own:?}"
+        );
         assert_eq!(upstream.0, elements(last).len(), "{number}: what had gone up before was changed");
     }
 }
@@ -190,7 +198,8 @@ fn names(tools: &[Value]) -> Vec<&str> {
 async fn f33_the_tools_of_a_running_conversation_stay_whatever_is_added_or_withdrawn() {
     for (api, mode) in all_forms() {
         for session in [true, false] {
-            let mut world = World::with(McpServer::new().tool("look", text("seen")).tool("find", text("found"))).await;
+            let mut world =
+                World::with(McpServer::new().tool("look", text("seen")).tool("find", text("found"))).await;
             let new = McpServer::new().tool("new", text("new"));
             let url = new.start().await;
             let model = StrictModel::new();
@@ -209,7 +218,8 @@ async fn f33_the_tools_of_a_running_conversation_stay_whatever_is_added_or_withd
                     config.servers.push(server_config("added", url, false));
                 })
                 .await;
-            let rounds = [say("b1").call("c1", "srv__look", "{}").call("c2", "srv__find", "{}"), say("b2").text("B.")];
+            let rounds =
+                [say("b1").call("c1", "srv__look", "{}").call("c2", "srv__find", "{}"), say("b2").text("B.")];
             model.plan("Second?", &rounds);
             agent.prompt("Second?").send(&world).await;
             assert_eq!(model.refusals(), [""; 0], "{api:?} {mode:?} {session}");
@@ -237,7 +247,9 @@ async fn f33_a_server_that_is_away_takes_no_tool_out_of_a_running_conversation()
         agent.prompt("First?").send(&world).await;
         let pinned = injected(&world, &agent);
         server.go_down();
-        world = world.restart_with(|config| config.servers[0].connect_timeout = std::time::Duration::from_millis(50)).await;
+        world = world
+            .restart_with(|config| config.servers[0].connect_timeout = std::time::Duration::from_millis(50))
+            .await;
         agent.prompt("Second?").send(&world).await;
         assert_eq!(injected(&world, &agent), pinned, "{api:?}");
         let told = world.provider.requests().last().unwrap().told(api);
@@ -254,12 +266,13 @@ async fn a_pin_is_its_callers_alone() {
         let model = StrictModel::new();
         model.plan("First?", &[say("a1").text("A.")]);
         world.provider.plays(model.clone());
-        let mut alice = Agent::new(api, Mode::Whole).header("x-api-key", "tg_alice").header("x-session-id", "s");
+        let mut alice =
+            Agent::new(api, Mode::Whole).header("x-api-key", "tg_alice").header("x-session-id", "s");
         alice.prompt("First?").send(&world).await;
         world = world.restart_with(|config| config.servers.clear()).await;
         let mut bob = Agent::new(api, Mode::Whole).header("x-api-key", "tg_bob").header("x-session-id", "s");
         bob.prompt("First?").send(&world).await;
-        assert_eq!(injected(&world, &bob), [json!(0); 0], "{api:?}");
+        assert!(injected(&world, &bob).is_empty(), "{api:?}");
     }
 }
 
@@ -269,7 +282,8 @@ async fn count(world: &World, agent: &Agent) -> Value {
     for key in ["stream", "max_tokens", "metadata", "context_management"] {
         body.as_object_mut().unwrap().shift_remove(key);
     }
-    let headers: Vec<(&str, &str)> = agent.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers: Vec<(&str, &str)> =
+        agent.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let answer = world.post("/v1/messages/count_tokens", body.to_string(), &headers).await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     let sent = world.provider.requests().pop().unwrap();
@@ -291,7 +305,11 @@ async fn count_tokens_of_a_pinned_conversation_counts_what_would_be_sent() {
         agent.prompt("First?");
         let own = agent.request();
         let sent = count(&world, &agent).await;
-        assert_eq!((&sent["tools"], &sent["messages"]), (&own["tools"], &own["messages"]), "nothing is pinned yet");
+        assert_eq!(
+            (&sent["tools"], &sent["messages"]),
+            (&own["tools"], &own["messages"]),
+            "nothing is pinned yet"
+        );
         agent.history.clear();
         agent.turn(&world, "First?").await;
         if restarts {

@@ -59,7 +59,8 @@ pub fn check_injected(
             let spared = |unit: &&Value| !without_thoughts || !is_thought(unit);
             let expected: Vec<&Value> = round.items.iter().filter(spared).collect();
             let place = expected.iter().position(|item| has(item)).unwrap();
-            let found: Vec<&Value> = turn(api, units, at, place, expected.len()).iter().filter(spared).collect();
+            let found: Vec<&Value> =
+                turn(api, units, at, place, expected.len()).iter().filter(spared).collect();
             if found != expected {
                 return Err(format!("the turn of {id} is not what was issued: {found:?} for {expected:?}"));
             }
@@ -96,9 +97,14 @@ fn injected_calls(api: Api, unit: &Value) -> Vec<String> {
         Api::Responses => vec![(&unit["call_id"], &unit["name"])],
     };
     let is_injected = |name: &Value| name.as_str().is_some_and(|name| name.starts_with(INJECTED));
-    calls.into_iter().filter(|(_, name)| is_injected(name)).filter_map(|(id, _)| id.as_str().map(str::to_owned)).collect()
+    calls
+        .into_iter()
+        .filter(|(_, name)| is_injected(name))
+        .filter_map(|(id, _)| id.as_str().map(str::to_owned))
+        .collect()
 }
 
 fn is_thought(unit: &Value) -> bool {
-    unit["type"] == "reasoning" || matches!(unit["block"]["type"].as_str(), Some("thinking" | "redacted_thinking"))
+    unit["type"] == "reasoning"
+        || matches!(unit["block"]["type"].as_str(), Some("thinking" | "redacted_thinking"))
 }

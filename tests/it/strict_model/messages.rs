@@ -20,7 +20,10 @@ pub fn check(body: &Value, history: &[Value]) -> Result<(), String> {
         if blocks.is_empty() {
             return Err(format!("messages.{at}: all messages must have non-empty content"));
         }
-        if blocks.iter().any(|block| block["type"] == "text" && block["text"].as_str().unwrap().trim().is_empty()) {
+        if blocks
+            .iter()
+            .any(|block| block["type"] == "text" && block["text"].as_str().unwrap().trim().is_empty())
+        {
             return Err(format!("messages.{at}: text content blocks must contain non-whitespace text"));
         }
         if message["role"] == "assistant" {
@@ -47,7 +50,11 @@ pub fn check(body: &Value, history: &[Value]) -> Result<(), String> {
             ));
         }
     }
-    if open.is_empty() { Ok(()) } else { Err(format!("`tool_use` ids without `tool_result` at the end: {open:?}")) }
+    if open.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("`tool_use` ids without `tool_result` at the end: {open:?}"))
+    }
 }
 
 /// With thinking enabled, the turn that waits for results begins with the thinking that it was issued with.
@@ -86,12 +93,16 @@ pub fn blocks(message: &Value) -> Vec<Value> {
 
 /// The system prompt, block by block, without the billing line, which the provider takes out.
 pub fn system(body: &Value) -> Vec<Value> {
-    let is_billing = |text: &Value| text.as_str().is_some_and(|text| text.starts_with("x-anthropic-billing-header:"));
+    let is_billing =
+        |text: &Value| text.as_str().is_some_and(|text| text.starts_with("x-anthropic-billing-header:"));
     match &body["system"] {
         Value::String(text) => vec![json!({"type": "text", "text": text})],
-        Value::Array(blocks) => {
-            blocks.iter().enumerate().filter(|(at, block)| *at > 0 || !is_billing(&block["text"])).map(|(_, block)| block.clone()).collect()
-        }
+        Value::Array(blocks) => blocks
+            .iter()
+            .enumerate()
+            .filter(|(at, block)| *at > 0 || !is_billing(&block["text"]))
+            .map(|(_, block)| block.clone())
+            .collect(),
         _ => Vec::new(),
     }
 }

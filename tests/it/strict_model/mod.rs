@@ -147,8 +147,11 @@ impl State {
                 Some((at, self.turns.iter().rev().find(|turn| said.contains(&turn.prompt))?))
             })
             .ok_or("the test planned nothing for this prompt")?;
-        let answered: Vec<String> =
-            history[at..].iter().filter(|element| is_the_models(api, element)).map(Value::to_string).collect();
+        let answered: Vec<String> = history[at..]
+            .iter()
+            .filter(|element| is_the_models(api, element))
+            .map(Value::to_string)
+            .collect();
         let has = |text: &str| answered.iter().any(|element| element.contains(text));
         let was_said = |round: &Say| {
             let text = json!(round.text.concat()).to_string();
@@ -156,7 +159,10 @@ impl State {
                 || (text.len() > 2 && has(&text[1..text.len() - 1]))
         };
         let next = turn.rounds.iter().rposition(was_said).map_or(0, |last| last + 1);
-        turn.rounds.get(next).cloned().ok_or_else(|| "the test planned no more rounds for this prompt".to_owned())
+        turn.rounds
+            .get(next)
+            .cloned()
+            .ok_or_else(|| "the test planned no more rounds for this prompt".to_owned())
     }
 }
 
@@ -175,7 +181,8 @@ impl Api {
 
 fn refusal(api: Api, reason: &str) -> Reply {
     let error = json!({"type": "invalid_request_error", "message": reason, "code": null, "param": null});
-    let body = if api == Api::Messages { json!({"type": "error", "error": error}) } else { json!({"error": error}) };
+    let body =
+        if api == Api::Messages { json!({"type": "error", "error": error}) } else { json!({"error": error}) };
     Reply::error(400, &body.to_string())
 }
 
@@ -183,7 +190,8 @@ fn is_the_models(api: Api, element: &Value) -> bool {
     match api {
         Api::Messages | Api::Chat => element["role"] == "assistant",
         Api::Responses => {
-            element["role"] == "assistant" || matches!(element["type"].as_str(), Some("function_call" | "reasoning"))
+            element["role"] == "assistant"
+                || matches!(element["type"].as_str(), Some("function_call" | "reasoning"))
         }
     }
 }
@@ -192,7 +200,9 @@ fn is_the_models(api: Api, element: &Value) -> bool {
 fn texts(message: &Value) -> String {
     match &message["content"] {
         Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n")
+        }
         _ => String::new(),
     }
 }

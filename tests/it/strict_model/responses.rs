@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 pub fn history(body: &Value, stored: &HashMap<String, Vec<Value>>) -> Result<Vec<Value>, String> {
     let mut items = match body["previous_response_id"].as_str() {
         None => Vec::new(),
-        Some(id) => stored.get(id).cloned().ok_or_else(|| format!("Previous response with id '{id}' not found."))?,
+        Some(id) => {
+            stored.get(id).cloned().ok_or_else(|| format!("Previous response with id '{id}' not found."))?
+        }
     };
     match &body["input"] {
         Value::String(text) => items.push(json!({"role": "user", "content": text})),

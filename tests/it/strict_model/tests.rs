@@ -10,7 +10,8 @@ use crate::wire::{APIS, Api, Mode, say};
 
 /// A conversation up to the results of a turn with an injected call and one of the client's.
 fn conversation(api: Api, model: &StrictModel) -> Value {
-    let round = say("r1").thinking("Hm.").text("Both.").call("c1", "srv__look", "{}").call("c2", "mine", "{}");
+    let round =
+        say("r1").thinking("Hm.").text("Both.").call("c1", "srv__look", "{}").call("c2", "mine", "{}");
     model.plan("Go on.", &[round.clone(), say("r2").text("Done.")]);
     let mut body = api.request(Mode::Whole, "Go on.", &["mine"]);
     match api {
@@ -29,7 +30,8 @@ fn conversation(api: Api, model: &StrictModel) -> Value {
         }
         Api::Chat => {
             history.push(whole["choices"][0]["message"].clone());
-            history.extend(["c1", "c2"].map(|id| json!({"role": "tool", "tool_call_id": id, "content": "x"})));
+            history
+                .extend(["c1", "c2"].map(|id| json!({"role": "tool", "tool_call_id": id, "content": "x"})));
         }
         Api::Responses => {
             history.extend(whole["output"].as_array().unwrap().clone());
@@ -62,7 +64,8 @@ fn check(api: Api, reason: &str, change: impl FnOnce(&mut Value)) {
     let model = StrictModel::new();
     let mut body = conversation(api, &model);
     change(&mut body);
-    let told = refused(api, &model, &body).unwrap_or_else(|| panic!("{api:?}: not refused for {reason:?}: {body}"));
+    let told =
+        refused(api, &model, &body).unwrap_or_else(|| panic!("{api:?}: not refused for {reason:?}: {body}"));
     assert!(told.contains(reason), "{api:?} {reason:?}: {told}");
 }
 
@@ -77,7 +80,8 @@ fn what_is_right_is_taken() {
 
 #[test]
 fn messages_are_refused() {
-    let check = |reason, change: fn(&mut Value)| check(Api::Messages, reason, |body| change(&mut body["messages"]));
+    let check =
+        |reason, change: fn(&mut Value)| check(Api::Messages, reason, |body| change(&mut body["messages"]));
     check("want `tool_result` blocks", |history| drop(history[2]["content"].as_array_mut().unwrap().pop()));
     check("want `tool_result` blocks", |history| history[2]["content"][1] = history[2]["content"][0].clone());
     check("want `tool_result` blocks", |history| history[2]["content"][1]["tool_use_id"] = json!("c9"));
@@ -126,7 +130,10 @@ fn a_leading_run_of_thinking_may_be_left_out_and_no_other() {
         assert_eq!(refused(Api::Messages, &model, &body), None);
         let content = Api::Messages.whole(&say(id).thinking(id).text(id))["content"].clone();
         let history = body["messages"].as_array_mut().unwrap();
-        history.extend([json!({"role": "assistant", "content": content}), json!({"role": "user", "content": next})]);
+        history.extend([
+            json!({"role": "assistant", "content": content}),
+            json!({"role": "user", "content": next}),
+        ]);
     }
     let without = |turns: &[usize]| {
         let mut body = body.clone();
@@ -142,14 +149,17 @@ fn a_leading_run_of_thinking_may_be_left_out_and_no_other() {
 
 #[test]
 fn chats_are_refused() {
-    let check = |reason, change: fn(&mut Value)| check(Api::Chat, reason, |body| change(&mut body["messages"]));
+    let check =
+        |reason, change: fn(&mut Value)| check(Api::Chat, reason, |body| change(&mut body["messages"]));
     check("no tool messages at the end", |history| drop(history.as_array_mut().unwrap().pop()));
     check("must be a response to a preceding", |history| history[3]["tool_call_id"] = json!("c1"));
     check("must be followed by tool messages", |history| {
         history.as_array_mut().unwrap().insert(3, json!({"role": "user", "content": "x"}));
     });
     check("is not what was issued", |history| history[1]["tool_calls"].as_array_mut().unwrap().swap(0, 1));
-    check("is not what was issued", |history| history[1]["tool_calls"][0]["function"]["arguments"] = json!("{ }"));
+    check("is not what was issued", |history| {
+        history[1]["tool_calls"][0]["function"]["arguments"] = json!("{ }");
+    });
     check("content is null", |history| {
         history[1] = json!({"role": "assistant", "content": null});
         history.as_array_mut().unwrap().truncate(2);
@@ -158,7 +168,8 @@ fn chats_are_refused() {
 
 #[test]
 fn responses_are_refused() {
-    let check = |reason, change: fn(&mut Value)| check(Api::Responses, reason, |body| change(&mut body["input"]));
+    let check =
+        |reason, change: fn(&mut Value)| check(Api::Responses, reason, |body| change(&mut body["input"]));
     check("No tool output found", |items| drop(items.as_array_mut().unwrap().pop()));
     check("No tool call found", |items| items[6]["call_id"] = json!("c1"));
     check("No tool call found", |items| items[6]["call_id"] = json!("c9"));
@@ -168,7 +179,9 @@ fn responses_are_refused() {
     check("bound to a different", |items| items.as_array_mut().unwrap().swap(1, 2));
     check("is not what was issued", |items| items.as_array_mut().unwrap().swap(3, 4));
     check("is not what was issued", |items| items[3]["arguments"] = json!("{ }"));
-    check("Items are not persisted", |items| drop(items[1].as_object_mut().unwrap().shift_remove("encrypted_content")));
+    check("Items are not persisted", |items| {
+        drop(items[1].as_object_mut().unwrap().shift_remove("encrypted_content"));
+    });
 }
 
 #[test]
@@ -194,7 +207,9 @@ fn stored_responses_are_gone_on_from_with_all_outputs() {
     referring["input"] = json!([vec![prompt], all.to_vec(), items[4..].to_vec()].concat());
     assert_eq!(refused(Api::Responses, &model, &referring), None);
     referring["input"].as_array_mut().unwrap().remove(1);
-    assert!(refused(Api::Responses, &model, &referring).unwrap().contains("without its required 'reasoning'"));
+    assert!(
+        refused(Api::Responses, &model, &referring).unwrap().contains("without its required 'reasoning'")
+    );
     referring["input"][1] = reference("msg_r9");
     assert!(refused(Api::Responses, &model, &referring).unwrap().contains("not found"));
 }
