@@ -26,7 +26,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
         let (elements, new) = match change {
             Restoration::Bare if !turn.has_thinking => continue,
             Restoration::Bare => (turn.elements.clone(), bare(&messages, turn)),
-            Restoration::Rounds { rounds, in_place } => {
+            Restoration::Rounds { rounds, in_place, .. } => {
                 restored(&Echoed { messages: &messages, turn, own: &own }, rounds, *in_place)
             }
         };

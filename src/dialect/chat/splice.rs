@@ -361,6 +361,7 @@ impl Splicer for Stream {
             text,
             items: Items(items),
             envelope: self.envelope(),
+            item_ids: Vec::new(),
         })
     }
 

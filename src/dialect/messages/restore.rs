@@ -20,7 +20,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     for (number, change) in changes {
         let Some(turn) = history.turns.get(*number) else { continue };
         let (elements, new) = match change {
-            Restoration::Rounds { rounds, in_place } => echo.rounds(*number, rounds, *in_place),
+            Restoration::Rounds { rounds, in_place, .. } => echo.rounds(*number, rounds, *in_place),
             Restoration::Bare => {
                 let said = &echo.messages[turn.elements.clone()];
                 let bare = bare::turn(said, brings_servers(&object));
@@ -141,7 +141,7 @@ impl<'a> Echoed<'_, 'a> {
             let loses = match change {
                 None => false,
                 Some(Restoration::Bare) => turn.has_thinking,
-                Some(Restoration::Rounds { in_place, rounds }) => {
+                Some(Restoration::Rounds { in_place, rounds, .. }) => {
                     !in_place && rounds.iter().any(|round| bare::round(round) != *round)
                 }
             };

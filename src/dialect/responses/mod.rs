@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, ProvenCall, Request, Restoration, Round,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream, openai_error,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
@@ -46,8 +46,12 @@ impl Dialect for Responses {
         restore::restore(request, history, changes);
     }
 
-    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
-        rebuild::rebuild(request, turn, proven)
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
+        let call = |proven: &Proven| match proven {
+            Proven::Call(call) => Some(call.clone()),
+            Proven::Round(_) => None,
+        };
+        rebuild::rebuild(request, turn, &proven.iter().map(call).collect::<Option<Vec<_>>>()?)
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {

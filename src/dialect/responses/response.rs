@@ -113,6 +113,9 @@ impl View {
             object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
         let thoughts: Vec<String> = items.iter().filter_map(|text| item::thought(text)).collect();
         let text = items.iter().filter_map(|text| item::text(text)).collect();
+        let visible = items.iter().filter(|text| !self.hides(text));
+        let id = |text: &String| Some(Object::parse(text).ok()?.string("id")?.into_owned());
+        let item_ids = if self.stored { visible.filter_map(id).collect() } else { Vec::new() };
         let items = items.join(",");
         Round {
             calls,
@@ -120,6 +123,7 @@ impl View {
             stop_reason: Some(reason.unwrap_or(status)),
             thoughts: thoughts.join("\n"),
             text,
+            item_ids,
             envelope: envelope(response, &object),
             items: Items(format!(
                 r#"{{"stored":{},"id":{},"output":[{items}]}}"#,

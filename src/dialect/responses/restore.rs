@@ -23,7 +23,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             continue;
         };
         match change {
-            Restoration::Rounds { rounds, in_place } => {
+            Restoration::Rounds { rounds, in_place, .. } => {
                 let mut elements: Vec<String> =
                     rounds.iter().flat_map(|round| append::elements(round, *in_place)).collect();
                 if let Some(last) = rounds.last() {

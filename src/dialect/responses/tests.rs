@@ -45,6 +45,7 @@ fn with_tools(mut request: Request) -> Request {
             description: "A tool.".to_owned(),
             input_schema: r#"{"type":"object"}"#.to_owned(),
             read_only: true,
+            repeat: crate::domain::Repeat::default(),
             timeout: Duration::ZERO,
         })
     };

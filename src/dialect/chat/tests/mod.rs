@@ -56,6 +56,7 @@ fn injected_request(delivery: Delivery) -> Request {
         description: String::new(),
         input_schema: "{}".to_owned(),
         read_only: true,
+        repeat: crate::domain::Repeat::default(),
         timeout: Duration::from_secs(30),
     };
     Chat.inject(&mut request, &[Arc::new(tool)]);

@@ -39,7 +39,7 @@ fn unanswered(id: &str) -> Value {
 }
 
 fn whole(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true }
+    Restoration::Rounds { rounds, in_place: true, cut: false }
 }
 
 /// The body that went up after these rounds, up to the end of its history.
@@ -176,7 +176,8 @@ fn out_of_its_place_a_turn_loses_its_signed_thinking_alone() {
     let messages = json!([question(), {"role": "assistant", "content": "I look.\n\nAn owl."}]);
     let (rounds, mut expected) =
         ([hidden(), last()], restored(&messages, &[(0, whole(&[hidden(), last()]))]));
-    let up = restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: false })]);
+    let up =
+        restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: false, cut: false })]);
     assert_eq!(
         expected[1].as_object_mut().unwrap().remove("reasoning_details").map(|details| details.is_array()),
         Some(true)

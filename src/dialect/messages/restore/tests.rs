@@ -12,7 +12,7 @@ fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true }
+    Restoration::Rounds { rounds, in_place: true, cut: false }
 }
 
 fn messages(messages: &Value, changes: &[(usize, Restoration<'_>)]) -> Value {
@@ -244,7 +244,7 @@ fn thinking_is_left_out_where_it_is_not_in_its_place() {
         says("assistant", json!("I look. Found.")),
         says("user", json!("and?"))
     ]);
-    let up = messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, in_place: false })]);
+    let up = messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, in_place: false, cut: false })]);
     assert_eq!(up[1]["content"], json!([text("I look."), call("h1", "gh"), call("h2", "db")]));
     assert_eq!(up[5]["content"], json!([text("Found.")]));
 }

@@ -18,7 +18,7 @@ fn restored_with(input: &Value, more: &Value, change: Restoration<'_>) -> String
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true }
+    Restoration::Rounds { rounds, in_place: true, cut: false }
 }
 
 /// A round that only the gateway's tools were called in, and one that is for the client.
@@ -131,7 +131,7 @@ fn pieces_that_a_client_tells_between_outputs_are_taken_in() {
 fn out_of_place_reasoning_is_left_out_and_items_lose_the_ids_that_miss_it() {
     let kept = hidden();
     let input = json!([user("Edited"), said("msg_2", "42."), user("And?")]);
-    let up = restored(&input, Restoration::Rounds { rounds: &kept, in_place: false });
+    let up = restored(&input, Restoration::Rounds { rounds: &kept, in_place: false, cut: false });
     assert!(!up.contains("reasoning") && !up.contains("fc_g1") && !up.contains("msg_2"), "{up}");
     assert!(up.contains(r#""call_id":"g1""#) && up.contains("result of g1") && up.contains("42."), "{up}");
 }
