@@ -11,15 +11,15 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::{Value, json};
 use toolgate::dialect::{
-    Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
+    Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use toolgate::domain::{ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const APIS: [Api; 3] = [Api::Messages, Api::Chat, Api::Responses];
 const FRAMES: usize = 1000;
 const SETTINGS: SpliceSettings =
-    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 24, usage: UsageStyle::Sum };
+    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 24, usage: UsageStyle::Sum, form: Form::Hidden };
 
 fn main() {
     divan::main();
@@ -44,7 +44,7 @@ fn inject_and_render(bencher: Bencher, api: Api) {
 fn append_and_render(bencher: Bencher, api: Api) {
     let (round, results) = (api.round(), vec![ToolResult::text("42 birds ".repeat(500)); 4]);
     bencher.with_inputs(|| api.injected_request()).bench_values(|mut request| {
-        api.dialect().append(&mut request, &round, &results, NextRound::MayCall);
+        api.dialect().append(&mut request, &api.dialect().keep(&round, &results), NextRound::MayCall);
         request.body()
     });
 }
@@ -105,6 +105,7 @@ fn tools() -> Vec<Arc<ToolDefinition>> {
                 .repeat(3),
         input_schema: schema.to_string(),
         read_only: true,
+        repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
     };
     (0..50).map(|number| Arc::new(tool(number))).collect()

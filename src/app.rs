@@ -77,7 +77,7 @@ impl App {
             policy,
             fleet: Fleet::start(&config.servers, &config.tool_name, &servers),
             audit,
-            inject: config.inject,
+            settings: config.settings,
             hosted_tools: config.hosted_tools,
             issued: IssuedIds::new(store.clone()),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),

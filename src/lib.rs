@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod config;
+pub mod seal;
 pub mod identity;
 pub mod policy;
 pub mod dialect;

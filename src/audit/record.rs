@@ -31,6 +31,10 @@ pub struct InterceptionStart {
     pub left_out: Vec<String>,
     /// Types of the tools that the client lets the provider run, such as `web_search`.
     pub hosted: Vec<String>,
+    /// What became of earlier turns of the conversation on the way up, in words.
+    pub continuity: Vec<String>,
+    /// The interception whose request came again, where this one goes on with it.
+    pub repeats: Option<InterceptionId>,
 }
 
 impl InterceptionStart {
@@ -48,6 +52,8 @@ impl InterceptionStart {
             injection: self.injection.to_owned(),
             left_out: some(self.left_out),
             hosted: some(self.hosted),
+            continuity: some(self.continuity),
+            repeats: self.repeats.map(|id| id.to_string()),
             started_at,
         }
     }
@@ -178,6 +184,8 @@ pub enum ToolOutcome {
     NotExecuted,
     /// The client's own call, handed to the client.
     Released,
+    /// The same request had come before, and the result that the call got then is used again.
+    Reused,
 }
 
 impl ToolOutcome {
@@ -195,6 +203,7 @@ impl ToolOutcome {
             Self::CapReached => "cap_reached",
             Self::NotExecuted => "not_executed",
             Self::Released => "released",
+            Self::Reused => "reused",
         }
     }
 }

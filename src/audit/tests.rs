@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{self, Durability};
-use crate::domain::{Caller, InterceptionId, ToolDefinition, ToolRef, Usage};
+use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage};
 use crate::policy::Permit;
 use crate::store::interceptions::Interception;
 use crate::store::tool_usage::ToolUsage;
@@ -83,7 +83,7 @@ fn start() -> InterceptionStart {
             key: "laptop".into(),
             user: "alice@example.com".into(),
             groups: vec!["engineering".into(), "on, call".into()],
-            inject: None,
+            settings: ToolSettings::default(),
         },
         provider: "anthropic".into(),
         dialect: "messages",
@@ -93,6 +93,8 @@ fn start() -> InterceptionStart {
         injection: "injected",
         left_out: Vec::new(),
         hosted: Vec::new(),
+        continuity: Vec::new(),
+        repeats: None,
     }
 }
 
@@ -113,6 +115,7 @@ fn intent(call_id: &str) -> Intent {
         description: String::new(),
         input_schema: "{}".into(),
         read_only: true,
+        repeat: Repeat::default(),
         timeout: Duration::from_secs(1),
     };
     let mut arguments = Map::new();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::continuity::{self, WrittenContinuity};
 use super::keys::{self, WrittenAuth, WrittenKey};
 use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
@@ -13,7 +14,7 @@ use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
 use super::{Config, HostedTools};
-use crate::domain::Inject;
+use crate::domain::{Inject, Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -27,8 +28,13 @@ pub(super) struct WrittenConfig {
     /// `none` lets in everyone on this machine, on a loopback address only; otherwise give `keys`.
     auth: Option<At<WrittenAuth>>,
     /// When approved tools are added to requests, where neither key nor provider says; `auto` by default.
-    #[serde(default)]
-    inject: Inject,
+    inject: Option<Inject>,
+    /// How clients are shown the calls that the gateway runs, where neither key nor provider says; `hidden` by
+    /// default.
+    render: Option<Render>,
+    /// Whether each of these calls is also told of in a short line of text, where neither key nor provider says;
+    /// `false` by default.
+    tool_lines: Option<bool>,
     /// How the model's names of tools are made; `{server}__{tool}` by default.
     tool_name: Option<At<String>>,
     /// The upstreams.
@@ -39,6 +45,13 @@ pub(super) struct WrittenConfig {
     /// What callers may bring of tools that a provider itself runs.
     #[serde(default)]
     hosted_tools: HostedTools,
+    /// How conversations are remembered.
+    #[serde(default)]
+    continuity: WrittenContinuity,
+    /// The keys that seal what is kept of conversations, as references, the newest first: each 32 characters or
+    /// more. Where none is given, one is made in a file beside the store.
+    #[serde(default)]
+    secret_keys: Vec<At<String>>,
     /// The caps on everything.
     #[serde(default)]
     limits: WrittenLimits,
@@ -65,14 +78,22 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         scope.refuse_file("there are no `providers`: requests would have nowhere to go");
     }
     let limits = limits::build(&written.limits, scope);
+    let continuity = continuity::build(&written.continuity, scope);
+    let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
     Some(Config {
         folder,
         listen: listen?,
         store: store?,
         auth: auth?,
         providers,
-        inject: written.inject,
+        settings: ToolSettings {
+            inject: written.inject,
+            render: written.render,
+            tool_lines: written.tool_lines,
+        },
         hosted_tools: written.hosted_tools,
+        continuity,
+        secret_keys,
         limits,
         servers: vec![],
         tool_name: tool_name?,

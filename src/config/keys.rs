@@ -10,7 +10,7 @@ use super::names;
 use super::problem::Problem;
 use super::scope::Scope;
 use super::yaml::At;
-use crate::domain::Inject;
+use crate::domain::{Inject, Render, ToolSettings};
 
 /// Who may call.
 #[derive(Debug, Clone)]
@@ -32,8 +32,8 @@ pub struct Key {
     pub groups: Vec<String>,
     /// SHA-256 of the key.
     pub sha256: [u8; 32],
-    /// When this key's requests get tools.
-    pub inject: Option<Inject>,
+    /// What it says of its requests.
+    pub settings: ToolSettings,
 }
 
 /// How callers prove who they are.
@@ -61,6 +61,11 @@ pub(super) struct WrittenKey {
     sha256: At<String>,
     /// When this key's requests get tools: `always` suits chat applications.
     inject: Option<Inject>,
+    /// How clients are shown the calls that the gateway runs: `hidden`, `native`, or `auto` for what suits the
+    /// client.
+    render: Option<Render>,
+    /// Whether each of these calls is also told of in a short line of text, for terminals that show nothing else.
+    tool_lines: Option<bool>,
 }
 
 /// Keys that everyone would try first; their hashes are computed when they are compared.
@@ -169,7 +174,9 @@ fn build_key(written: &WrittenKey, scope: &mut Scope<'_>) -> Option<Key> {
         );
         return None;
     }
-    Some(Key { name: name?, user: user?, groups, sha256, inject: written.inject })
+    let settings =
+        ToolSettings { inject: written.inject, render: written.render, tool_lines: written.tool_lines };
+    Some(Key { name: name?, user: user?, groups, sha256, settings })
 }
 
 fn refuse_same_hashes(written: &[WrittenKey], scope: &mut Scope<'_>) {

@@ -106,12 +106,12 @@ pub(super) struct WrittenLimits {
 #[derive(JsonSchema)]
 #[schemars(untagged, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
-enum SizeSchema {
+pub(super) enum SizeSchema {
     Bytes(#[schemars(range(min = 1))] u64),
     WithUnit(#[schemars(regex(pattern = SIZE_PATTERN))] String),
 }
 
-/// A duration: a number with `ms`, `s`, `m` or `h`.
+/// A duration: a number with `ms`, `s`, `m`, `h` or `d`.
 #[derive(JsonSchema)]
 #[schemars(transparent, inline)]
 #[expect(dead_code, reason = "only its schema is used")]
@@ -164,7 +164,7 @@ pub(super) fn duration(written: Option<&At<String>>, scope: &mut Scope<'_>) -> O
 }
 
 /// A size of at least 1 KiB.
-fn size(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Option<usize> {
+pub(super) fn size(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Option<usize> {
     scope.parsed(written?, |text| {
         let size = units::size(text)?;
         if size >= 1024 { Ok(size) } else { Err("expected 1KiB or more".into()) }

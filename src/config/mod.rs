@@ -8,6 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the room that may read variables")]
 
+mod continuity;
 mod environment;
 mod gateway_file;
 mod headers;
@@ -35,8 +36,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use continuity::Continuity;
 pub use environment::child_environment;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
@@ -50,7 +53,7 @@ pub use schema::schemas;
 pub use server::{Server, Transport};
 pub use store::{Durability, Store};
 
-use crate::domain::Inject;
+use crate::domain::ToolSettings;
 
 /// The whole configuration, validated.
 #[derive(Debug, Clone)]
@@ -65,10 +68,14 @@ pub struct Config {
     pub auth: Auth,
     /// The upstreams, in the file's order: the first of a type is the default of its dialects.
     pub providers: Vec<Provider>,
-    /// When tools are injected, where neither key nor provider says otherwise.
-    pub inject: Inject,
+    /// When tools are injected and how their calls are shown, where neither key nor provider says.
+    pub settings: ToolSettings,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
+    /// How conversations are remembered.
+    pub continuity: Continuity,
+    /// What seals them, the newest first; empty where a file beside the store holds the key.
+    pub secret_keys: Vec<SecretString>,
     /// The caps on everything.
     pub limits: Limits,
     /// The approved MCP servers, sorted by name.
@@ -107,8 +114,10 @@ impl Config {
             store: Store { path: PathBuf::from("toolgate.db"), durability: Durability::default() },
             auth: Auth::None,
             providers,
-            inject: Inject::default(),
+            settings: ToolSettings::default(),
             hosted_tools: HostedTools::default(),
+            continuity: Continuity::default(),
+            secret_keys: vec![],
             limits: Limits::default(),
             servers: vec![],
             tool_name: gateway_file::DEFAULT_TOOL_NAME.into(),

@@ -10,7 +10,7 @@ use super::headers::{self, WrittenHeaders};
 use super::scope::Scope;
 use super::yaml::At;
 use super::{names, url};
-use crate::domain::Inject;
+use crate::domain::{Inject, Render, ToolSettings};
 
 /// One upstream.
 #[derive(Debug, Clone)]
@@ -25,8 +25,8 @@ pub struct Provider {
     pub api_key: Option<SecretString>,
     /// Headers added to every request, names in lower case, values may be secret.
     pub headers: BTreeMap<String, SecretString>,
-    /// When requests to this provider get tools.
-    pub inject: Option<Inject>,
+    /// What it says of its requests.
+    pub settings: ToolSettings,
 }
 
 /// Which dialects a provider speaks.
@@ -62,6 +62,11 @@ pub(super) struct WrittenProvider {
     headers: WrittenHeaders,
     /// When requests to this provider get tools, where the caller's key does not say.
     inject: Option<Inject>,
+    /// How clients are shown the calls that the gateway runs: `hidden`, `native`, or `auto` for what suits the
+    /// client.
+    render: Option<Render>,
+    /// Whether each of these calls is also told of in a short line of text, for terminals that show nothing else.
+    tool_lines: Option<bool>,
 }
 
 /// First parts of paths that the gateway itself serves.
@@ -91,7 +96,11 @@ fn build(written: &WrittenProvider, scope: &mut Scope<'_>) -> Option<Provider> {
         base_url: base_url?,
         api_key: api_key.flatten(),
         headers,
-        inject: written.inject,
+        settings: ToolSettings {
+            inject: written.inject,
+            render: written.render,
+            tool_lines: written.tool_lines,
+        },
     })
 }
 

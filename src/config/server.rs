@@ -14,6 +14,7 @@ use super::scope::Scope;
 use super::secret;
 use super::yaml::At;
 use super::{Pattern, names, url};
+use crate::domain::Repeat;
 
 /// One approved MCP server.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Server {
     pub read_only: Vec<Pattern>,
     /// Free words about the server, for its administrators; nothing is decided by them yet.
     pub labels: Vec<String>,
+    /// What becomes of its calls when their request comes again.
+    pub repeat: Repeat,
     /// How long one call may take without any progress.
     pub call_timeout: Duration,
     /// How long one call may take in all.
@@ -91,6 +94,10 @@ pub(super) struct WrittenServer {
     /// Free words about the server, for its administrators; nothing is decided by them yet.
     #[serde(default)]
     labels: Vec<At<String>>,
+    /// What becomes of a call that ran, or still runs, when the same request comes again after a cut: `join` uses
+    /// its result again (the default), `rerun` runs it again.
+    #[serde(default)]
+    repeat: Repeat,
     /// How long it may take.
     #[serde(default)]
     timeouts: WrittenTimeouts,
@@ -169,6 +176,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         deny,
         read_only,
         labels,
+        repeat: written.repeat,
         call_timeout: call.min(total),
         max_call_time: total,
         connect_timeout: connect,

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("", 1)];
 
 /// What a schema accepts for a duration: also a reference.
-pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(ms|s|m|h)|.*\$\{.*\}.*)$";
+pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(ms|s|m|h|d)|.*\$\{.*\}.*)$";
 /// What a schema accepts for a size: also a reference.
 pub(super) const SIZE_PATTERN: &str = r"^([0-9]+(KiB|MiB|GiB)?|.*\$\{.*\}.*)$";
 
-/// `500ms`, `10s`, `4m` or `1h`.
+/// `500ms`, `10s`, `4m`, `1h` or `30d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wanted = "expected a duration such as `500ms`, `10s`, `4m` or `1h`";
+    let wanted = "expected a duration such as `500ms`, `10s`, `4m`, `1h` or `30d`";
     let (number, unit) = split(text);
     let (_, millis) = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or(wanted)?;
     let count: u64 = number.parse().map_err(|_| wanted)?;
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("4m"), Ok(Duration::from_mins(4)));
         assert_eq!(duration("1h"), Ok(Duration::from_hours(1)));
+        assert_eq!(duration("30d"), Ok(Duration::from_hours(720)));
         for bad in ["", "10", "s", "-1s", "1.5s", "10 parsecs", "18446744073709551615h"] {
             assert!(duration(bad).is_err(), "{bad}");
         }

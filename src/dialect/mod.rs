@@ -6,29 +6,40 @@
 //! they share stands beside them.
 
 mod body;
+#[allow(dead_code)] // until every dialect reads its history
+mod canon;
 mod chat;
 mod draft;
+mod history;
 mod messages;
 mod openai_error;
 pub mod raw;
 mod request;
 mod responses;
 mod result;
+mod showing;
 pub mod sse;
 mod tally;
+#[allow(dead_code)] // until every dialect reads its history
+mod walk;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
 use draft::Draft;
 use sse::FrameTooLarge;
 
 pub use chat::Chat;
+pub use history::{
+    Echo, EchoedTurn, History, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Restoration, Visible,
+};
 pub use messages::Messages;
 pub use responses::Responses;
+pub use showing::{Form, Listing, Showing, ShownCall};
 
 /// One wire API.
 pub trait Dialect: Send + Sync + std::fmt::Debug {
@@ -38,15 +49,37 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Reads a request shallowly; the failure says what is wrong with it, in words for the caller.
     fn read(&self, body: Bytes) -> Result<Request, Failure>;
 
+    /// The conversation as the client tells it.
+    fn history(&self, _request: &Request) -> History {
+        History::default()
+    }
+
+    /// Puts turns of the history, by their numbers, into the form in which they go up.
+    fn restore(&self, _request: &mut Request, _history: &History, _changes: &[(usize, Restoration<'_>)]) {}
+
+    /// The rounds of a turn as its echo tells them, the last one too; `proven` are its echoes, in their order.
+    fn rebuild(&self, _request: &Request, _turn: &EchoedTurn, _proven: &[Proven]) -> Option<Vec<KeptRound>> {
+        None
+    }
+
     /// Goes on from what stands upstream for the stored response that the client names: the last round's
-    /// instead of the first one's, with an output for each call that the client never saw.
-    fn continue_from(&self, _request: &mut Request, _from: &IssuedId) {}
+    /// instead of the first one's, with an output for each call that the client never saw. `last` is that
+    /// round, with the outputs, where it is still known.
+    fn continue_from(&self, _request: &mut Request, _from: &IssuedId, _last: Option<&KeptRound>) {}
 
     /// Adds tools after the client's own; their calls belong to the gateway from then on.
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]);
 
-    /// Puts a round and the results of its injected calls, in call order, into the next upstream request.
-    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound);
+    /// A round with the results of its injected calls, in call order, in the form in which it goes up.
+    fn keep(&self, round: &Round, results: &[ToolResult]) -> KeptRound;
+
+    /// Puts a round into the next upstream request.
+    fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound);
+
+    /// A round that is over, as a provider would answer it again, for a splicer of this delivery.
+    fn replay(&self, _round: &Round, _delivery: Delivery) -> Bytes {
+        Bytes::new()
+    }
 
     /// What turns the provider's answers into the client's; `content_type` is that of the first answer.
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer>;
@@ -68,6 +101,9 @@ pub trait Splicer: Send + Sync {
 
     /// The provider's answer of this round has ended.
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken>;
+
+    /// Shows the round's injected calls, which are done, as the settings say.
+    fn show(&mut self, _showing: &Showing<'_>, _out: &mut BytesMut) {}
 
     /// Another round follows: forgets the round's stop, and writes what it still held back of its content.
     fn next_round(&mut self, out: &mut BytesMut);
@@ -193,6 +229,8 @@ pub struct SpliceSettings {
     pub max_answer: usize,
     /// What the client is told of the usage of several rounds.
     pub usage: UsageStyle,
+    /// How the client is shown the calls that the gateway ran.
+    pub form: Form,
 }
 
 /// What the client is told of the usage of several rounds.
@@ -217,8 +255,14 @@ pub struct Round {
     pub thoughts: String,
     /// Id, model and tokens.
     pub facts: RoundFacts,
+    /// What it said to the client.
+    pub text: String,
+    /// The ids of the items that the client got, where it may refer to them later.
+    pub item_ids: Vec<String>,
     /// The exact upstream items of the round; opaque outside of the dialect that made them.
     pub items: Items,
+    /// What the provider's answer said around its items; as opaque.
+    pub envelope: String,
 }
 
 /// A call and whose it is.
@@ -242,7 +286,7 @@ pub struct RoundFacts {
 }
 
 /// Upstream items of one round, as only their dialect can read them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Items(String);
 
 /// How the message ends.
@@ -275,6 +319,19 @@ impl Round {
     pub fn client_calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.calls.iter().filter(|call| !call.injected).map(|call| &call.call)
     }
+}
+
+impl Items {
+    /// How large they are, bytes.
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// A result in words alone: what a client is shown of it in every API.
+pub fn text_of(result: &ToolResult) -> String {
+    let texts: Vec<String> = result::parts(result).iter().map(result::in_words).collect();
+    texts.join("\n")
 }
 
 impl From<FrameTooLarge> for Broken {

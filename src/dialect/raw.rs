@@ -232,6 +232,11 @@ impl Patch {
         }
     }
 
+    /// Puts `new` in the place of a span.
+    pub fn replace_span(&mut self, span: Range<usize>, new: impl Into<String>) {
+        self.edits.push((span, new.into()));
+    }
+
     /// Inserts at a byte position.
     pub fn insert(&mut self, at: usize, new: impl Into<String>) {
         self.edits.push((at..at, new.into()));

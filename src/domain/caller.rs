@@ -10,8 +10,31 @@ pub struct Caller {
     pub user: String,
     /// The groups of that user, as the configuration gives them.
     pub groups: Vec<String>,
-    /// When this key's requests get tools; `None` leaves it to the provider's setting.
+    /// What this key says of its requests; what it leaves open, the provider's settings say.
+    pub settings: ToolSettings,
+}
+
+/// How requests get tools and how their calls are shown, as far as a key or a provider says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct ToolSettings {
+    /// When tools are added.
     pub inject: Option<Inject>,
+    /// How the client is shown the calls that the gateway runs.
+    pub render: Option<Render>,
+    /// Whether each of these calls is also told of in a short line of text.
+    pub tool_lines: Option<bool>,
+}
+
+impl ToolSettings {
+    /// These settings, and where they leave something open, those.
+    #[must_use]
+    pub fn or(self, those: Self) -> Self {
+        Self {
+            inject: self.inject.or(those.inject),
+            render: self.render.or(those.render),
+            tool_lines: self.tool_lines.or(those.tool_lines),
+        }
+    }
 }
 
 /// When approved tools are added to a request.
@@ -25,4 +48,17 @@ pub enum Inject {
     Always,
     /// In none.
     Never,
+}
+
+/// How a client is shown the calls that the gateway runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Render {
+    /// Not at all: works with every client.
+    #[default]
+    Hidden,
+    /// In the API's own form for tools that run on the server's side.
+    Native,
+    /// As suits the client, where it is a known one; otherwise hidden.
+    Auto,
 }

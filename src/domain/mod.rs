@@ -2,6 +2,7 @@
 
 mod call;
 mod caller;
+mod digest;
 mod failure;
 mod ids;
 mod issued;
@@ -9,9 +10,10 @@ mod tool;
 mod usage;
 
 pub use call::{Content, ToolCall, ToolResult};
-pub use caller::{Caller, Inject};
+pub use caller::{Caller, Inject, Render, ToolSettings};
+pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};
 pub use issued::IssuedId;
-pub use tool::{ToolDefinition, ToolRef};
+pub use tool::{Repeat, ToolDefinition, ToolRef};
 pub use usage::Usage;

@@ -1,8 +1,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// A tool by the names that its server gives it; `server/tool` when printed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToolRef {
     /// The administrator's name of the server.
     pub server: String,
@@ -17,7 +20,7 @@ impl fmt::Display for ToolRef {
 }
 
 /// An approved tool as a model is shown it, with what the gateway needs to run it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToolDefinition {
     /// The name that the model sees: `^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$`, unique in its catalogue.
     pub name: String,
@@ -31,6 +34,19 @@ pub struct ToolDefinition {
     pub input_schema: String,
     /// The administrator says that a call changes nothing, so it may be cancelled half-way.
     pub read_only: bool,
+    /// What becomes of a call when its request comes again.
+    pub repeat: Repeat,
     /// How long one call may take in all.
     pub timeout: Duration,
+}
+
+/// What becomes of a call that ran, or still runs, when the same request comes again after a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Repeat {
+    /// Its result is used again, also when it has yet to come.
+    #[default]
+    Join,
+    /// It runs again.
+    Rerun,
 }

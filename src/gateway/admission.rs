@@ -72,6 +72,8 @@ pub struct Admission<'a> {
     pub prompt: Option<String>,
     /// Whether tools go in.
     pub injection: Injection,
+    /// What became of earlier turns of the conversation, in words for the records.
+    pub continuity: Vec<String>,
     /// The request and where it goes, or why it is refused.
     pub request: Result<(Request, &'a Provider), Failure>,
 }
@@ -84,6 +86,7 @@ impl Admission<'_> {
             model: String::new(),
             prompt: None,
             injection: Injection::refused(),
+            continuity: Vec::new(),
             request: Err(failure),
         }
     }
@@ -163,7 +166,7 @@ impl Gateway {
                 ));
             };
             if request.previous.as_deref() == Some(&id) {
-                incoming.operation.dialect.continue_from(request, &issued);
+                incoming.operation.dialect.continue_from(request, &issued, None);
             }
         }
         Ok(())

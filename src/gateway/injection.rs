@@ -44,7 +44,8 @@ pub fn decide(gateway: &Gateway, incoming: &Incoming, provider: &Provider, reque
     if !incoming.operation.generates {
         return Injection::none("not-generating");
     }
-    let mode = incoming.caller.inject.or(provider.inject).unwrap_or(gateway.inject);
+    let settings = incoming.caller.settings.or(provider.settings).or(gateway.settings);
+    let mode = settings.inject.unwrap_or_default();
     let switched_off =
         incoming.headers.get(SWITCH).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
     match (mode, request.obstacle) {

@@ -85,6 +85,8 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         injection: admission.injection.word,
         left_out: admission.injection.left_out.clone(),
         hosted: hosted.unwrap_or_default(),
+        continuity: admission.continuity.clone(),
+        repeats: None,
     }
 }
 

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, Limits};
-use crate::domain::Inject;
+use crate::domain::ToolSettings;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::Providers;
@@ -44,8 +44,8 @@ pub struct Gateway {
     pub audit: Audit,
     /// The caps.
     pub limits: Limits,
-    /// When tools are injected, where neither key nor provider says otherwise.
-    pub inject: Inject,
+    /// When tools are injected and how their calls are shown, where neither key nor provider says.
+    pub settings: ToolSettings,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.

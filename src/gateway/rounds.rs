@@ -11,7 +11,7 @@ use super::injection::Injection;
 use super::line::{Interruption, Line};
 use super::tool_loop::Verdict;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
-use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::dialect::{Broken, Ending, Form, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
@@ -85,7 +85,7 @@ impl<'a> Rounds<'a> {
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
-            settings: SpliceSettings { max_frame, max_answer, usage },
+            settings: SpliceSettings { max_frame, max_answer, usage, form: Form::Hidden },
             number: 0,
             with_calls: 0,
             capped: 0,
@@ -114,7 +114,8 @@ impl<'a> Rounds<'a> {
             match self.answer_calls(&round).await {
                 Ok(Verdict::Finished { capped }) => return self.finish(&round, capped).await,
                 Ok(Verdict::Continue { results, next }) => {
-                    self.incoming.operation.dialect.append(&mut self.request, &round, &results, next);
+                    let dialect = self.incoming.operation.dialect;
+                    dialect.append(&mut self.request, &dialect.keep(&round, &results), next);
                     if let Err(interruption) = self.next_round().await {
                         return self.stop(interruption.into()).await;
                     }

@@ -12,7 +12,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 pub use client::Client;
 
 use crate::config::{self, Auth};
-use crate::domain::{Caller, Failure, FailureKind};
+use crate::domain::{Caller, Failure, FailureKind, ToolSettings};
 
 /// The longest key that is looked at, bytes: tokens of identity providers are longer than ours.
 const MAX_KEY_BYTES: usize = 4096;
@@ -62,13 +62,18 @@ impl Identity {
 pub fn callers(auth: &Auth) -> Vec<Caller> {
     let Auth::Keys(keys) = auth else {
         let anonymous = || "anonymous".to_owned();
-        return vec![Caller { key: anonymous(), user: anonymous(), groups: Vec::new(), inject: None }];
+        return vec![Caller {
+            key: anonymous(),
+            user: anonymous(),
+            groups: Vec::new(),
+            settings: ToolSettings::default(),
+        }];
     };
     let caller = |key: &config::Key| Caller {
         key: key.name.clone(),
         user: key.user.clone(),
         groups: key.groups.clone(),
-        inject: key.inject,
+        settings: key.settings,
     };
     keys.iter().map(caller).collect()
 }

@@ -1,3 +1,4 @@
+use crate::domain::ToolSettings;
 use http::{HeaderName, HeaderValue};
 
 use super::*;
@@ -17,7 +18,7 @@ fn keyed() -> Identity {
         user: format!("{name}@example.com"),
         groups: vec!["engineering".into()],
         sha256: key::hash(text),
-        inject: None,
+        settings: ToolSettings::default(),
     };
     Identity::new(&Auth::Keys(vec![key("alice", "tg_alice"), key("bob", "tg_bob")]))
 }

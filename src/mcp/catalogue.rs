@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::approve::Approved;
 use super::names;
-use crate::domain::{ToolDefinition, ToolRef};
+use crate::domain::{Repeat, ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
 ///
@@ -34,6 +34,7 @@ pub struct Tool {
 pub(super) struct Shelf {
     pub(super) server_url: String,
     pub(super) timeout: Duration,
+    pub(super) repeat: Repeat,
     pub(super) tools: Vec<Arc<Approved>>,
 }
 
@@ -84,6 +85,7 @@ impl Tool {
             description: approved.description.clone(),
             input_schema: approved.input_schema.clone(),
             read_only: approved.read_only,
+            repeat: shelf.repeat,
             timeout: shelf.timeout,
         });
         Self { definition, approved: approved.clone() }
@@ -113,6 +115,7 @@ mod tests {
         Shelf {
             server_url: "http://x/".into(),
             timeout: Duration::from_secs(9),
+            repeat: Repeat::default(),
             tools: approved.into_iter().map(Arc::new).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the tests of this room share.
 
+use crate::domain::Repeat;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub(super) fn http_server(name: &str, url: &str) -> Server {
         deny: Vec::new(),
         read_only: Vec::new(),
         labels: Vec::new(),
+        repeat: Repeat::default(),
         call_timeout: Duration::from_secs(5),
         max_call_time: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),

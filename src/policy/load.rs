@@ -10,7 +10,7 @@ use super::{Denial, PolicyError, TestOutcome};
 use crate::config::problem::{self, Problem};
 use crate::config::yaml::{At, Place, Source};
 use crate::config::{PolicySource, anchored, glob_to_regex};
-use crate::domain::{Caller, ToolRef};
+use crate::domain::{Caller, ToolRef, ToolSettings};
 
 /// A policy file that was read.
 struct File {
@@ -192,7 +192,7 @@ fn run(
         key: caller.key.clone(),
         user: caller.user.clone(),
         groups: caller.groups.clone(),
-        inject: None,
+        settings: ToolSettings::default(),
     };
     let tool_ref = ToolRef { server: server.into(), tool: name.into() };
     let answer = rules.decide(&caller, *action, &tool_ref);

@@ -1,3 +1,4 @@
+use crate::domain::{Repeat, ToolSettings};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -20,7 +21,7 @@ fn caller(user: &str, groups: &[&str], key: &str) -> Caller {
         key: key.into(),
         user: user.into(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
-        inject: None,
+        settings: ToolSettings::default(),
     }
 }
 
@@ -36,6 +37,7 @@ fn definition(source: ToolRef) -> Arc<ToolDefinition> {
         description: String::new(),
         input_schema: "{}".into(),
         read_only: false,
+        repeat: Repeat::default(),
         timeout: std::time::Duration::from_secs(1),
     })
 }

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 
 use crate::config::{self, Limits, ProviderKind};
-use crate::domain::{Failure, FailureKind, Inject};
+use crate::domain::{Failure, FailureKind, ToolSettings};
 
 pub use headers::{request_headers, response_headers};
 
@@ -32,8 +32,8 @@ pub struct Provider {
     pub name: String,
     /// Which dialects it speaks.
     pub kind: ProviderKind,
-    /// When its requests get tools, where it says so.
-    pub inject: Option<Inject>,
+    /// What it says of its requests, where the caller's key says nothing.
+    pub settings: ToolSettings,
     base_url: String,
     credentials: HeaderMap,
     secrets: Vec<SecretString>,
@@ -95,7 +95,7 @@ impl Provider {
         Ok(Self {
             name: configured.name.clone(),
             kind: configured.kind,
-            inject: configured.inject,
+            settings: configured.settings,
             base_url: configured.base_url.clone(),
             credentials,
             secrets: secrets(configured.api_key.iter().chain(configured.headers.values())),

@@ -40,6 +40,10 @@ pub struct Start {
     pub left_out: Vec<String>,
     /// Types of the tools that the client let the provider run.
     pub hosted: Vec<String>,
+    /// What became of earlier turns of the conversation on the way up, in words.
+    pub continuity: Vec<String>,
+    /// The interception whose request came again, where this one goes on with it.
+    pub repeats: Option<String>,
     /// When it began.
     #[serde(serialize_with = "time_in_json")]
     pub started_at: Timestamp,
@@ -94,8 +98,8 @@ pub struct Summary {
 pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO interceptions (id, caller_key, caller_user, caller_groups, provider, dialect, model, \
-         client, client_session, injection, left_out, hosted, started_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING",
+         client, client_session, injection, left_out, hosted, continuity, repeats, started_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
     )
     .bind(start.id.to_string())
     .bind(&start.caller_key)
@@ -109,6 +113,8 @@ pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(),
     .bind(&start.injection)
     .bind(list_text(&start.left_out))
     .bind(list_text(&start.hosted))
+    .bind(list_text(&start.continuity))
+    .bind(&start.repeats)
     .bind(time_text(start.started_at))
     .execute(connection)
     .await
@@ -221,6 +227,8 @@ fn interception(row: &AnyRow) -> Result<Interception, sqlx::Error> {
         injection: row.try_get("injection")?,
         left_out: read_list(row, "left_out")?,
         hosted: read_list(row, "hosted")?,
+        continuity: read_list(row, "continuity")?,
+        repeats: row.try_get("repeats")?,
         started_at: read_parsed(row, "started_at")?,
     };
     let end = match (row.try_get::<Option<String>, _>("outcome")?, read_time_if_any(row, "ended_at")?) {

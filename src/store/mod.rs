@@ -4,9 +4,11 @@
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
 mod column;
+pub mod continuations;
 pub mod interceptions;
 pub mod issued;
 pub mod model_thought;
+pub mod pins;
 pub mod prompt_usage;
 mod sqlite;
 pub mod token_usage;
@@ -107,6 +109,11 @@ impl Store {
     /// Where the reading queries go.
     pub fn readers(&self) -> &AnyPool {
         &self.readers
+    }
+
+    /// The file of the database; none for a store in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Closes all connections, after the queries that run.

@@ -6,16 +6,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use toolgate::dialect::{
-    Broken, Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
-    UsageStyle,
+    Broken, Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings,
+    Splicer, UsageStyle,
 };
-use toolgate::domain::{Failure, FailureKind, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Failure, FailureKind, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 use crate::client::{Answer, Message};
 use crate::wire::{Api, Mode, Say};
 
 pub const SETTINGS: SpliceSettings =
-    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum };
+    SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
 
 impl Api {
     pub fn dialect(self) -> &'static dyn Dialect {
@@ -44,6 +44,7 @@ pub fn tool(name: &str) -> Arc<ToolDefinition> {
         description: "Looks \"about\".".to_owned(),
         input_schema: r#"{"type":"object"}"#.to_owned(),
         read_only: true,
+        repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
     })
 }
@@ -101,7 +102,8 @@ impl Conversation {
     pub fn go_on(&mut self, round: &Round) -> Value {
         let results: Vec<_> =
             round.injected_calls().map(|call| ToolResult::text(format!("result of {}", call.id))).collect();
-        self.api.dialect().append(&mut self.request, round, &results, NextRound::MayCall);
+        let kept = self.api.dialect().keep(round, &results);
+        self.api.dialect().append(&mut self.request, &kept, NextRound::MayCall);
         self.splicer.next_round(&mut self.out);
         serde_json::from_slice(&self.request.body()).unwrap()
     }

@@ -71,7 +71,7 @@ async fn without_injection_the_body_is_byte_for_byte_the_clients() {
             (Inject::Auto, &with_tools, off),
             (Inject::Auto, &without, &[]),
         ] {
-            let world = builder().config(|config| config.inject = inject).start().await;
+            let world = builder().config(|config| config.settings.inject = Some(inject)).start().await;
             let upstream = sent(&world, api, mode, body, headers).await;
             assert!(upstream == *body, "{api:?} {mode:?} {inject:?}: {}", first_difference(&upstream, body));
         }
@@ -126,7 +126,7 @@ async fn a_streamed_chat_request_is_asked_for_its_usage_and_for_nothing_else() {
         (r#","stream_options":{"include_usage" :false}"#, r#","stream_options":{"include_usage" :true}}"#),
         (r#","stream_options":null"#, r#","stream_options":{"include_usage":true}}"#),
     ] {
-        let world = builder().config(|config| config.inject = Inject::Never).start().await;
+        let world = builder().config(|config| config.settings.inject = Some(Inject::Never)).start().await;
         let before = r#"{ "model" : "m-1", "stream":true , "messages":[ {"role":"user","content":"Hi."} ]"#;
         let upstream = sent(&world, Api::Chat, Mode::Streamed, &format!("{before}{options}}}"), &[]).await;
         assert_eq!(
@@ -165,7 +165,7 @@ async fn later_rounds_begin_with_the_clients_bytes() {
 async fn query_strings_and_unknown_headers_go_up() {
     for api in APIS {
         for inject in [Inject::Always, Inject::Never] {
-            let world = builder().config(|config| config.inject = inject).start().await;
+            let world = builder().config(|config| config.settings.inject = Some(inject)).start().await;
             world.provider.will_say(
                 api,
                 Mode::Whole,

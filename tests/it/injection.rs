@@ -43,7 +43,7 @@ async fn f36_requests_without_tools_get_none_unless_always_is_said() {
             (Inject::Always, &[], OFF, &["srv__look"], "injected"),
             (Inject::Never, &["mine"], &[], &["mine"], "never"),
         ] {
-            let world = builder().config(|config| config.inject = inject).start().await;
+            let world = builder().config(|config| config.settings.inject = Some(inject)).start().await;
             let (names, told) = ask(&world, api, mode, tools, headers).await;
             assert_eq!(
                 (names, told.as_str()),
@@ -57,7 +57,7 @@ async fn f36_requests_without_tools_get_none_unless_always_is_said() {
 #[tokio::test]
 async fn f36_hosted_tools_alone_are_no_agents_tools() {
     for (api, mode) in all_forms() {
-        let world = builder().config(|config| config.inject = Inject::Auto).start().await;
+        let world = builder().config(|config| config.settings.inject = Some(Inject::Auto)).start().await;
         let mut request = api.request(mode, "A title, please.", &[]);
         request["tools"] = json!([{"type": "web_search_20250305", "name": "web_search"}]);
         request["stream_options"] = json!({"include_usage": true});
@@ -72,7 +72,7 @@ async fn f36_hosted_tools_alone_are_no_agents_tools() {
 async fn f35_a_key_without_injection_gets_none() {
     for (api, mode) in all_forms() {
         let mut world = builder()
-            .config(|config| config.inject = Inject::Auto)
+            .config(|config| config.settings.inject = Some(Inject::Auto))
             .caller_with("tg_never", "bot@example.com", Inject::Never)
             .caller_with("tg_always", "chat@example.com", Inject::Always)
             .caller("tg_plain", "ann@example.com", &[])
@@ -149,9 +149,9 @@ async fn a_provider_has_its_own_say() {
         ] {
             let upstream = crate::provider::Provider::start().await;
             let mut builder = builder().config(|config| {
-                config.inject = Inject::Auto;
+                config.settings.inject = Some(Inject::Auto);
                 config.providers = crate::world::providers(upstream.address);
-                config.providers.iter_mut().for_each(|provider| provider.inject = of_provider);
+                config.providers.iter_mut().for_each(|provider| provider.settings.inject = of_provider);
             });
             builder = match of_key {
                 Some(inject) => builder.caller_with("tg_k", "ann@example.com", inject),

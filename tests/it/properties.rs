@@ -332,7 +332,7 @@ proptest! {
             let mut out = bytes::BytesMut::new();
             splicer.feed(api.whole(&rounds[0]).to_string().as_bytes(), &mut out).unwrap();
             let round = splicer.end_round(&mut out).unwrap();
-            api.dialect().append(&mut request, &round, &[], toolgate::dialect::NextRound::MayNotCall);
+            api.dialect().append(&mut request, &api.dialect().keep(&round, &[]), toolgate::dialect::NextRound::MayNotCall);
             let edited = String::from_utf8(request.body().to_vec()).unwrap();
             prop_assert!(edited.starts_with(&format!("{head}{open}{space},")) || rounds[0].calls.is_empty(), "{}", edited);
             prop_assert!(edited.ends_with(&format!("}}{space}")), "{}", edited);

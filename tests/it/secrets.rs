@@ -1,6 +1,7 @@
 //! F55: keys stay where they belong.
 
 use std::collections::BTreeMap;
+use toolgate::domain::ToolSettings;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -132,7 +133,7 @@ async fn f55_debug_output_holds_no_secret() {
         base_url: "http://127.0.0.1:1/v1".into(),
         api_key: Some(PROVIDER_KEY.into()),
         headers: BTreeMap::from([("x-organisation-token".into(), HEADER_SECRET.into())]),
-        inject: None,
+        settings: ToolSettings::default(),
     }]);
     config.store.path = folder.path().join("toolgate.db");
     let mut over_http = server_config("http", "http://127.0.0.1:1/mcp".into(), true);

@@ -53,7 +53,8 @@ fn added(api: Api, result: &ToolResult) -> Value {
     let body = api.request(Mode::Whole, "Hello?", &[]);
     let mut conversation = Conversation::new(api, Mode::Whole, &body, &["srv__look"]);
     let round = conversation.round(&api.bytes(Mode::Whole, &say("a").call("c1", "srv__look", "{}")));
-    api.dialect().append(&mut conversation.request, &round, std::slice::from_ref(result), NextRound::MayCall);
+    let kept = api.dialect().keep(&round, std::slice::from_ref(result));
+    api.dialect().append(&mut conversation.request, &kept, NextRound::MayCall);
     let body: Value = serde_json::from_slice(&conversation.request.body()).unwrap();
     let history = body[if api == Api::Responses { "input" } else { "messages" }].as_array().unwrap().clone();
     history.into_iter().skip(2).collect()
@@ -84,12 +85,8 @@ fn injected_tools_and_the_last_round() {
                 Mode::Streamed,
                 &say("a").thinking("Hm").text("I look.").call("c1", "srv__look", "{}"),
             ));
-        api.dialect().append(
-            &mut conversation.request,
-            &round,
-            &[ToolResult::text("42")],
-            NextRound::MayNotCall,
-        );
+        let kept = api.dialect().keep(&round, &[ToolResult::text("42")]);
+        api.dialect().append(&mut conversation.request, &kept, NextRound::MayNotCall);
         let last: Value = serde_json::from_slice(&conversation.request.body()).unwrap();
         insta::assert_json_snapshot!(
             format!("requests_{}", api.dialect().name()),

@@ -13,7 +13,7 @@ use toolgate::app::App;
 use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
-use toolgate::domain::{Inject, InterceptionId};
+use toolgate::domain::{Inject, InterceptionId, Repeat, ToolSettings};
 use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
 use crate::client::{Answer, Live, patiently};
@@ -51,7 +51,7 @@ impl World {
     /// No keys, tools in every request.
     pub fn builder() -> Builder {
         let mut config = Config::loopback(Vec::new());
-        config.inject = Inject::Always;
+        config.settings.inject = Some(Inject::Always);
         Builder {
             config,
             servers: Vec::new(),
@@ -256,7 +256,7 @@ impl Builder {
     /// Adds a caller with this key, whose requests get tools as `inject` says.
     pub fn caller_with(self, key: &str, user: &str, inject: Inject) -> Self {
         let mut builder = self.caller(key, user, &[]);
-        builder.keys.last_mut().unwrap().inject = Some(inject);
+        builder.keys.last_mut().unwrap().settings.inject = Some(inject);
         builder
     }
 
@@ -267,7 +267,7 @@ impl Builder {
             user: user.to_owned(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
             sha256: Sha256::digest(key.as_bytes()).into(),
-            inject: None,
+            settings: ToolSettings::default(),
         });
         self
     }
@@ -329,7 +329,7 @@ pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderC
         base_url,
         api_key: Some(SecretString::from(PROVIDER_KEY)),
         headers: BTreeMap::new(),
-        inject: None,
+        settings: ToolSettings::default(),
     }
 }
 
@@ -342,6 +342,7 @@ pub fn server_config(name: &str, url: String, read_only: bool) -> Server {
         deny: Vec::new(),
         read_only: if read_only { vec![Pattern::parse("*").unwrap()] } else { Vec::new() },
         labels: Vec::new(),
+        repeat: Repeat::default(),
         call_timeout: Duration::from_secs(20),
         max_call_time: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(20),

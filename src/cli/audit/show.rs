@@ -103,10 +103,15 @@ fn header(out: &mut impl Write, dossier: &Dossier) -> io::Result<()> {
     field(out, "dialect", &start.dialect)?;
     field(out, "model", &start.model)?;
     field(out, "injection", &start.injection)?;
-    for (name, list) in [("left out", &start.left_out), ("hosted", &start.hosted)] {
+    for (name, list) in
+        [("left out", &start.left_out), ("hosted", &start.hosted), ("continuity", &start.continuity)]
+    {
         if !list.is_empty() {
             field(out, name, &list.join(", "))?;
         }
+    }
+    if let Some(earlier) = &start.repeats {
+        field(out, "repeats", earlier)?;
     }
     Ok(())
 }

@@ -29,6 +29,8 @@ fn start(id: &str, user: &str, started_at: Timestamp) -> Start {
         injection: "injected".into(),
         left_out: Vec::new(),
         hosted: Vec::new(),
+        continuity: Vec::new(),
+        repeats: None,
         started_at,
     }
 }

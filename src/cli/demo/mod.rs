@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::{Config, Pattern, Provider, ProviderKind, Server, Transport};
-use crate::domain::Inject;
+use crate::domain::{Inject, Repeat, ToolSettings};
 
 /// Show the main job with embedded defaults.
 #[derive(Debug, clap::Args)]
@@ -75,7 +75,7 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
         base_url,
         api_key: None,
         headers: std::collections::BTreeMap::new(),
-        inject: None,
+        settings: ToolSettings::default(),
     };
     let mut config = Config::loopback(vec![
         provider("anthropic", ProviderKind::Anthropic, format!("http://{model}")),
@@ -83,7 +83,7 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
     ]);
     config.listen = listen;
     config.store.path = database;
-    config.inject = Inject::Always;
+    config.settings.inject = Some(Inject::Always);
     config.servers = vec![example_server()?];
     Ok(config)
 }
@@ -103,6 +103,7 @@ fn example_server() -> anyhow::Result<Server> {
         deny: Vec::new(),
         read_only: vec![Pattern::parse("*").map_err(anyhow::Error::msg)?],
         labels: Vec::new(),
+        repeat: Repeat::default(),
         call_timeout: Duration::from_mins(1),
         max_call_time: Duration::from_mins(2),
         connect_timeout: Duration::from_secs(30),

@@ -1,21 +1,18 @@
 use crate::dialect::raw::quote;
-use crate::dialect::{NextRound, Request, Round, result};
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
 use crate::domain::{ToolCall, ToolResult};
 
-/// Puts the assistant's turn and one tool message per call into the history.
+/// The round with one tool message for each injected call.
 ///
 /// Tool messages take text alone, so images follow in one message of the user's.
-pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
-    let mut turn = round.items.0.clone();
-    let mut images = Vec::new();
-    for (call, result) in round.injected_calls().zip(results) {
-        turn.push(',');
-        turn.push_str(&tool_message(call, result, &mut images));
-    }
-    if !images.is_empty() {
-        turn.extend([r#",{"role":"user","content":["#, &images.join(","), "]}"]);
-    }
-    request.draft.extend("messages", &turn);
+pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
+    let results = round.injected_calls().zip(results);
+    KeptRound::new(round, results.map(|(call, result)| tool_message(call, result)))
+}
+
+/// Puts the assistant's turn and one tool message per call into the history.
+pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
+    request.draft.extend("messages", &turn(round));
     if next == NextRound::MayNotCall {
         request.draft.set("tool_choice", r#""none""#);
     } else if request
@@ -28,8 +25,29 @@ pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next
     }
 }
 
-fn tool_message(call: &ToolCall, result: &ToolResult, images: &mut Vec<String>) -> String {
-    let mut texts = Vec::new();
+/// A round that the gateway answered, as elements of `messages`.
+pub fn turn(round: &KeptRound) -> String {
+    let mut turn = round.items.0.clone();
+    for result in round.results() {
+        turn.push(',');
+        turn.push_str(&result.element);
+    }
+    if let Some(images) = images(round.results()) {
+        turn.push(',');
+        turn.push_str(&images);
+    }
+    turn
+}
+
+/// The message that brings the images of these results, where there are any.
+pub fn images<'a>(results: impl Iterator<Item = &'a KeptResult>) -> Option<String> {
+    let parts: Vec<&str> =
+        results.map(|result| result.follows.as_str()).filter(|parts| !parts.is_empty()).collect();
+    (!parts.is_empty()).then(|| format!(r#"{{"role":"user","content":[{}]}}"#, parts.join(",")))
+}
+
+fn tool_message(call: &ToolCall, result: &ToolResult) -> KeptResult {
+    let (mut texts, mut images) = (Vec::new(), Vec::new());
     for part in result::parts(result) {
         if let Some((media_type, data)) = result::image(&part) {
             images.push(text_part(&format!("Image that {} returned for call {}:", call.name, call.id)));
@@ -41,7 +59,10 @@ fn tool_message(call: &ToolCall, result: &ToolResult, images: &mut Vec<String>) 
         }
     }
     let content = quote(&result::mark_error(result, &texts.join("\n")));
-    format!(r#"{{"role":"tool","tool_call_id":{},"content":{content}}}"#, quote(&call.id))
+    KeptResult {
+        element: format!(r#"{{"role":"tool","tool_call_id":{},"content":{content}}}"#, quote(&call.id)),
+        follows: images.join(","),
+    }
 }
 
 fn text_part(text: &str) -> String {

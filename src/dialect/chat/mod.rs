@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error};
+use super::{
+    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+};
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
 /// The dialect `chat`.
@@ -34,8 +36,12 @@ impl Dialect for Chat {
         inject::inject(request, tools);
     }
 
-    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
-        append::append(request, round, results, next);
+    fn keep(&self, round: &Round, results: &[ToolResult]) -> KeptRound {
+        append::keep(round, results)
+    }
+
+    fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
+        append::append(request, round, next);
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {

@@ -314,6 +314,7 @@ impl Splicer for Stream {
             thoughts: self.round.message.thoughts(),
             facts: self.so_far(),
             items: Items(self.round.message.render()),
+            ..Round::default()
         })
     }
 

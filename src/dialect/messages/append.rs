@@ -1,20 +1,30 @@
 use crate::dialect::raw::{self, Object, quote};
-use crate::dialect::{NextRound, Request, Round, result};
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
 use crate::domain::{Content, ToolCall, ToolResult};
 
+/// The round with one `tool_result` block for each injected call.
+pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
+    let results = round.injected_calls().zip(results);
+    let result = |(call, result)| KeptResult { element: tool_result(call, result), follows: String::new() };
+    KeptRound::new(round, results.map(result))
+}
+
 /// Puts the assistant's turn and one user message with all results into the history.
-pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
-    let blocks: Vec<String> =
-        round.injected_calls().zip(results).map(|(call, result)| tool_result(call, result)).collect();
-    let turn = format!(
-        r#"{{"role":"assistant","content":{}}},{{"role":"user","content":[{}]}}"#,
-        round.items.0,
-        blocks.join(",")
-    );
-    request.draft.extend("messages", &turn);
+pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
+    request.draft.extend("messages", &turn(round));
     if let Some(choice) = tool_choice(request, next) {
         request.draft.set("tool_choice", choice);
     }
+}
+
+/// A round that the gateway answered, as elements of `messages`.
+pub fn turn(round: &KeptRound) -> String {
+    let results: Vec<&str> = round.results().map(|result| result.element.as_str()).collect();
+    format!(
+        r#"{{"role":"assistant","content":{}}},{{"role":"user","content":[{}]}}"#,
+        round.items.0,
+        results.join(",")
+    )
 }
 
 /// What `tool_choice` becomes; `None` where it stays.

@@ -266,6 +266,7 @@ impl Splicer for Stream {
             facts: self.so_far(),
             items: Items(format!("[{}]", items.join(","))),
             calls,
+            ..Round::default()
         })
     }
 

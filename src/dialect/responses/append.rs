@@ -1,19 +1,25 @@
 use crate::dialect::raw::{Object, quote};
-use crate::dialect::{NextRound, Request, Round, result};
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
 use crate::domain::{Content, ToolCall, ToolResult};
 
 use super::item;
 use super::request::as_items;
 
+/// The round with one output item for each injected call.
+pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
+    let results = round.injected_calls().zip(results);
+    let result = |(call, result)| KeptResult { element: call_output(call, result), follows: String::new() };
+    KeptRound::new(round, results.map(result))
+}
+
 /// Puts a round into the history: by its id, where the provider stores it, else item by item; and one output
 /// item per call.
-pub fn append(request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
-    let outputs: Vec<String> =
-        round.injected_calls().zip(results).map(|(call, result)| call_output(call, result)).collect();
+pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
+    let outputs = round.results().map(|result| result.element.clone());
     let items = Object::parse(&round.items.0).unwrap_or_default();
-    if items.is_true("stored") && !round.facts.response_id.is_empty() {
-        request.draft.set("previous_response_id", quote(&round.facts.response_id));
-        request.draft.set("input", format!("[{}]", outputs.join(",")));
+    if let Some(id) = items.get("id").filter(|id| items.is_true("stored") && *id != "\"\"") {
+        request.draft.set("previous_response_id", id);
+        request.draft.set("input", format!("[{}]", outputs.collect::<Vec<_>>().join(",")));
     } else {
         if let Some(text) = request.draft.object().get("input").filter(|input| input.starts_with('"')) {
             let items = format!("[{}]", as_items(text).join(","));

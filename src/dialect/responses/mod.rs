@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error};
+use super::{
+    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+};
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
 /// The dialect `responses`.
@@ -28,16 +30,20 @@ impl Dialect for Responses {
         request::read(body)
     }
 
-    fn continue_from(&self, request: &mut Request, from: &IssuedId) {
-        request::continue_from(request, from);
+    fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
+        request::continue_from(request, from, last);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }
 
-    fn append(&self, request: &mut Request, round: &Round, results: &[ToolResult], next: NextRound) {
-        append::append(request, round, results, next);
+    fn keep(&self, round: &Round, results: &[ToolResult]) -> KeptRound {
+        append::keep(round, results)
+    }
+
+    fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
+        append::append(request, round, next);
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {

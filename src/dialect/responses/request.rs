@@ -1,7 +1,7 @@
 use bytes::Bytes;
 
 use crate::dialect::raw::{self, Object};
-use crate::dialect::{ClientTools, Obstacle, Request, request};
+use crate::dialect::{ClientTools, KeptRound, Obstacle, Request, request};
 use crate::domain::{Failure, IssuedId};
 
 use super::item;
@@ -47,7 +47,7 @@ pub fn is_stored(request: &Request) -> bool {
 
 /// Goes on from this stored response. Calls in it that were left out of the client's answer get an output
 /// before the client's own input, for the provider asks for one of each call.
-pub fn continue_from(request: &mut Request, from: &IssuedId) {
+pub fn continue_from(request: &mut Request, from: &IssuedId, _last: Option<&KeptRound>) {
     if from.upstream != from.id {
         request.draft.set("previous_response_id", raw::quote(&from.upstream));
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::inject::adds_reasoning;
 use super::item;
 use super::request::is_stored;
-use crate::dialect::raw::{Object, Patch};
+use crate::dialect::raw::{Object, Patch, quote};
 use crate::dialect::{Items, Request, Round, RoundCall, RoundFacts, SpliceSettings, UsageStyle, tally};
 use crate::domain::IssuedId;
 
@@ -108,8 +108,13 @@ impl View {
             wants_results: status == "completed",
             stop_reason: Some(reason.unwrap_or(status)),
             thoughts: thoughts.join("\n"),
+            items: Items(format!(
+                r#"{{"stored":{},"id":{},"output":[{items}]}}"#,
+                self.stored,
+                quote(&facts.response_id)
+            )),
             facts,
-            items: Items(format!(r#"{{"stored":{},"output":[{items}]}}"#, self.stored)),
+            ..Round::default()
         }
     }
 

@@ -1,0 +1,73 @@
+//! `pins` and `tool_sets`: which definitions of tools a conversation is shown.
+
+use jiff::Timestamp;
+use sqlx::Row;
+
+use super::Store;
+use super::column::time_text;
+use crate::domain::Digest;
+
+/// Pins a set of tools (a JSON array) to conversations; durable when it returns. A conversation that has a set
+/// already keeps it.
+pub async fn remember(
+    store: &Store,
+    conversations: &[Digest],
+    set: Digest,
+    tools: &str,
+) -> Result<(), sqlx::Error> {
+    let now = time_text(Timestamp::now());
+    let mut transaction = store.begin().await?;
+    sqlx::query("INSERT INTO tool_sets (id, tools) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
+        .bind(set.to_string())
+        .bind(tools)
+        .execute(&mut *transaction)
+        .await?;
+    for conversation in conversations {
+        sqlx::query(
+            "INSERT INTO pins (conversation, tool_set, used_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (conversation) DO UPDATE SET used_at = EXCLUDED.used_at",
+        )
+        .bind(conversation.to_string())
+        .bind(set.to_string())
+        .bind(&now)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await
+}
+
+/// The tools that are pinned to a conversation, as a JSON array.
+pub async fn find(store: &Store, conversation: Digest) -> Result<Option<String>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT tools FROM pins JOIN tool_sets ON tool_sets.id = pins.tool_set WHERE conversation = $1",
+    )
+    .bind(conversation.to_string())
+    .fetch_optional(store.readers())
+    .await?;
+    row.map(|row| row.try_get("tools")).transpose()
+}
+
+/// Counts a conversation's pin as used now.
+pub async fn touch(store: &Store, conversation: Digest) -> Result<(), sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    sqlx::query("UPDATE pins SET used_at = $1 WHERE conversation = $2")
+        .bind(time_text(Timestamp::now()))
+        .bind(conversation.to_string())
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
+/// Forgets the pins that were last used before this time, and the sets that none has any more.
+pub async fn prune(store: &Store, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    let pruned = sqlx::query("DELETE FROM pins WHERE used_at < $1")
+        .bind(time_text(before))
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("DELETE FROM tool_sets WHERE NOT EXISTS (SELECT 1 FROM pins WHERE tool_set = tool_sets.id)")
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(pruned.rows_affected())
+}
