@@ -2,9 +2,11 @@
 
     python harness                         the table
     python harness codex continue:cut      some clients, or some columns, or both: CLIENT, :COLUMN, CLIENT:COLUMN
-    python harness --cuts [SEED]           cuts at random points
+    python harness --cuts [--seed 7]       cuts at random points
     python harness --long                  a tool of 330 s
-    python harness --readme FILE           also checks that FILE's table is the one that was printed
+    python harness --all                   all of these, and README.md's table must be the one that was printed
+
+AGENTS_CAPTURES names a folder that gets everything that clients sent and got.
 """
 
 import argparse
@@ -30,6 +32,7 @@ def main():
     options.add_argument("--all", action="store_true", help="everything, and the README's table must be this one")
     chosen = options.parse_args()
     world = World.from_environment()
+    world.wait()
     with ThreadPoolExecutor(16) as patient:
         waiting = patient.submit(long.run, world) if chosen.long or chosen.all else None
         good = True

@@ -5,6 +5,7 @@ import secrets
 from collections import Counter
 from dataclasses import dataclass, field
 
+from capture import capture
 from line import Line
 from plays import PLAYS
 from seat import Seat
@@ -41,6 +42,7 @@ def play(world, client, column, cut=None):
         line.close()
         seat.clear()
     outcome.exchanges = line.exchanges
+    capture(client, column, outcome)
     return outcome
 
 
