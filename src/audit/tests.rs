@@ -443,6 +443,8 @@ async fn an_absurd_number_of_tokens_breaks_no_sum() {
 #[tokio::test]
 async fn the_log_has_every_record_and_no_content() {
     let lines = Lines::default();
+    // With one subscriber alone, other tests' threads would answer for it which log lines are wanted.
+    let _another = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).json().finish();
     let _in_force = tracing::subscriber::set_default(subscriber);

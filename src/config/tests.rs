@@ -6,6 +6,7 @@ use insta::assert_snapshot;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::domain::{Render, Repeat};
 
 const PROVIDER: &str = "providers: [{name: p, type: openai, base_url: 'http://localhost:1/v1'}]\n";
 const OPEN: &str = "auth: none\nproviders: [{name: p, type: openai, base_url: 'http://localhost:1/v1'}]\n";
@@ -17,6 +18,7 @@ fn variables(name: &str) -> Option<String> {
         "EVIL" => Some("x\nproviders: []\n- {a: b} # c".into()),
         "PORT" => Some("9000".into()),
         "URL" => Some("not-a-url-but-hush".into()),
+        "SEAL" => Some("hush-hush-hush-hush-hush-hush-hush".into()),
         _ => None,
     }
 }
@@ -56,6 +58,9 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(config.tool_name, "{server}__{tool}");
     assert_eq!(config.limits.wall_clock_whole, Duration::from_mins(4));
     assert!(!config.hosted_tools.caller_mcp_servers);
+    assert_eq!(config.settings, ToolSettings::default());
+    assert_eq!(config.continuity.retention, Duration::from_hours(30 * 24));
+    assert_eq!((config.continuity.memory, config.secret_keys.len()), (64 << 20, 0));
     assert!(config.servers.is_empty() && config.policies.is_empty());
 }
 
@@ -66,7 +71,11 @@ fn everything_can_be_said() {
 listen: "[::1]:${PORT}"
 store: { url: "sqlite:data/x.db", durability: power }
 inject: always
+render: auto
+tool_lines: true
 tool_name: "{tool}-{server}"
+continuity: { retention: 7d, memory: 8MiB, repeat_window: 30s }
+secret_keys: ["${SEAL}"]
 hosted_tools: { caller_mcp_servers: true }
 providers:
   - name: claude
@@ -75,6 +84,7 @@ providers:
     api_key: ${KEY}
     headers: { X-Team: blue, anthropic-version: "2023-06-01" }
     inject: never
+    render: native
   - { name: gpt, type: openai, base_url: "http://localhost:1/v1/" }
 keys:
   - name: laptop
@@ -82,6 +92,7 @@ keys:
     groups: [x, y]
     sha256: 0000000000000000000000000000000000000000000000000000000000000001
     inject: auto
+    tool_lines: false
 limits: { max_body: 1MiB, max_result: 2048, max_rounds: 3, drain: 5s, keep_alive: "${WAIT:-2s}" }
 "#,
     );
@@ -96,7 +107,14 @@ limits: { max_body: 1MiB, max_result: 2048, max_rounds: 3, drain: 5s, keep_alive
     assert_eq!(claude.api_key.as_ref().unwrap().expose_secret(), "hush-hush");
     assert_eq!(claude.headers["x-team"].expose_secret(), "blue");
     assert_eq!(gpt.base_url, "http://localhost:1/v1");
+    assert_eq!((claude.settings.render, claude.settings.tool_lines), (Some(Render::Native), None));
+    assert_eq!((config.settings.render, config.settings.tool_lines), (Some(Render::Auto), Some(true)));
+    let Continuity { retention, memory, repeat_window } = config.continuity;
+    assert_eq!((retention, memory), (Duration::from_hours(7 * 24), 8 << 20));
+    assert_eq!(repeat_window, Duration::from_secs(30));
+    assert_eq!(config.secret_keys[0].expose_secret().len(), 34);
     let Auth::Keys(keys) = &config.auth else { panic!("keys") };
+    assert_eq!(keys[0].settings.tool_lines, Some(false));
     assert_eq!((keys[0].sha256[31], keys[0].groups.len()), (1, 2));
     assert_eq!((config.limits.max_body_bytes, config.limits.max_result_bytes), (1 << 20, 2048));
     assert_eq!((config.limits.max_rounds, config.limits.keep_alive), (3, Duration::from_secs(2)));
@@ -111,7 +129,7 @@ fn servers_come_sorted_by_name_with_paths_beside_their_file() {
         ("mcp-servers/README.md", "not YAML: ["),
         ("mcp-servers/.hidden.yaml", "not YAML: ["),
         ("mcp-servers/1.yaml", "{name: zoo, transport: http, url: 'https://z.test/mcp', headers: {Authorization: 'Bearer ${file:token}'}}"),
-        ("mcp-servers/2.yml", "{name: ape, transport: stdio, command: ./run, args: [a], env: {A_KEY: '${KEY}'}, cwd: work, timeouts: {call: 5s}, tools: {deny: ['/.*_secret.*$/']}}"),
+        ("mcp-servers/2.yml", "{name: ape, transport: stdio, command: ./run, args: [a], env: {A_KEY: '${KEY}'}, cwd: work, repeat: rerun, timeouts: {call: 5s}, tools: {deny: ['/.*_secret.*$/']}}"),
         ("policies/p.yaml", "rules: []"),
     ])
     .unwrap();
@@ -122,6 +140,7 @@ fn servers_come_sorted_by_name_with_paths_beside_their_file() {
     assert_eq!(env["A_KEY"].expose_secret(), "hush-hush");
     assert_eq!((ape.call_timeout, ape.max_call_time), (Duration::from_secs(5), Duration::from_mins(5)));
     assert!(ape.deny[0].matches("get_secret_x"));
+    assert_eq!((ape.repeat, zoo.repeat), (Repeat::Rerun, Repeat::Join));
     let Transport::Http { headers, .. } = &zoo.transport else { panic!("http") };
     assert_eq!(headers["authorization"].expose_secret(), "Bearer from-a-file");
     assert_eq!(config.policies.len(), 1);
@@ -148,7 +167,7 @@ fn the_shape_of_a_file_is_explained() {
     toolgate.yaml:2:1: unknown field `zebra`
       2 | zebra: 1
         | ^^^^^
-      help: the known fields are `listen`, `store`, `auth`, `inject`, `tool_name`, `providers`, `keys`, `hosted_tools`, `limits`
+      help: the known fields are `listen`, `store`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
     toolgate.yaml:1:7: expected `none`, found `nome`
@@ -462,7 +481,7 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
         |                                                               ^^
 
-    toolgate.yaml:6:79: expected a duration such as `500ms`, `10s`, `4m` or `1h`
+    toolgate.yaml:6:79: expected a duration such as `500ms`, `10s`, `4m`, `1h` or `30d`
       6 | limits: { max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: fast, wall_clock_whole: 100h }
         |                                                                               ^^^^
 
@@ -488,7 +507,50 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
 }
 
 #[test]
+fn bad_settings_of_conversations_are_refused() {
+    assert_snapshot!(refused(&format!(
+        "{OPEN}render: hiden
+")), @r#"
+    toolgate.yaml:3:9: expected one of `hidden`, `native`, `auto`, found `hiden`
+      3 | render: hiden
+        |         ^^^^^
+      help: did you mean `hidden`?
+    "#);
+    assert_snapshot!(refused(&format!(
+        "{OPEN}continuity: {{ retention: 5m, memory: 0, repeat_window: 2d }}
+secret_keys: ['${{KEY}}', 'correct-horse-battery-staple-and-so-on']
+")), @r#"
+    toolgate.yaml:3:26: expected 1h to 3650d
+      3 | continuity: { retention: 5m, memory: 0, repeat_window: 2d }
+        |                          ^^
+
+    toolgate.yaml:3:38: expected 1KiB or more
+      3 | continuity: { retention: 5m, memory: 0, repeat_window: 2d }
+        |                                      ^
+
+    toolgate.yaml:3:56: expected 1s to 24h
+      3 | continuity: { retention: 5m, memory: 0, repeat_window: 2d }
+        |                                                        ^^
+
+    toolgate.yaml:4:15: a key of fewer than 32 characters could be guessed
+      4 | secret_keys: ['${KEY}', 'correct-horse-battery-staple-and-so-on']
+        |               ^^^^^^^^
+      help: make one with `openssl rand -base64 32`
+
+    toolgate.yaml:4:25: a secret must not stand in the file
+      4 | secret_keys: ['${KEY}', ****************************************]
+        |                         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      help: keep it out of the file: write `${NAME}` for an environment variable or `${file:path}`
+    "#);
+}
+
+#[test]
 fn bad_servers_are_refused() {
+    assert_snapshot!(refused_server("{ name: x, transport: stdio, command: x, repeat: twice }"), @r#"
+    mcp-servers/x.yaml:1:50: expected one of `join`, `rerun`, found `twice`
+      1 | { name: x, transport: stdio, command: x, repeat: twice }
+        |                                                  ^^^^^
+    "#);
     assert_snapshot!(refused_server("name: x\ntransport: stdio\nurl: https://x.test\nheaders: {}\n"), @r#"
     mcp-servers/x.yaml:1:7: a `stdio` server needs a `command`
       1 | name: x
@@ -540,7 +602,7 @@ labels: ['']
       5 | tools: { allow: ['{get'], deny: ['/(/'] }
         |                                  ^^^^^
 
-    mcp-servers/x.yaml:6:19: expected a duration such as `500ms`, `10s`, `4m` or `1h`
+    mcp-servers/x.yaml:6:19: expected a duration such as `500ms`, `10s`, `4m`, `1h` or `30d`
       6 | timeouts: { call: soon }
         |                   ^^^^
 

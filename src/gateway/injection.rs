@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::Gateway;
 use super::admission::Incoming;
 use crate::dialect::Request;
-use crate::domain::Inject;
+use crate::domain::{Digest, Inject, ToolDefinition};
 use crate::mcp::Tool;
 use crate::provider::Provider;
 
@@ -31,6 +31,36 @@ impl Injection {
 
     fn none(word: &'static str) -> Self {
         Self { word, ..Self::default() }
+    }
+
+    /// Whether tools go in.
+    pub fn is_active(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
+    /// Stands for the definitions that go in; the default where none do.
+    pub fn digest(&self) -> Digest {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for tool in &self.tools {
+            let definition = &tool.definition;
+            let texts = [&definition.name, &definition.description, &definition.input_schema];
+            parts.extend(texts.map(|text| text.as_bytes()));
+        }
+        if parts.is_empty() { Digest::default() } else { Digest::of_parts(&parts) }
+    }
+
+    /// The definition of the injected tool with this name.
+    pub fn definition(&self, name: &str) -> Option<&ToolDefinition> {
+        self.tool(name).map(|tool| &*tool.definition)
+    }
+
+    /// What a server's injected tools are: name, description, input schema as JSON.
+    pub fn of_server(&self, server: &str) -> Vec<(&str, &str, &str)> {
+        let definitions = self.tools.iter().map(|tool| &tool.definition);
+        let of_server = definitions.filter(|definition| definition.source.server == server);
+        of_server
+            .map(|tool| (tool.source.tool.as_str(), tool.description.as_str(), tool.input_schema.as_str()))
+            .collect()
     }
 
     /// The injected tool with this name.

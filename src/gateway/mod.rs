@@ -5,13 +5,18 @@
 
 mod admission;
 mod answer;
+mod continuation;
+mod continuity;
 mod injection;
 mod issued_ids;
+mod journal;
 pub mod interception;
 mod line;
+mod memory;
 mod relay;
 mod result_size;
 mod rounds;
+mod showing;
 mod tool_loop;
 
 use std::sync::Arc;
@@ -29,7 +34,9 @@ use crate::provider::Providers;
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
+pub use continuity::Continuity;
 pub use issued_ids::IssuedIds;
+pub use journal::Journals;
 
 /// All parts that an interception needs.
 #[derive(Debug)]
@@ -50,6 +57,10 @@ pub struct Gateway {
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
     pub issued: IssuedIds,
+    /// What earlier answers hid from their clients.
+    pub continuity: Continuity,
+    /// What interceptions did lately.
+    pub journals: Journals,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.

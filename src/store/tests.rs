@@ -133,7 +133,7 @@ async fn a_newer_schema_is_refused() {
     let store = Store::open(&at).await.unwrap();
     let mut transaction = store.begin().await.unwrap();
     transaction
-        .execute("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations")
+        .execute("INSERT INTO _sqlx_migrations SELECT 9999, description, installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1")
         .await
         .unwrap();
     transaction.commit().await.unwrap();
