@@ -22,7 +22,7 @@ async function ask(messages) {
   await result.consumeStream();
   if (failure) throw failure;
   console.log(await result.text);
-  return (await result.response).messages;
+  return result.responseMessages;
 }
 
 let history = [];
