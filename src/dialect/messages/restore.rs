@@ -14,6 +14,9 @@ const NO_RESULT: &str = "The client gave no result for this call.";
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+    if changes.is_empty() {
+        return;
+    }
     let object = request.draft.object();
     let echo = Echoed { messages: &messages(&object), history, changes };
     let mut replaced = Vec::with_capacity(changes.len());
