@@ -77,8 +77,8 @@ fn pieces(escaped: &str, size: usize) -> impl Iterator<Item = &str> {
     let mut rest = escaped;
     std::iter::from_fn(move || {
         let mut end = 0;
-        while end < rest.len() && end < size {
-            end += character(&rest[end..]);
+        while let Some(more) = rest.get(end..).filter(|more| !more.is_empty() && end < size) {
+            end += character(more);
         }
         let (piece, behind) = rest.split_at(rest.floor_char_boundary(end));
         rest = behind;

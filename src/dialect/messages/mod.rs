@@ -1,5 +1,6 @@
 //! Anthropic's Messages API (`POST /v1/messages` and `/v1/messages/count_tokens`).
 
+mod answers;
 mod append;
 mod bare;
 mod block;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, ProvenCall, Request, Restoration, Round,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
@@ -50,7 +51,7 @@ impl Dialect for Messages {
         restore::restore(request, history, changes);
     }
 
-    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
         rebuild::rebuild(request, turn, proven)
     }
 

@@ -2,14 +2,14 @@ use super::append::tool_result;
 use super::bare::is_line;
 use super::message::{Message, Part, brings_servers, messages};
 use crate::dialect::raw::{Patch, quote};
-use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, ProvenCall, Request};
+use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::ToolResult;
 
-/// The rounds of a turn as far as its echo tells them; `proven` are its shown calls, in their order.
+/// The rounds of a turn as far as its echo tells them; `proven` are its echoes, in their order.
 ///
 /// A round's own blocks come first, then its shown calls and their results. The client's calls, which clients
 /// move, are of the last round.
-pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
     let object = request.draft.object();
     let messages = messages(&object);
     let texts: Vec<_> = messages.get(turn.elements.clone())?.iter().flat_map(Message::part_texts).collect();
@@ -25,7 +25,8 @@ pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> O
         } else if part.kind == "mcp_tool_use" {
             let id = part.string("id");
             let result = results.iter().find(|result| result.string("tool_use_id") == id)?;
-            rebuilt.shown(part, result, proven.next()?)?;
+            let Some(Proven::Call(call)) = proven.next() else { return None };
+            rebuilt.shown(part, result, call)?;
         }
     }
     if proven.next().is_some() { None } else { rebuilt.finish() }

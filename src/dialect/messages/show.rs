@@ -1,11 +1,11 @@
-use super::message::SHOWN_ID;
+use super::message::{SHOWN_ID, text_block};
 use crate::dialect::raw::{Object, quote};
-use crate::dialect::{Form, Showing, ShownCall, result};
+use crate::dialect::{Form, Showing, ShownCall, text_of};
 
 /// The content blocks that show a round's calls: all calls, then the lines about them, then all results.
 pub fn blocks(showing: &Showing<'_>, form: Form) -> Vec<String> {
     let calls = &showing.calls;
-    let lines = calls.iter().filter_map(|call| call.line.as_deref()).map(text);
+    let lines = calls.iter().filter_map(|call| call.line.as_deref()).map(text_block);
     if form == Form::Hidden {
         return lines.collect();
     }
@@ -23,18 +23,13 @@ fn mcp_tool_use(shown: &ShownCall<'_>) -> String {
 }
 
 fn mcp_tool_result(shown: &ShownCall<'_>) -> String {
-    let parts: Vec<String> = result::parts(shown.result).iter().map(result::in_words).collect();
-    let content = Some(parts.join("\n")).filter(|content| !content.trim().is_empty());
+    let content = Some(text_of(shown.result)).filter(|content| !content.is_empty());
     format!(
         r#"{{"type":"mcp_tool_result","tool_use_id":"{SHOWN_ID}{}","is_error":{},"content":[{}]}}"#,
         shown.seal,
         shown.result.is_error,
-        content.map(|content| text(&content)).unwrap_or_default()
+        content.as_deref().map(text_block).unwrap_or_default()
     )
-}
-
-fn text(text: &str) -> String {
-    format!(r#"{{"type":"text","text":{}}}"#, quote(text))
 }
 
 #[cfg(test)]

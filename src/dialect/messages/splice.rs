@@ -270,6 +270,7 @@ impl Splicer for Stream {
             thoughts: thoughts.join("\n"),
             facts: self.so_far(),
             text: blocks().filter_map(Block::text).collect(),
+            item_ids: Vec::new(),
             items: Items(format!("[{}]", items.join(","))),
             envelope: replay::envelope(&self.round.message, self.usages.last()),
             calls,

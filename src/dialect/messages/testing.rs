@@ -190,14 +190,14 @@ fn grow(block: &mut Value, input: &mut String, delta: &Value) {
     let text = |key: &str| delta[key].as_str().unwrap();
     match (delta["type"].as_str().unwrap(), block["type"].as_str().unwrap()) {
         ("text_delta", "text") => {
-            block["text"] = (block["text"].as_str().unwrap().to_owned() + text("text")).into()
+            block["text"] = (block["text"].as_str().unwrap().to_owned() + text("text")).into();
         }
         ("thinking_delta", "thinking") => {
             block["thinking"] = (block["thinking"].as_str().unwrap().to_owned() + text("thinking")).into();
         }
         ("signature_delta", "thinking") => block["signature"] = text("signature").into(),
         ("citations_delta", "text") => {
-            block["citations"].as_array_mut().unwrap().push(delta["citation"].clone())
+            block["citations"].as_array_mut().unwrap().push(delta["citation"].clone());
         }
         ("input_json_delta", "tool_use" | "server_tool_use") => input.push_str(text("partial_json")),
         other => panic!("{other:?}"),

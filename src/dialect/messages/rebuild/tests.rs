@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::super::testing::{call, kept, message, request, says, text, thinking};
-use crate::dialect::{Delivery, Dialect, Form, KeptRound, Messages, ProvenCall};
+use crate::dialect::{Delivery, Dialect, Form, KeptRound, Messages, Proven, ProvenCall};
 
 /// What the seals say of the injected calls of these rounds.
 fn proven(rounds: &[Value]) -> Vec<ProvenCall> {
@@ -16,10 +16,11 @@ fn proven(rounds: &[Value]) -> Vec<ProvenCall> {
     proven
 }
 
-fn rebuilt(content: &Value, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+fn rebuilt(content: &Value, calls: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+    let proven: Vec<_> = calls.iter().cloned().map(Proven::Call).collect();
     let request = request(&json!([says("user", "q"), says("assistant", content.clone())]), &json!({}));
     let history = Messages.history(&request);
-    Messages.rebuild(&request, &history.turns[0], proven)
+    Messages.rebuild(&request, &history.turns[0], &proven)
 }
 
 /// The content with the client's calls at its end, as Claude Code sends it back.

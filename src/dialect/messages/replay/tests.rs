@@ -44,7 +44,7 @@ fn a_replayed_round_is_the_same_round() {
 #[test]
 fn a_replay_tells_the_client_what_the_answer_told_it() {
     for blocks in answers() {
-        let expected = message(Delivery::Whole, Form::Hidden, false, &[blocks.clone()]);
+        let expected = message(Delivery::Whole, Form::Hidden, false, std::slice::from_ref(&blocks));
         for first in DELIVERIES {
             let (round, _) = of(first, answer(&blocks, first).as_bytes());
             let (_, streamed) = of(Delivery::Streamed, &Messages.replay(&round, Delivery::Streamed));
