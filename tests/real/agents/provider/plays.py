@@ -30,6 +30,9 @@ class Line:
     file: str | None
     arguments: dict
     result: str
+    """What its result has to hold."""
+    without: str | None
+    """What it may hold instead, where the client's line is cut and the client never hears of its call."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def _load():
     text = (Path(__file__).parent.parent / "plays.json").read_text(encoding="utf-8")
     document = json.loads(text.replace('"{long}"', os.environ.get("AGENTS_LONG", "330")))
     lines = {
-        name: Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"])
+        name: Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"], entry.get("without"))
         for name, entry in document["calls"].items()}
     return {name: [[_script(entry, lines) for entry in turn] for turn in play]
             for name, play in document["plays"].items()}
