@@ -63,8 +63,13 @@ def _load():
     lines = {
         name: Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"], entry.get("without"))
         for name, entry in document["calls"].items()}
-    return {name: [[_script(entry, lines) for entry in turn] for turn in play]
+    return {name: [[_script(entry, lines) for entry in turn] for turn in _turns(play)]
             for name, play in document["plays"].items()}
+
+
+def _turns(play):
+    """The turns of a play: a list, or one turn so many times."""
+    return [play["turn"]] * play["times"] if isinstance(play, dict) else play
 
 
 def _script(entry, lines):
