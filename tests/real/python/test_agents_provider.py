@@ -14,7 +14,9 @@ KEY = "the-providers-key"
 PATH = {"messages": "/v1/messages", "chat": "/v1/chat/completions", "responses": "/v1/responses"}
 SCHEMAS = {
     "lookup": {"type": "object", "properties": {"path": {"type": "string"}}},
-    "counter__count": {"type": "object"}, "everything__echo": {"type": "object"}, "everything__get-sum": {"type": "object"},
+    "counter__count": {"type": "object"},
+    "everything__echo": {"type": "object"},
+    "everything__get-sum": {"type": "object"},
 }
 
 
@@ -127,9 +129,8 @@ def test_conversation_that_is_kept_is_played_to_its_end(url, api, play, turns):
 
 def last_calls(api, history):
     """Where the last round's first item with calls stands."""
-    kinds = {"messages": lambda entry: entry["role"] == "assistant", "chat": lambda entry: entry["role"] == "assistant",
-             "responses": lambda entry: entry.get("type") == "function_call"}
-    return max(index for index, entry in enumerate(history) if kinds[api](entry))
+    name, value = ("type", "function_call") if api == "responses" else ("role", "assistant")
+    return max(index for index, entry in enumerate(history) if entry.get(name) == value)
 
 
 def without_results(api, history):

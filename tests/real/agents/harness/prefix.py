@@ -52,8 +52,9 @@ def _follows_hidden_round(round_number):
 
 def _text(body):
     """What the model sees, in the order in which it sees it."""
-    parts = [body.get("tools"), body.get("system") or body.get("instructions"), body.get("messages") or body.get("input")]
-    return json.dumps(_bare(parts), ensure_ascii=False)
+    instructions = body.get("system") or body.get("instructions")
+    history = body.get("messages") or body.get("input")
+    return json.dumps(_bare([body.get("tools"), instructions, history]), ensure_ascii=False)
 
 
 def _bare(value):

@@ -28,8 +28,7 @@ def run(world, chosen, check_readme):
     print(printed, flush=True)
     good = all(expected for _, expected in results.values())
     if check_readme and f"{BEGIN}\n\n{printed}\n\n{END}" not in README.read_text(encoding="utf-8"):
-        print(f"README.md: the table between the markers is not this one. It begins with\n{BEGIN}\nand ends with\n{END}",
-              file=sys.stderr)
+        print(f"README.md: the table between {BEGIN} and {END} is not this one.", file=sys.stderr)
         good = False
     return good
 

@@ -60,9 +60,7 @@ def prompts_in(text):
 def _load():
     text = (Path(__file__).parent.parent / "plays.json").read_text(encoding="utf-8")
     document = json.loads(text.replace('"{long}"', os.environ.get("AGENTS_LONG", "330")))
-    lines = {
-        name: Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"], entry.get("without"))
-        for name, entry in document["calls"].items()}
+    lines = {name: _line(entry) for name, entry in document["calls"].items()}
     return {name: [[_script(entry, lines) for entry in turn] for turn in _turns(play)]
             for name, play in document["plays"].items()}
 
@@ -70,6 +68,11 @@ def _load():
 def _turns(play):
     """The turns of a play: a list, or one turn so many times."""
     return [play["turn"]] * play["times"] if isinstance(play, dict) else play
+
+
+def _line(entry):
+    return Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"],
+                entry.get("without"))
 
 
 def _script(entry, lines):
