@@ -31,6 +31,13 @@ fn read_and_render(bencher: Bencher, api: Api) {
     bencher.counter(BytesCount::new(body.len())).bench(|| api.dialect().read(body.clone()).unwrap().body());
 }
 
+/// What a conversation tells is read of every request.
+#[divan::bench(args = APIS)]
+fn read_history(bencher: Bencher, api: Api) {
+    let request = api.dialect().read(api.request_body()).unwrap();
+    bencher.bench(|| api.dialect().history(&request));
+}
+
 #[divan::bench(args = APIS)]
 fn inject_and_render(bencher: Bencher, api: Api) {
     let (body, tools) = (api.request_body(), tools());
