@@ -18,8 +18,7 @@ fn rebuilt(turn: &[Value], proven: &[Proven]) -> Option<Vec<KeptRound>> {
     let request = request(&json!(input), &json!({}));
     let history = Responses.history(&request);
     assert_eq!(history.turns.len(), 1);
-    let proven: Vec<_> = proven.iter().cloned().map(crate::dialect::Proven::Call).collect();
-    Responses.rebuild(&request, &history.turns[0], &proven)
+    Responses.rebuild(&request, &history.turns[0], proven)
 }
 
 /// The rounds' elements, without the ids of the injected calls' items, which no echo tells.
