@@ -44,7 +44,7 @@ impl Injection {
         for tool in &self.tools {
             let definition = &tool.definition;
             let texts = [&definition.name, &definition.description, &definition.input_schema];
-            parts.extend(texts.map(|text| text.as_bytes()));
+            parts.extend(texts.map(String::as_bytes));
         }
         if parts.is_empty() { Digest::default() } else { Digest::of_parts(&parts) }
     }
