@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::config::Config;
-use crate::gateway::{Gateway, IssuedIds};
+use crate::gateway::{Gateway, IssuedIds, Pins};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
@@ -80,6 +80,7 @@ impl App {
             settings: config.settings,
             hosted_tools: config.hosted_tools,
             issued: IssuedIds::new(store.clone()),
+            pins: Pins::new(store.clone()),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),

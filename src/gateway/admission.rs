@@ -115,7 +115,8 @@ impl Gateway {
         admission.prompt = request.prompt.take();
         self.check_hosted_tools(&request)?;
         self.resolve_references(incoming, &mut request).await?;
-        admission.injection = injection::decide(self, incoming, provider, &request);
+        let history = incoming.operation.dialect.history(&request);
+        admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);

@@ -9,6 +9,7 @@ mod injection;
 mod issued_ids;
 pub mod interception;
 mod line;
+mod pins;
 mod relay;
 mod result_size;
 mod rounds;
@@ -25,11 +26,12 @@ use crate::config::{HostedTools, Limits};
 use crate::domain::ToolSettings;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
-use crate::provider::Providers;
+use crate::provider::{Provider, Providers};
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
 pub use issued_ids::IssuedIds;
+pub use pins::Pins;
 
 /// All parts that an interception needs.
 #[derive(Debug)]
@@ -50,10 +52,19 @@ pub struct Gateway {
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
     pub issued: IssuedIds,
+    /// The tools that conversations were first shown.
+    pub pins: Pins,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.
     pub tasks: TaskTracker,
     /// Cancelled when the time for running interceptions to finish is over.
     pub closing: CancellationToken,
+}
+
+impl Gateway {
+    /// How this caller's requests to this provider get tools and how their calls are shown.
+    fn settings(&self, incoming: &Incoming, provider: &Provider) -> ToolSettings {
+        incoming.caller.settings.or(provider.settings).or(self.settings)
+    }
 }
