@@ -146,6 +146,8 @@ pub struct Request {
     pub previous: Option<String>,
     /// What the user wrote last, if this request brings something new of the user's.
     pub prompt: Option<String>,
+    /// It asks for one token, to see whether a key works or what is left of a quota.
+    pub is_probe: bool,
     /// The names of the injected tools.
     injected: Arc<HashSet<String>>,
     draft: Draft,

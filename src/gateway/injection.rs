@@ -88,8 +88,16 @@ impl Asked<'_> {
             (_, Some(obstacle)) if !yields_to_pin(obstacle) => Some(obstacle.word()),
             (Inject::Auto, _) if switched_off => Some("switched-off"),
             (Inject::Auto, _) if !self.request.tools.has_functions => Some("no-client-tools"),
+            (Inject::Always, _) if self.is_side_request() => Some("side-request"),
             _ => None,
         }
+    }
+
+    /// Whether it asks for a title or the like. What brings tools is none: a summary is made of a conversation
+    /// with its tools, whose listing is part of the cached prefix.
+    fn is_side_request(&self) -> bool {
+        let is_said = self.incoming.client.side.is_some() || self.request.is_probe;
+        is_said && !self.request.tools.has_functions
     }
 
     /// The tools of its conversation, which are pinned when they first go in.

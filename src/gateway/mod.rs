@@ -11,6 +11,7 @@ pub mod interception;
 mod line;
 mod pins;
 mod relay;
+mod rendering;
 mod result_size;
 mod rounds;
 mod tool_loop;

@@ -9,9 +9,10 @@ use super::admission::Incoming;
 use super::answer::AnswerHead;
 use super::injection::Injection;
 use super::line::{Interruption, Line};
+use super::rendering;
 use super::tool_loop::Verdict;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
-use crate::dialect::{Broken, Ending, Form, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
@@ -31,6 +32,8 @@ pub struct Rounds<'a> {
     pub(super) trail: Trail,
     headers: HeaderMap,
     settings: SpliceSettings,
+    /// Whether the client is told of injected calls in lines of text.
+    pub(super) lines: bool,
     /// The round under way, from 1.
     pub(super) number: u32,
     /// Rounds in which injected calls were run or answered.
@@ -74,7 +77,9 @@ impl<'a> Rounds<'a> {
         trail: Trail,
     ) -> Self {
         let usage =
-            if incoming.client.sizes_context_by_usage { UsageStyle::LastInput } else { UsageStyle::Sum };
+            if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
+        let settings = gateway.settings(incoming, provider);
+        let shown = rendering::shown(settings, &incoming.client, incoming.operation.dialect.name());
         let (max_frame, max_answer) = (gateway.limits.max_frame_bytes, gateway.limits.max_answer_bytes);
         Self {
             gateway,
@@ -85,7 +90,8 @@ impl<'a> Rounds<'a> {
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
-            settings: SpliceSettings { max_frame, max_answer, usage, form: Form::Hidden },
+            settings: SpliceSettings { max_frame, max_answer, usage, form: shown.form },
+            lines: shown.lines,
             number: 0,
             with_calls: 0,
             capped: 0,
