@@ -1,5 +1,6 @@
 //! The only place where all parts meet: a configuration becomes a running gateway, and ends in order.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +11,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::config::Config;
-use crate::gateway::{Gateway, IssuedIds, Pins};
+use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
+use crate::seal::{KeyFileError, Sealer};
 use crate::store::{Store, StoreError};
 
 /// Interceptions over the limit whose refusals can be recorded at once.
@@ -51,12 +53,15 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key that seals conversations cannot be had.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
 }
 
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Store(_))
+        !matches!(self, Self::Store(_) | Self::Key(_))
     }
 }
 
@@ -72,6 +77,8 @@ impl App {
         let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
+        let tasks = TaskTracker::new();
+        let sealer = sealer(&config, &store)?;
         let gateway = Gateway {
             providers,
             policy,
@@ -82,7 +89,9 @@ impl App {
             issued: IssuedIds::new(store.clone()),
             pins: Pins::new(store.clone()),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
-            tasks: TaskTracker::new(),
+            continuity: Continuity::new(store.clone(), sealer, config.continuity, tasks.clone()),
+            journals: Journals::new(config.continuity),
+            tasks,
             closing: CancellationToken::new(),
             limits: config.limits.clone(),
         };
@@ -137,5 +146,20 @@ impl App {
         self.servers.close();
         self.gateway.audit.close().await;
         self.store.close().await;
+    }
+}
+
+/// With the configured keys, or with that of the file beside the store.
+fn sealer(config: &Config, store: &Store) -> Result<Sealer, KeyFileError> {
+    if let Some(sealer) = Sealer::new(&config.secret_keys) {
+        return Ok(sealer);
+    }
+    match store.path() {
+        Some(path) => {
+            let mut file = path.as_os_str().to_owned();
+            file.push(".key");
+            Sealer::from_file(Path::new(&file))
+        }
+        None => Ok(Sealer::random()),
     }
 }

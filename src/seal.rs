@@ -62,6 +62,12 @@ impl Sealer {
             .ok_or_else(|| failed("it is empty: remove it, and a new key is made at the next start".into()))
     }
 
+    /// A sealer with a key of its own, for what does not outlive it.
+    pub fn random() -> Self {
+        let key = random::<32>();
+        Self { keys: vec![(0, XChaCha20Poly1305::new(&key.into()))] }
+    }
+
     /// Seals for this context.
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Vec<u8> {
         let Some((mark, cipher)) = self.keys.first() else { return Vec::new() };

@@ -108,9 +108,8 @@ impl Draft {
         }
     }
 
-    /// Puts another text in the place of a span of [`text`](Self::text), which lies in a field that is
-    /// only ever extended; an empty span inserts.
-    #[allow(dead_code)] // until every dialect restores
+    /// Puts another text in the place of a span of [`text`](Self::text), which lies in an array that is only
+    /// extended otherwise, or set anew, which undoes this; an empty span inserts.
     pub fn replace(&mut self, span: Range<usize>, new: impl Into<String>) {
         self.replaced.push((span, new.into()));
     }
@@ -123,8 +122,17 @@ impl Draft {
         let text = self.text();
         let object = self.object();
         let mut patch = Patch::default();
+        // A field that is set anew takes with it what was replaced within it.
+        let set: Vec<Range<usize>> = self
+            .edits
+            .iter()
+            .filter(|(_, edit)| matches!(edit, Edit::Set(_)))
+            .filter_map(|(key, _)| Some(raw::span_in(text, object.get(key)?)))
+            .collect();
         for (span, new) in &self.replaced {
-            patch.replace_span(span.clone(), new.as_str());
+            if !set.iter().any(|set| set.start <= span.start && span.end <= set.end) {
+                patch.replace_span(span.clone(), new.as_str());
+            }
         }
         let mut new_fields = String::new();
         for (key, edit) in &self.edits {
@@ -196,6 +204,19 @@ mod tests {
             draft.render(),
             "{\"tools\": [ {\"a\":1} ,{\"b\":2},{\"c\":3}] , \"x\" : 1.50,\"y\":true}"
         );
+    }
+
+    #[test]
+    fn elements_can_be_replaced_in_an_array_that_grows() {
+        let body = || draft(r#"{"tools":[1,2 ,3],"x":1}"#);
+        let two = body().text().find('2').unwrap();
+        let mut draft = body();
+        draft.replace(two..two + 1, "20,21");
+        draft.replace(two - 2..two - 2, "0,");
+        draft.extend("tools", "4");
+        assert_eq!(draft.render(), r#"{"tools":[0,1,20,21 ,3,4],"x":1}"#);
+        draft.set("tools", "[5]");
+        assert_eq!(draft.render(), r#"{"tools":[5],"x":1}"#);
     }
 
     #[test]

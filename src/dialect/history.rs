@@ -38,6 +38,8 @@ pub struct EchoedTurn {
     pub has_thinking: bool,
     /// Which elements of the history it takes.
     pub elements: Range<usize>,
+    /// Nothing follows: the answer goes on with this turn.
+    pub is_last: bool,
 }
 
 /// What a client has seen of a turn, in a form that survives what clients do to it.
@@ -66,9 +68,11 @@ impl Visible {
         !echo.is_empty() && text_fits && echo.calls.is_subset(&self.calls)
     }
 
-    /// Whether this, of which the client may have seen only the beginning, can be what it echoes.
+    /// Whether an answer that broke off, and had shown at least this, can be what a client echoes of it: it may
+    /// have seen less, or more.
     pub fn is_begun_by(&self, echo: &Self) -> bool {
-        self.text.starts_with(&echo.text) && echo.calls.is_subset(&self.calls)
+        let text_fits = self.text.starts_with(&echo.text) || echo.text.starts_with(&self.text);
+        text_fits && echo.calls.is_subset(&self.calls)
     }
 
     /// Whether there is nothing to be seen.
@@ -135,8 +139,19 @@ impl KeptRound {
     }
 
     /// The results that the gateway gave, in call order.
-    pub(super) fn results(&self) -> impl Iterator<Item = &KeptResult> {
+    pub fn results(&self) -> impl Iterator<Item = &KeptResult> {
         self.calls.iter().filter_map(|call| call.result.as_ref())
+    }
+
+    /// Stands for the round as it goes up.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// How large it is, bytes.
+    pub fn size(&self) -> usize {
+        let results = self.results().map(|result| result.element.len() + result.follows.len());
+        self.items.size() + results.sum::<usize>()
     }
 
     /// Whether the client has calls of its own in it.

@@ -48,6 +48,9 @@ impl Walk {
 
     /// What is visible of the whole history, and the assistant's turns.
     pub fn finish(mut self) -> (Digest, Vec<EchoedTurn>) {
+        if let Some(open) = &mut self.open {
+            open.turn.is_last = true;
+        }
         self.close();
         (self.so_far, self.turns)
     }

@@ -8,6 +8,8 @@ use http::{HeaderMap, header};
 use tokio::time::{Duration, timeout};
 
 use super::Gateway;
+use super::continuation::Continuation;
+use super::continuity::Scope;
 use super::injection::{self, Injection};
 use crate::config::ProviderKind;
 use crate::dialect::{Dialect, Request};
@@ -72,10 +74,19 @@ pub struct Admission<'a> {
     pub prompt: Option<String>,
     /// Whether tools go in.
     pub injection: Injection,
-    /// What became of earlier turns of the conversation, in words for the records.
-    pub continuity: Vec<String>,
-    /// The request and where it goes, or why it is refused.
-    pub request: Result<(Request, &'a Provider), Failure>,
+    /// The request, or why it is refused.
+    pub request: Result<Admitted<'a>, Failure>,
+}
+
+/// A request that may go up.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// As it goes up.
+    pub request: Request,
+    /// Where it goes.
+    pub provider: &'a Provider,
+    /// Its place in its conversation.
+    pub continuation: Continuation,
 }
 
 impl Admission<'_> {
@@ -86,7 +97,6 @@ impl Admission<'_> {
             model: String::new(),
             prompt: None,
             injection: Injection::refused(),
-            continuity: Vec::new(),
             request: Err(failure),
         }
     }
@@ -105,7 +115,7 @@ impl Gateway {
         incoming: &Incoming,
         body: Body,
         admission: &mut Admission<'a>,
-    ) -> Result<(Request, &'a Provider), Failure> {
+    ) -> Result<Admitted<'a>, Failure> {
         let provider = self.provider(incoming)?;
         admission.provider.clone_from(&provider.name);
         check_content_type(&incoming.headers)?;
@@ -117,10 +127,11 @@ impl Gateway {
         self.resolve_references(incoming, &mut request).await?;
         let history = incoming.operation.dialect.history(&request);
         admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
+        let continuation = self.go_on(incoming, &mut request, &history, &admission.injection).await?;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
-        Ok((request, provider))
+        Ok(Admitted { request, provider, continuation })
     }
 
     fn provider(&self, incoming: &Incoming) -> Result<&Provider, Failure> {
@@ -157,9 +168,7 @@ impl Gateway {
     /// An id of a stored response counts only for the key that it was given to.
     async fn resolve_references(&self, incoming: &Incoming, request: &mut Request) -> Result<(), Failure> {
         for id in request.references.clone() {
-            let found = self.issued.find(&incoming.caller.key, &id).await.map_err(|error| {
-                Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
-            })?;
+            let found = self.issued.find(&incoming.caller.key, &id).await.map_err(unreadable)?;
             let Some(issued) = found else {
                 return Err(Failure::new(
                     FailureKind::NotFound,
@@ -167,11 +176,20 @@ impl Gateway {
                 ));
             };
             if request.previous.as_deref() == Some(&id) {
-                incoming.operation.dialect.continue_from(request, &issued, None);
+                let dialect = incoming.operation.dialect;
+                let place = Scope::of_caller(dialect.name(), &incoming.caller).answer(&id);
+                let kept = self.continuity.find(&[place]).await.map_err(unreadable)?;
+                let last = kept.first().and_then(|kept| kept.last()).and_then(|entry| entry.rounds.last());
+                dialect.continue_from(request, &issued, last);
             }
         }
         Ok(())
     }
+}
+
+/// The store has failed.
+pub fn unreadable(error: sqlx::Error) -> Failure {
+    Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {

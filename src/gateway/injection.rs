@@ -35,6 +35,13 @@ pub struct Injected {
     pub live: Option<Arc<Tool>>,
 }
 
+impl Injected {
+    /// The definition that counts for its calls.
+    pub fn in_force(&self) -> &Arc<ToolDefinition> {
+        self.live.as_ref().map_or(&self.definition, |tool| &tool.definition)
+    }
+}
+
 impl Injection {
     /// For a request that got no further.
     pub fn refused() -> Self {
@@ -43,6 +50,36 @@ impl Injection {
 
     fn none(word: &'static str) -> Self {
         Self { word, ..Self::default() }
+    }
+
+    /// Whether tools go in.
+    pub fn is_active(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
+    /// Stands for the definitions that go in; the default where none do.
+    pub fn digest(&self) -> Digest {
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for tool in &self.tools {
+            let definition = &tool.definition;
+            let texts = [&definition.name, &definition.description, &definition.input_schema];
+            parts.extend(texts.map(String::as_bytes));
+        }
+        if parts.is_empty() { Digest::default() } else { Digest::of_parts(&parts) }
+    }
+
+    /// The definition of the injected tool with this name.
+    pub fn definition(&self, name: &str) -> Option<&ToolDefinition> {
+        self.tool(name).map(|tool| &*tool.definition)
+    }
+
+    /// What a server's injected tools are: name, description, input schema as JSON.
+    pub fn of_server(&self, server: &str) -> Vec<(&str, &str, &str)> {
+        let definitions = self.tools.iter().map(|tool| &tool.definition);
+        let of_server = definitions.filter(|definition| definition.source.server == server);
+        of_server
+            .map(|tool| (tool.source.tool.as_str(), tool.description.as_str(), tool.input_schema.as_str()))
+            .collect()
     }
 
     /// The injected tool with this name.
@@ -102,9 +139,7 @@ impl Asked<'_> {
 
     /// The tools of its conversation, which are pinned when they first go in.
     async fn in_conversation(&self) -> Injection {
-        let Some(conversation) = pins::conversation(self.incoming, self.history) else {
-            return self.unpinned();
-        };
+        let conversation = pins::conversation(self.incoming, self.history);
         match self.pinned(conversation).await {
             Ok(Some(set)) => {
                 let list = pins::tool_list(self.incoming, self.history);

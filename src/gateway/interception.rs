@@ -6,7 +6,9 @@ use axum::body::Body;
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
+use super::continuation::Continuation;
 use super::line::Line;
+use super::memory::Memory;
 use super::relay::relay;
 use super::rounds::Rounds;
 use super::{Gateway, Reply, answer};
@@ -38,7 +40,19 @@ impl Gateway {
             )),
         };
         answer.own_header("x-toolgate-injection", admission.injection.word);
-        let mut trail = match self.audit.begin(start(id, &incoming, &admission)).await {
+        let runs_calls = incoming.operation.generates && admission.injection.is_active();
+        let pages = admission.request.as_ref().ok().filter(|_| runs_calls);
+        let (journal, earlier) = match pages {
+            Some(admitted) => {
+                let Continuation { conversation, asked, is_same_client, .. } = &admitted.continuation;
+                let (journal, earlier) =
+                    self.journals.open(conversation.place(), id, *asked, *is_same_client);
+                (Some(journal), earlier)
+            }
+            None => (None, None),
+        };
+        let repeats = earlier.as_ref().map(|earlier| earlier.id);
+        let mut trail = match self.audit.begin(start(id, &incoming, &admission, repeats)).await {
             Ok(trail) => trail,
             Err(error) => {
                 let failure =
@@ -50,30 +64,45 @@ impl Gateway {
             trail.prompt(prompt);
         }
 
-        let (request, provider) = match admission.request {
+        let admitted = match admission.request {
             Ok(admitted) => admitted,
             Err(failure) => {
                 refuse(&mut answer, &incoming, &failure).await;
                 return trail.end(refused(&failure));
             }
         };
-        let line = Line::new(answer, &self.limits, request.delivery, self.closing.child_token());
+        let delivery = admitted.request.delivery;
+        let line = Line::new(answer, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
-            let mut rounds =
-                Rounds::new(self, &incoming, provider, request, admission.injection, line, trail);
+            let memory = Memory { conversation: admitted.continuation.conversation, journal, earlier };
+            let mut rounds = Rounds::new(
+                self,
+                &incoming,
+                (admitted.provider, admitted.request),
+                admission.injection,
+                memory,
+                (line, trail),
+            );
             let end = rounds.run().await;
             trail = rounds.into_trail();
             end
         } else {
-            relay(self, &incoming, provider, &request, line).await
+            relay(self, &incoming, admitted.provider, &admitted.request, line).await
         };
         trail.end(end);
     }
 }
 
 /// What the records say of an interception when it begins.
-fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> InterceptionStart {
-    let hosted = admission.request.as_ref().map(|(request, _)| request.tools.hosted.clone());
+fn start(
+    id: InterceptionId,
+    incoming: &Incoming,
+    admission: &Admission<'_>,
+    repeats: Option<InterceptionId>,
+) -> InterceptionStart {
+    let admitted = admission.request.as_ref();
+    let hosted = admitted.map(|admitted| admitted.request.tools.hosted.clone());
+    let notes = admitted.map(|admitted| admitted.continuation.notes.clone());
     InterceptionStart {
         id,
         caller: (*incoming.caller).clone(),
@@ -85,8 +114,8 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         injection: admission.injection.word,
         left_out: admission.injection.left_out.clone(),
         hosted: hosted.unwrap_or_default(),
-        continuity: admission.continuity.clone(),
-        repeats: None,
+        continuity: notes.unwrap_or_default(),
+        repeats,
     }
 }
 

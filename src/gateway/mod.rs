@@ -5,15 +5,20 @@
 
 mod admission;
 mod answer;
+mod continuation;
+mod continuity;
 mod injection;
 mod issued_ids;
+mod journal;
 pub mod interception;
 mod line;
+mod memory;
 mod pins;
 mod relay;
 mod rendering;
 mod result_size;
 mod rounds;
+mod showing;
 mod tool_loop;
 
 use std::sync::Arc;
@@ -31,7 +36,9 @@ use crate::provider::{Provider, Providers};
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
+pub use continuity::Continuity;
 pub use issued_ids::IssuedIds;
+pub use journal::Journals;
 pub use pins::Pins;
 
 /// All parts that an interception needs.
@@ -55,6 +62,10 @@ pub struct Gateway {
     pub issued: IssuedIds,
     /// The tools that conversations were first shown.
     pub pins: Pins,
+    /// What earlier answers hid from their clients.
+    pub continuity: Continuity,
+    /// What interceptions did lately.
+    pub journals: Journals,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.

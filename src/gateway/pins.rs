@@ -26,7 +26,7 @@ const CONVERSATIONS: u64 = 50_000;
 #[derive(Debug)]
 pub struct Pins {
     store: Store,
-    pins: Cache<Digest, Pin>,
+    places: Cache<Digest, Pin>,
     sets: Cache<Digest, Arc<ToolSet>>,
 }
 
@@ -47,15 +47,14 @@ struct Pin {
 }
 
 /// Where the tools of a request's conversation are pinned: by its session where the client names one, else by
-/// what it began with. `None` where nothing tells one conversation from another.
-pub fn conversation(incoming: &Incoming, history: &History) -> Option<Digest> {
+/// what it began with.
+pub fn conversation(incoming: &Incoming, history: &History) -> Digest {
     let key = incoming.caller.key.as_bytes();
     if let Some(session) = &incoming.client.session {
-        return Some(Digest::of_parts(&[b"session", key, session.as_bytes()]));
+        return Digest::of_parts(&[b"session", key, session.as_bytes()]);
     }
     let end_user = history.end_user.as_deref().unwrap_or_default().as_bytes();
-    let is_known = history.beginning != Digest::default();
-    is_known.then(|| Digest::of_parts(&[b"beginning", key, end_user, &history.beginning.0]))
+    Digest::of_parts(&[b"beginning", key, end_user, &history.beginning.0])
 }
 
 /// Where the tools are pinned that go with a client's own, for requests that bring its tools and little else.
@@ -67,15 +66,15 @@ pub fn tool_list(incoming: &Incoming, history: &History) -> Digest {
 impl Pins {
     /// An empty cache over this store.
     pub fn new(store: Store) -> Self {
-        let pins = Cache::builder().max_capacity(CONVERSATIONS).time_to_idle(IDLE).build();
+        let places = Cache::builder().max_capacity(CONVERSATIONS).time_to_idle(IDLE).build();
         let sets =
             Cache::builder().max_capacity(DEFINITIONS).weigher(|_, set: &Arc<ToolSet>| set.bytes).build();
-        Self { store, pins, sets }
+        Self { store, places, sets }
     }
 
     /// The tools that are pinned here.
     pub async fn find(&self, place: Digest) -> Result<Option<Arc<ToolSet>>, sqlx::Error> {
-        if let Some(pin) = self.pins.get(&place).await
+        if let Some(pin) = self.places.get(&place).await
             && let Some(set) = self.sets.get(&pin.set).await
         {
             self.use_at(place, pin).await;
@@ -84,7 +83,7 @@ impl Pins {
         let Some(found) = store::pins::find(&self.store, place).await? else { return Ok(None) };
         let set = self.set(&found.tools).await?;
         let pin = Pin { set: set.id, used_at: found.used_at };
-        self.pins.insert(place, pin).await;
+        self.places.insert(place, pin).await;
         self.use_at(place, pin).await;
         Ok(Some(set))
     }
@@ -106,10 +105,10 @@ impl Pins {
 
     /// Lets this list of a client's tools stand for the set that is pinned to its conversation.
     pub async fn follow(&self, list: Digest, conversation: Digest, set: &ToolSet) {
-        match self.pins.get(&list).await {
+        match self.places.get(&list).await {
             Some(pin) if pin.set == set.id => self.use_at(list, pin).await,
             _ => match store::pins::follow(&self.store, list, conversation).await {
-                Ok(()) => self.pins.insert(list, Pin { set: set.id, used_at: Timestamp::now() }).await,
+                Ok(()) => self.places.insert(list, Pin { set: set.id, used_at: Timestamp::now() }).await,
                 Err(error) => {
                     tracing::warn!(%error, "the store failed: token counts may be without this gateway's tools");
                 }
@@ -137,7 +136,7 @@ impl Pins {
         if now.duration_since(pin.used_at) < TOLD_EVERY {
             return;
         }
-        self.pins.insert(place, Pin { used_at: now, ..pin }).await;
+        self.places.insert(place, Pin { used_at: now, ..pin }).await;
         if let Err(error) = store::pins::touch(&self.store, place, now).await {
             tracing::warn!(%error, "the store could not be told that a conversation's tools are in use");
         }

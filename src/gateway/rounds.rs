@@ -1,5 +1,8 @@
 //! The upstream calls of one interception, and how it ends.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::timeout;
@@ -9,8 +12,8 @@ use super::admission::Incoming;
 use super::answer::AnswerHead;
 use super::injection::Injection;
 use super::line::{Interruption, Line};
+use super::memory::Memory;
 use super::rendering;
-use super::tool_loop::Verdict;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
 use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
@@ -28,12 +31,15 @@ pub struct Rounds<'a> {
     pub(super) provider: &'a Provider,
     pub(super) request: Request,
     pub(super) injection: Injection,
+    pub(super) memory: Memory<'a>,
     pub(super) line: Line,
     pub(super) trail: Trail,
     headers: HeaderMap,
-    settings: SpliceSettings,
-    /// Whether the client is told of injected calls in lines of text.
-    pub(super) lines: bool,
+    pub(super) settings: SpliceSettings,
+    /// Whether the client gets a short line about each call.
+    pub(super) shows_lines: bool,
+    /// The servers whose tools the client has been told of.
+    pub(super) listed: BTreeSet<String>,
     /// The round under way, from 1.
     pub(super) number: u32,
     /// Rounds in which injected calls were run or answered.
@@ -70,12 +76,14 @@ impl<'a> Rounds<'a> {
     pub fn new(
         gateway: &'a Gateway,
         incoming: &'a Incoming,
-        provider: &'a Provider,
-        request: Request,
+        (provider, request): (&'a Provider, Request),
         injection: Injection,
-        line: Line,
-        trail: Trail,
+        memory: Memory<'a>,
+        (mut line, trail): (Line, Trail),
     ) -> Self {
+        if let Some(journal) = &memory.journal {
+            line.give_way_to(journal.superseded.clone());
+        }
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
         let settings = gateway.settings(incoming, provider);
@@ -87,11 +95,13 @@ impl<'a> Rounds<'a> {
             provider,
             request,
             injection,
+            memory,
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage, form: shown.form },
-            lines: shown.lines,
+            shows_lines: shown.lines,
+            listed: BTreeSet::new(),
             number: 0,
             with_calls: 0,
             capped: 0,
@@ -107,26 +117,46 @@ impl<'a> Rounds<'a> {
 
     /// Runs round after round until the message is complete or cannot be completed.
     pub async fn run(&mut self) -> InterceptionEnd {
+        match self.all_rounds().await {
+            Ok(end) => end,
+            Err(stop) => {
+                let end = self.stop(stop).await;
+                self.keep_cut().await;
+                end
+            }
+        }
+    }
+
+    async fn all_rounds(&mut self) -> Result<InterceptionEnd, Stop> {
         loop {
             self.number += 1;
-            let round = match self.round().await {
-                Ok(round) => round,
-                Err(stop) => {
-                    self.record_so_far();
-                    return self.stop(stop).await;
-                }
+            let round = match self.repeated_round().await? {
+                Some(round) => round,
+                None => self.new_round().await?,
             };
-            self.record(&round);
-            match self.answer_calls(&round).await {
-                Ok(Verdict::Finished { capped }) => return self.finish(&round, capped).await,
-                Ok(Verdict::Continue { results, next }) => {
-                    let dialect = self.incoming.operation.dialect;
-                    dialect.append(&mut self.request, &dialect.keep(&round, &results), next);
-                    if let Err(interruption) = self.next_round().await {
-                        return self.stop(interruption.into()).await;
-                    }
-                }
-                Err(stop) => return self.stop(stop).await,
+            self.note_round(&round);
+            let verdict = self.answer_calls(&round).await?;
+            let kept = self.take_in(&round, &verdict.results);
+            let Some(next) = verdict.next else { return Ok(self.finish(&round, verdict.capped).await) };
+            self.incoming.operation.dialect.append(&mut self.request, &kept, next);
+            self.splice(|splicer, out| {
+                splicer.next_round(out);
+                Ok(())
+            })
+            .await?;
+        }
+    }
+
+    /// A round that the provider answers now.
+    async fn new_round(&mut self) -> Result<Arc<Round>, Stop> {
+        match self.round().await {
+            Ok(round) => {
+                self.record(&round);
+                Ok(Arc::new(round))
+            }
+            Err(stop) => {
+                self.record_so_far();
+                Err(stop)
             }
         }
     }
@@ -175,6 +205,9 @@ impl<'a> Rounds<'a> {
             }
             Some(_) => {}
         }
+        if let Some(journal) = self.memory.journal.as_ref().filter(|_| self.number == 1) {
+            journal.set_headers(&headers);
+        }
         self.line.answer.set_head(AnswerHead { status: response.status(), headers });
         Ok(())
     }
@@ -200,7 +233,7 @@ impl<'a> Rounds<'a> {
     }
 
     /// Lets the splicer work, and sends what it wrote also where it failed.
-    async fn splice<T>(
+    pub(super) async fn splice<T>(
         &mut self,
         work: impl FnOnce(&mut dyn Splicer, &mut BytesMut) -> Result<T, Broken>,
     ) -> Result<T, Stop> {
@@ -220,14 +253,6 @@ impl<'a> Rounds<'a> {
                 Stop::Failed(Failure::new(FailureKind::Upstream, message))
             }
         })
-    }
-
-    async fn next_round(&mut self) -> Result<(), Interruption> {
-        let mut out = BytesMut::new();
-        if let Some(splicer) = &mut self.line.splicer {
-            splicer.next_round(&mut out);
-        }
-        self.line.send(out).await
     }
 
     fn too_large(&self) -> Stop {
@@ -303,13 +328,16 @@ impl<'a> Rounds<'a> {
 
     /// Ends the message as the model did.
     async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
-        self.remember_ids().await;
+        self.keep_answer().await;
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::Natural, &mut out);
         }
         let sent = self.line.send(out).await;
         self.line.answer.close();
+        if sent.is_ok() {
+            self.note_complete();
+        }
         let outcome = match (sent, capped) {
             (Err(_), _) => Outcome::Cancelled,
             (Ok(()), true) => Outcome::Capped,
@@ -324,7 +352,7 @@ impl<'a> Rounds<'a> {
             return end;
         }
         match stop {
-            Stop::Interrupted(gone @ Interruption::ClientGone) => {
+            Stop::Interrupted(gone @ (Interruption::ClientGone | Interruption::Superseded)) => {
                 self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
             }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
@@ -345,7 +373,9 @@ impl<'a> Rounds<'a> {
         if !self.line.splicer.as_ref().is_some_and(|splicer| splicer.has_begun()) {
             return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
         }
+        self.note_leaving();
         self.remember_ids().await;
+        self.keep_cut().await;
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::CutShort, &mut out);
@@ -371,17 +401,6 @@ impl<'a> Rounds<'a> {
         let error =
             detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
         self.end(Outcome::Failed, Some(&error), None)
-    }
-
-    /// The client may send these ids back, so they are known before it gets the last frame.
-    async fn remember_ids(&self) {
-        let ids = self.line.splicer.as_ref().map(|splicer| splicer.issued_ids()).unwrap_or_default();
-        if ids.is_empty() {
-            return;
-        }
-        if let Err(error) = self.gateway.issued.remember(&self.incoming.caller.key, &ids).await {
-            tracing::error!(%error, "the ids of a stored response could not be kept: it cannot be continued");
-        }
     }
 
     fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {

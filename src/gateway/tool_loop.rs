@@ -10,55 +10,72 @@ use super::result_size::{cap, size};
 use super::rounds::{Rounds, Stop};
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
-use crate::domain::{Failure, FailureKind, ToolCall, ToolDefinition, ToolResult, ToolUseId};
+use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId};
 use crate::mcp::{self, CallEnd, ServerState, Tool};
 
+/// What the model is told of a call that was left out.
+const NOT_RUN: &str = "Not run.";
+
 /// What comes after a round.
-#[derive(Debug)]
-pub enum Verdict {
-    /// The message is complete.
-    Finished {
-        /// Because a cap was reached.
-        capped: bool,
-    },
-    /// Another round, with these results of the injected calls, in call order.
-    Continue {
-        /// One for each injected call.
-        results: Vec<ToolResult>,
-        /// Which tools that round may call.
-        next: NextRound,
-    },
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// One for each injected call, in call order.
+    pub results: Vec<ToolResult>,
+    /// Which tools the next round may call; `None` where the message is complete.
+    pub next: Option<NextRound>,
+    /// A cap was reached.
+    pub capped: bool,
+}
+
+/// A call that has its answer.
+pub struct Answered {
+    /// What the model gets.
+    pub result: ToolResult,
+    /// From the call to its result, milliseconds; `None` where it did not run.
+    pub duration_ms: Option<u64>,
 }
 
 /// What is decided on one injected call.
 enum Decision {
     /// Policy allows it, and its arguments fit.
     Run(Box<Intent>),
+    /// It ran when the same request came before.
+    Reuse(ToolResult),
     /// The model gets this instead of a result.
     Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
 }
 
+impl Answered {
+    fn none() -> Self {
+        Self { result: ToolResult::error(NOT_RUN), duration_ms: None }
+    }
+}
+
 impl Rounds<'_> {
-    /// Decides on a round's calls and runs the injected ones, unless the client has calls of its own to run.
+    /// Decides on a round's calls and runs the injected ones. Where the client has calls of its own to run, the
+    /// message is complete with that.
     pub async fn answer_calls(&mut self, round: &Round) -> Result<Verdict, Stop> {
         for call in round.client_calls() {
             self.record_call(call, ToolOutcome::Released, None, None);
         }
         let injected: Vec<&ToolCall> = round.injected_calls().collect();
         if injected.is_empty() {
-            return Ok(Verdict::Finished { capped: false });
+            return Ok(Verdict::default());
         }
-        let mixed = round.client_calls().next().is_some();
-        let exhausted = self.is_exhausted();
-        if mixed || exhausted || !round.wants_results {
-            for call in injected {
+        let is_mixed = round.client_calls().next().is_some();
+        let is_exhausted = self.is_exhausted();
+        if is_exhausted || !round.wants_results {
+            for call in &injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
             }
-            return Ok(Verdict::Finished { capped: exhausted });
+            let results = vec![ToolResult::error(NOT_RUN); injected.len()];
+            return Ok(Verdict { results, next: None, capped: is_exhausted });
         }
-        let results = self.answer_injected(&injected).await?;
+        let answered = self.answer_injected(&injected).await?;
+        self.show(round, &answered).await?;
         let next = if self.is_exhausted() { NextRound::MayNotCall } else { NextRound::MayCall };
-        Ok(Verdict::Continue { results, next })
+        let results = answered.into_iter().map(|answered| answered.result).collect();
+        Ok(Verdict { results, next: (!is_mixed).then_some(next), capped: false })
     }
 
     /// Whether the model has been told twice that a cap is reached: the first time it may still answer with
@@ -67,40 +84,69 @@ impl Rounds<'_> {
         self.capped > 1
     }
 
-    /// The results of injected calls, in call order: those that may run do so at once, side by side.
-    async fn answer_injected(&mut self, calls: &[&ToolCall]) -> Result<Vec<ToolResult>, Stop> {
+    /// The answers to injected calls, in call order: those that may run do so at once, side by side.
+    async fn answer_injected(&mut self, calls: &[&ToolCall]) -> Result<Vec<Answered>, Stop> {
         self.with_calls += 1;
-        let mut results: Vec<Option<ToolResult>> = vec![None; calls.len()];
+        let mut earlier = self.repeated_results().await?.into_iter();
+        let mut answers: Vec<Option<Answered>> = Vec::with_capacity(calls.len());
         let (mut intents, mut places, mut capped) = (Vec::new(), Vec::new(), false);
         for (place, call) in calls.iter().enumerate() {
-            match self.decide(call, intents.len()) {
+            let earlier = earlier.next().flatten().filter(|_| self.may_join(call));
+            let decision = match earlier {
+                Some(result) => Decision::Reuse(result),
+                None => self.decide(call, intents.len()),
+            };
+            let result = match decision {
                 Decision::Run(intent) => {
                     intents.push(*intent);
                     places.push(place);
+                    None
+                }
+                Decision::Reuse(result) => {
+                    self.record_call(call, ToolOutcome::Reused, None, None);
+                    Some(result)
                 }
                 Decision::Refuse { outcome, told, rule } => {
                     capped |= outcome == ToolOutcome::CapReached;
                     self.record_call(call, outcome, Some(told.clone()), rule);
-                    results[place] = Some(ToolResult::error(told));
+                    Some(ToolResult::error(told))
                 }
+            };
+            if let Some(result) = &result {
+                self.memory.note_result(place, result);
             }
+            answers.push(result.map(|result| Answered { result, duration_ms: None }));
         }
         self.capped += u32::from(capped);
+        self.clear_and_run(intents, &places, &mut answers).await?;
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(Answered::none)).collect())
+    }
+
+    /// Has the intents recorded, and runs what they are cleared for; each answer goes to its place.
+    async fn clear_and_run(
+        &mut self,
+        intents: Vec<Intent>,
+        places: &[usize],
+        answers: &mut [Option<Answered>],
+    ) -> Result<(), Stop> {
         let unrecorded = |error| {
             let message = "the audit cannot record tool calls now, so none is run";
             Stop::Failed(Failure::new(FailureKind::Unavailable, message).with_detail(error))
         };
         if intents.is_empty() {
-            self.trail.flush().await.map_err(unrecorded)?;
-        } else {
-            let cleared = self.line.attend(self.trail.clear(intents)).await?;
-            let clearances = cleared.map_err(unrecorded)?;
-            self.line.still_wanted()?;
-            for (place, result) in places.into_iter().zip(self.run_cleared(clearances).await?) {
-                results[place] = Some(result);
-            }
+            return self.trail.flush().await.map_err(unrecorded);
         }
-        Ok(results.into_iter().map(|result| result.unwrap_or_else(|| ToolResult::error("not run"))).collect())
+        // What these calls bring is new to the model: how it went on before is of no use any more.
+        self.memory.earlier = None;
+        let cleared = self.line.attend(self.trail.clear(intents)).await?;
+        let clearances = cleared.map_err(unrecorded)?;
+        self.line.still_wanted()?;
+        self.run_cleared(clearances, places, answers).await
+    }
+
+    /// Whether a call of an earlier try counts for this one too.
+    fn may_join(&self, call: &ToolCall) -> bool {
+        self.injection.tool(&call.name).is_none_or(|tool| tool.in_force().repeat == Repeat::Join)
     }
 
     /// Decides on one call; `planned` calls of this round are to run already.
@@ -163,19 +209,23 @@ impl Rounds<'_> {
 
     /// Runs cleared calls side by side. When the client goes away, only those that change nothing are
     /// cancelled; the others finish, and every outcome is recorded.
-    async fn run_cleared(&mut self, clearances: Vec<Clearance>) -> Result<Vec<ToolResult>, Stop> {
-        let count = clearances.len();
-        self.calls_run = self.calls_run.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
+    async fn run_cleared(
+        &mut self,
+        clearances: Vec<Clearance>,
+        places: &[usize],
+        answers: &mut [Option<Answered>],
+    ) -> Result<(), Stop> {
+        let count = u32::try_from(clearances.len()).unwrap_or(u32::MAX);
+        self.calls_run = self.calls_run.saturating_add(count);
         let cancel = CancellationToken::new();
         let fleet = &self.gateway.fleet;
-        let running = clearances.into_iter().enumerate().map(|(place, clearance)| {
+        let running = clearances.into_iter().zip(places).map(|(clearance, place)| {
             let may_stop = clearance.tool().read_only;
             let token = if may_stop { cancel.clone() } else { CancellationToken::new() };
             let id = clearance.id();
-            async move { (place, id, fleet.call(clearance, &token).await) }
+            async move { (*place, id, fleet.call(clearance, &token).await) }
         });
         let mut running: FuturesUnordered<_> = running.collect();
-        let mut results = vec![ToolResult::default(); count];
         let mut interruption = None;
         while !running.is_empty() {
             let ended = match interruption {
@@ -183,7 +233,10 @@ impl Rounds<'_> {
                     Ok(ended) => ended,
                     Err(why) => {
                         interruption = Some(why);
-                        cancel.cancel();
+                        // A client that has come again waits for these calls there.
+                        if why != Interruption::Superseded {
+                            cancel.cancel();
+                        }
                         self.tell_before_waiting(why).await;
                         continue;
                     }
@@ -191,17 +244,21 @@ impl Rounds<'_> {
                 Some(_) => running.next().await,
             };
             if let Some((place, id, end)) = ended {
-                results[place] = self.record_end(id, end);
+                let (duration_ms, was_cancelled) =
+                    (Some(end.duration_ms), end.outcome == ToolOutcome::Cancelled);
+                let result = self.record_end(id, end);
+                if !was_cancelled {
+                    self.memory.note_result(place, &result);
+                }
+                answers[place] = Some(Answered { result, duration_ms });
             }
         }
-        match interruption {
-            None => Ok(results),
-            Some(why) => Err(why.into()),
-        }
+        interruption.map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// The client does not wait for calls that go on only for the sake of their effects.
     async fn tell_before_waiting(&mut self, why: Interruption) {
+        self.note_leaving();
         if why == Interruption::OutOfTime {
             self.told = Some(self.cut_short().await);
         }
@@ -233,8 +290,8 @@ impl Rounds<'_> {
             round: self.number,
             call_id: call.id.clone(),
             tool: call.name.clone(),
-            server: tool.map(|tool| tool.definition.source.server.clone()),
-            server_url: tool.map(|tool| tool.definition.server_url.clone()),
+            server: tool.map(|tool| tool.in_force().source.server.clone()),
+            server_url: tool.map(|tool| tool.in_force().server_url.clone()),
             injected: tool.is_some(),
             arguments: call.arguments.clone(),
             outcome,

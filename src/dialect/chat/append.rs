@@ -12,7 +12,10 @@ pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
 
 /// Puts the assistant's turn and one tool message per call into the history.
 pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
-    request.draft.extend("messages", &turn(round));
+    let mut turn = Elements::default();
+    turn.push_round(&round.items.0, round);
+    turn.push_images(round);
+    request.draft.extend("messages", &turn.joined());
     if next == NextRound::MayNotCall {
         request.draft.set("tool_choice", r#""none""#);
     } else if request
@@ -25,28 +28,42 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
     }
 }
 
-/// A round that the gateway answered, as elements of `messages`.
-pub fn turn(round: &KeptRound) -> String {
-    let mut turn = round.items.0.clone();
-    for result in round.results() {
-        turn.push(',');
-        turn.push_str(&result.element);
+/// Elements of `messages`, joined by commas.
+#[derive(Debug, Default)]
+pub struct Elements(String);
+
+impl Elements {
+    /// Adds an element.
+    pub fn push(&mut self, element: &str) {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(element);
     }
-    if let Some(images) = images(round.results()) {
-        turn.push(',');
-        turn.push_str(&images);
+
+    /// Adds a round as far as the gateway knows it: the assistant's message and its own results.
+    pub fn push_round(&mut self, message: &str, round: &KeptRound) {
+        self.push(message);
+        round.results().for_each(|result| self.push(&result.element));
     }
-    turn
+
+    /// Adds the images of a round's results, which follow all of its tool messages.
+    pub fn push_images(&mut self, round: &KeptRound) {
+        let images: Vec<&str> =
+            round.results().map(|result| &*result.follows).filter(|images| !images.is_empty()).collect();
+        if !images.is_empty() {
+            self.push(&format!(r#"{{"role":"user","content":[{}]}}"#, images.join(",")));
+        }
+    }
+
+    /// All of them.
+    pub fn joined(self) -> String {
+        self.0
+    }
 }
 
-/// The message that brings the images of these results, where there are any.
-pub fn images<'a>(results: impl Iterator<Item = &'a KeptResult>) -> Option<String> {
-    let parts: Vec<&str> =
-        results.map(|result| result.follows.as_str()).filter(|parts| !parts.is_empty()).collect();
-    (!parts.is_empty()).then(|| format!(r#"{{"role":"user","content":[{}]}}"#, parts.join(",")))
-}
-
-fn tool_message(call: &ToolCall, result: &ToolResult) -> KeptResult {
+/// The tool message that answers a call.
+pub fn tool_message(call: &ToolCall, result: &ToolResult) -> KeptResult {
     let (mut texts, mut images) = (Vec::new(), Vec::new());
     for part in result::parts(result) {
         if let Some((media_type, data)) = result::image(&part) {

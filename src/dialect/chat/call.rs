@@ -3,6 +3,24 @@ use std::borrow::Cow;
 use crate::dialect::raw::{self, Object, Patch};
 use crate::domain::ToolCall;
 
+/// Reads a whole element of a message's `tool_calls`, which has been checked to be JSON.
+pub fn read(text: &str) -> Option<ToolCall> {
+    let call = Object::within(text)?;
+    let id = call.string("id").unwrap_or_default().into_owned();
+    let (body, key) = match call.object("custom") {
+        Some(custom) => (custom, "input"),
+        None => (call.object("function")?, "arguments"),
+    };
+    let field = |key| body.string(key).unwrap_or_default().into_owned();
+    Some(ToolCall { id, name: field("name"), arguments: field(key) })
+}
+
+/// The name of the tool that a call or a piece of one names.
+pub fn read_name<'a>(call: &Object<'a>) -> Option<Cow<'a, str>> {
+    let inner = call.object("function").or_else(|| call.object("custom"))?;
+    inner.string("name").filter(|name| !name.is_empty())
+}
+
 /// A piece of a tool call, as a delta has it.
 pub struct Piece<'a> {
     text: &'a str,
@@ -31,8 +49,7 @@ impl<'a> Piece<'a> {
     }
 
     fn name(&self) -> Option<Cow<'a, str>> {
-        let inner = self.fields.object("function").or_else(|| self.fields.object("custom"))?;
-        inner.string("name").filter(|name| !name.is_empty())
+        read_name(&self.fields)
     }
 }
 

@@ -1,6 +1,7 @@
 use crate::dialect::raw::{self, Object};
 
-use super::call::CallPieces;
+use super::call::{self, CallPieces};
+use super::chunk::Chunk;
 
 /// The assistant's message of one streamed round, gathered from its deltas, in the form in which it goes
 /// back up.
@@ -13,11 +14,36 @@ pub struct Message {
     arrays: Vec<(String, Vec<String>)>,
     /// The tool calls, in the model's order.
     pub calls: Vec<CallPieces>,
+    /// A delta has said something.
+    begun: bool,
+    /// The only delta that has, where it is a message as it stands.
+    alone: Option<String>,
+}
+
+/// Whether a delta is a message as it stands, to be taken so: its calls are complete and have no index.
+pub fn is_whole(delta: &Object<'_>) -> bool {
+    let is_whole = |call: &str| {
+        let has = |call: &Object<'_>, key| call.string(key).is_some_and(|value| !value.is_empty());
+        Object::within(call).is_some_and(|call| {
+            call.get("index").is_none()
+                && has(&call, "id")
+                && has(&call, "type")
+                && call::read_name(&call).is_some()
+        })
+    };
+    delta.string("role").is_some_and(|role| role == "assistant")
+        && delta.array("tool_calls").into_iter().all(is_whole)
 }
 
 impl Message {
     /// Takes a delta, but for its tool calls.
-    pub fn grow(&mut self, delta: &Object<'_>) {
+    pub fn grow(&mut self, chunk: &Chunk<'_>) {
+        let delta = &chunk.delta;
+        if chunk.says_more_than(&["role"]) {
+            let text = chunk.choice.as_ref().and_then(|choice| choice.get("delta"));
+            self.alone = text.filter(|_| !self.begun && is_whole(delta)).map(str::to_owned);
+            self.begun = true;
+        }
         for field in &delta.fields {
             if matches!(&*field.key, "role" | "tool_calls" | "function_call") {
                 continue;
@@ -38,6 +64,9 @@ impl Message {
 
     /// The message as an element of `messages`.
     pub fn render(&self) -> String {
+        if let Some(message) = &self.alone {
+            return message.clone();
+        }
         let mut message = String::from(r#"{"role":"assistant""#);
         if !self.strings.iter().any(|(key, text)| key == "content" && !text.is_empty()) {
             message.push_str(r#","content":null"#);

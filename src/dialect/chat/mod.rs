@@ -3,10 +3,18 @@
 mod append;
 mod call;
 mod chunk;
+mod content;
+mod history;
 mod inject;
 mod message;
+mod reasoning;
+mod replay;
 mod request;
+mod restore;
+mod show;
 mod splice;
+#[cfg(test)]
+mod tests;
 mod texts;
 mod whole;
 
@@ -15,7 +23,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+    Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    is_event_stream, openai_error,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
@@ -32,6 +41,14 @@ impl Dialect for Chat {
         request::read(body)
     }
 
+    fn history(&self, request: &Request) -> History {
+        history::history(request)
+    }
+
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+        restore::restore(request, history, changes);
+    }
+
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }
@@ -42,6 +59,10 @@ impl Dialect for Chat {
 
     fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
         append::append(request, round, next);
+    }
+
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes {
+        replay::replay(round, delivery)
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {

@@ -8,10 +8,11 @@ use super::call::{CallPieces, Owner, Piece};
 use super::chunk::Chunk;
 use super::message::Message;
 use super::texts::Joints;
+use super::{content, replay, show};
 use crate::dialect::raw::{self, Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, UsageStyle,
 };
 use crate::dialect::{is_event_stream, openai_error, tally};
 use crate::domain::Failure;
@@ -43,6 +44,8 @@ pub struct Stream {
 #[derive(Default)]
 struct RoundState {
     message: Message,
+    /// The first chunk, or the first that has an id.
+    head: String,
     response_id: String,
     model: String,
     finish: Option<String>,
@@ -91,7 +94,7 @@ impl Stream {
             }
         })?;
         self.note_facts(&chunk);
-        self.round.message.grow(&chunk.delta);
+        self.round.message.grow(&chunk);
         let pieces = self.take_calls(&chunk.delta);
         if let Some(finish) = chunk.finish() {
             self.round.finish = Some(finish.into_owned());
@@ -122,10 +125,12 @@ impl Stream {
 
     /// Notes what the records need of a chunk.
     fn note_facts(&mut self, chunk: &Chunk<'_>) {
-        if self.round.response_id.is_empty() {
-            self.round.response_id = chunk.fields.string("id").unwrap_or_default().into_owned();
+        // Azure's first chunk has neither id nor choices.
+        let id = chunk.fields.string("id").unwrap_or_default();
+        if self.round.response_id.is_empty() && (self.round.head.is_empty() || !id.is_empty()) {
+            chunk.text.clone_into(&mut self.round.head);
+            self.round.response_id = id.into_owned();
             self.round.model = chunk.fields.string("model").unwrap_or_default().into_owned();
-            // Azure's first chunk has neither id nor choices.
             if !self.is_later_round() {
                 self.first = Some(chunk.text.to_owned());
             }
@@ -274,10 +279,48 @@ impl Stream {
         let mut visible = Vec::new();
         self.settle_before(self.round.message.calls.len(), &mut visible);
         if !visible.is_empty() {
-            let delta = format!(r#"{{"tool_calls":[{}]}}"#, visible.join(","));
-            let choices = format!(r#"[{{"index":0,"delta":{delta},"finish_reason":null}}]"#);
-            sse::write_data(&self.own_chunk(&choices, None), out);
+            self.write_delta(&format!(r#"{{"tool_calls":[{}]}}"#, visible.join(",")), out);
         }
+    }
+
+    fn write_delta(&self, delta: &str, out: &mut BytesMut) {
+        let choices = format!(r#"[{{"index":0,"delta":{delta},"finish_reason":null}}]"#);
+        sse::write_data(&self.own_chunk(&choices, None), out);
+    }
+
+    /// Writes what the end that is held back has of content, which must not go with it where it does not
+    /// count, and gives what is left of it.
+    fn release_content(&mut self, out: &mut BytesMut) -> Vec<Frame> {
+        let mut left = self.held.take();
+        for frame in &mut left {
+            let Some(text) = frame.json() else { continue };
+            let Ok(chunk) = Chunk::read(&text) else { continue };
+            let Some(choice) = &chunk.choice else { continue };
+            let change = Change { finish: Some(GOES_ON), usage: Some("null"), pieces: None };
+            if let Some(patch) = self.edit(&chunk, change) {
+                frame.write_patched(&text, patch, out);
+            }
+            let mut patch = Patch::default();
+            for (key, empty) in [("delta", "{}"), ("logprobs", "null")] {
+                if let Some(said) = choice.get(key) {
+                    patch.replace(&text, said, empty);
+                }
+            }
+            let rest = frame.patched(&text, patch);
+            *frame = rest;
+        }
+        left
+    }
+
+    /// The role for a chunk of the gateway's own, unless the client has it.
+    fn role_if_due(&mut self) -> &'static str {
+        if std::mem::replace(&mut self.role_sent, true) { "" } else { r#""role":"assistant","# }
+    }
+
+    fn envelope(&self) -> String {
+        let usage = self.usages.last().filter(|usage| !usage.is_empty());
+        let usage = usage.map(|usage| Value::Object(usage.clone()).to_string());
+        replay::envelope(&Object::within(&self.round.head).unwrap_or_default(), usage.as_deref())
     }
 }
 
@@ -304,6 +347,8 @@ impl Splicer for Stream {
         self.settle_all(out);
         let call =
             |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
+        let items = self.round.message.render();
+        let text = Object::parse(&items).map(|message| content::said(&message)).unwrap_or_default();
         Ok(Round {
             calls: self.round.message.calls.iter().map(call).collect(),
             wants_results: matches!(
@@ -313,21 +358,28 @@ impl Splicer for Stream {
             stop_reason: self.round.finish.clone(),
             thoughts: self.round.message.thoughts(),
             facts: self.so_far(),
-            items: Items(self.round.message.render()),
-            ..Round::default()
+            text,
+            items: Items(items),
+            envelope: self.envelope(),
+            item_ids: Vec::new(),
         })
     }
 
-    fn next_round(&mut self, out: &mut BytesMut) {
-        // A finish that came in one chunk with content must not take the content with it.
-        for frame in self.held.take() {
-            let Some(text) = frame.json() else { continue };
-            let Ok(chunk) = Chunk::read(&text) else { continue };
-            let change = Change { finish: Some(GOES_ON), usage: Some("null"), pieces: None };
-            if let Some(patch) = self.edit(&chunk, change).filter(|_| chunk.choice.is_some()) {
-                frame.write_patched(&text, patch, out);
+    fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
+        let Some(lines) = show::lines(showing) else { return };
+        for frame in self.release_content(out) {
+            // What has been held back before fits again: it has only lost something.
+            if self.held.push(frame).is_err() {
+                break;
             }
         }
+        let (role, content) = (self.role_if_due(), self.joints.separated(&lines));
+        let delta = format!(r#"{{{role}"content":"{content}"}}"#);
+        self.write_delta(&delta, out);
+    }
+
+    fn next_round(&mut self, out: &mut BytesMut) {
+        self.release_content(out);
         self.joints.next_round();
         self.round = RoundState::default();
         self.usages.push(Map::new());

@@ -1,8 +1,8 @@
 use crate::dialect::raw::{self, Object, Patch};
 
 /// The texts of a message that several rounds add to: what it says, and what the model thought, under the
-/// names that providers use for it.
-pub const TEXTS: [&str; 3] = ["content", "reasoning_content", "reasoning"];
+/// names that providers use for it. The content comes first.
+pub const TEXTS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
 
 /// What stands between the texts of two rounds, escaped.
 pub const SEPARATOR: &str = r"\n\n";
@@ -23,6 +23,14 @@ impl Joints {
     /// Another round begins.
     pub fn next_round(&mut self) {
         self.0.iter_mut().for_each(|joint| joint.due = joint.sent);
+    }
+
+    /// A text of the gateway's own, escaped, with what separates it from the content before it.
+    pub fn separated(&mut self, text: &str) -> String {
+        let [content, ..] = &mut self.0;
+        let separator = if content.sent { SEPARATOR } else { "" };
+        *content = Joint { sent: true, due: false };
+        format!("{separator}{text}")
     }
 
     /// Takes note of a delta that goes to the client, and separates its texts from those of earlier rounds.
@@ -47,14 +55,16 @@ impl Joined {
     /// Takes a round's message.
     pub fn add(&mut self, message: &Object<'_>) {
         for (key, joined) in TEXTS.iter().zip(&mut self.0) {
-            let Some(text) = message.get(key).and_then(raw::inner).filter(|text| !text.is_empty()) else {
-                continue;
-            };
-            if !joined.is_empty() {
-                joined.push_str(SEPARATOR);
+            if let Some(text) = message.get(key).and_then(raw::inner) {
+                push(joined, text);
             }
-            joined.push_str(text);
         }
+    }
+
+    /// Takes a text of the gateway's own, escaped.
+    pub fn add_content(&mut self, text: &str) {
+        let [content, ..] = &mut self.0;
+        push(content, text);
     }
 
     /// Puts the texts into the last round's message.
@@ -63,4 +73,11 @@ impl Joined {
             patch.set(text, message, key, &format!("\"{joined}\""));
         }
     }
+}
+
+fn push(joined: &mut String, text: &str) {
+    if !joined.is_empty() && !text.is_empty() {
+        joined.push_str(SEPARATOR);
+    }
+    joined.push_str(text);
 }

@@ -5,13 +5,13 @@ use bytes::BytesMut;
 use serde_json::{Map, Value};
 
 use super::texts::Joined;
+use super::{call, content, replay, show};
 use crate::dialect::body::{self, Body};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, UsageStyle,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, UsageStyle,
     is_event_stream, tally,
 };
-use crate::domain::ToolCall;
 
 /// Whole answers as one whole answer.
 pub struct Whole {
@@ -54,12 +54,13 @@ impl Whole {
     fn read_message(&mut self, message: &Object<'_>, round: &mut Round) {
         self.texts.add(message);
         let thoughts = message.string("reasoning_content").or_else(|| message.string("reasoning"));
+        round.text = content::said(message);
         round.thoughts = thoughts.unwrap_or_default().into_owned();
         let calls = message.array("tool_calls");
         self.hides = false;
         self.client_calls = (!calls.is_empty()).then(Vec::new);
         for text in calls {
-            let Some(call) = read_call(text) else { continue };
+            let Some(call) = call::read(text) else { continue };
             let injected = self.injected.contains(&call.name) && !is_custom(text);
             round.calls.push(RoundCall { call, injected });
             if injected {
@@ -142,8 +143,15 @@ impl Splicer for Whole {
                 round.items = Items(text.to_owned());
             }
         }
+        round.envelope = replay::envelope(&answer, answer.get("usage"));
         self.last = body;
         Ok(round)
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
+        if let Some(lines) = show::lines(showing) {
+            self.texts.add_content(&lines);
+        }
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {
@@ -174,15 +182,4 @@ impl Splicer for Whole {
 
 fn is_custom(call: &str) -> bool {
     Object::parse(call).is_ok_and(|call| call.get("custom").is_some())
-}
-
-fn read_call(text: &str) -> Option<ToolCall> {
-    let call = Object::parse(text).ok()?;
-    let id = call.string("id").unwrap_or_default().into_owned();
-    let (body, key) = match call.object("custom") {
-        Some(custom) => (custom, "input"),
-        None => (call.object("function")?, "arguments"),
-    };
-    let field = |key| body.string(key).unwrap_or_default().into_owned();
-    Some(ToolCall { id, name: field("name"), arguments: field(key) })
 }

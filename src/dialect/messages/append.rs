@@ -1,12 +1,14 @@
 use crate::dialect::raw::{self, Object, quote};
-use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
-use crate::domain::{Content, ToolCall, ToolResult};
+use crate::dialect::{Items, KeptResult, KeptRound, NextRound, Request, Round, result};
+use crate::domain::{Content, ToolResult};
 
 /// The round with one `tool_result` block for each injected call.
 pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
-    let results = round.injected_calls().zip(results);
-    let result = |(call, result)| KeptResult { element: tool_result(call, result), follows: String::new() };
-    KeptRound::new(round, results.map(result))
+    let results = round
+        .injected_calls()
+        .zip(results)
+        .map(|(call, result)| KeptResult { element: tool_result(&call.id, result), follows: String::new() });
+    KeptRound::new(round, results)
 }
 
 /// Puts the assistant's turn and one user message with all results into the history.
@@ -20,11 +22,17 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
 /// A round that the gateway answered, as elements of `messages`.
 pub fn turn(round: &KeptRound) -> String {
     let results: Vec<&str> = round.results().map(|result| result.element.as_str()).collect();
-    format!(
-        r#"{{"role":"assistant","content":{}}},{{"role":"user","content":[{}]}}"#,
-        round.items.0,
-        results.join(",")
-    )
+    format!("{},{}", assistant(&round.items), user(&results.join(",")))
+}
+
+/// What the model said in a round, as an element of `messages`.
+pub fn assistant(items: &Items) -> String {
+    format!(r#"{{"role":"assistant","content":{}}}"#, items.0)
+}
+
+/// A user message of these blocks, which are joined by commas.
+pub fn user(blocks: &str) -> String {
+    format!(r#"{{"role":"user","content":[{blocks}]}}"#)
 }
 
 /// What `tool_choice` becomes; `None` where it stays.
@@ -46,13 +54,14 @@ fn tool_choice(request: &Request, next: NextRound) -> Option<String> {
     Some(patch.apply(&relaxed))
 }
 
-fn tool_result(call: &ToolCall, result: &ToolResult) -> String {
+/// The block that answers the call of this id.
+pub fn tool_result(id: &str, result: &ToolResult) -> String {
     let mut content: Vec<String> = result::parts(result).iter().filter_map(block).collect();
     if content.is_empty() && result.is_error {
         // An error without content is refused by the API.
         content.extend(block(&Content::Text("The tool failed without saying why.".to_owned())));
     }
-    let mut text = format!(r#"{{"type":"tool_result","tool_use_id":{}"#, quote(&call.id));
+    let mut text = format!(r#"{{"type":"tool_result","tool_use_id":{}"#, quote(id));
     if !content.is_empty() {
         text.push_str(r#","content":["#);
         text.push_str(&content.join(","));

@@ -77,6 +77,16 @@ impl Block {
         Some(raw::unescape(&thinking.1))
     }
 
+    /// What a `text` block says.
+    pub fn text(&self) -> Option<String> {
+        let start = Object::parse(&self.start).ok().filter(|_| self.kind == "text")?;
+        let mut text = start.get("text").and_then(raw::inner).unwrap_or_default().to_owned();
+        for (_, more) in self.strings.iter().filter(|(key, _)| key == "text") {
+            text.push_str(more);
+        }
+        Some(raw::unescape(&text))
+    }
+
     /// The whole block; `None` for an empty text, which the API gives but does not take.
     pub fn render(&self) -> Option<String> {
         let start = Object::parse(&self.start).ok()?;

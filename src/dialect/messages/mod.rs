@@ -1,11 +1,17 @@
 //! Anthropic's Messages API (`POST /v1/messages` and `/v1/messages/count_tokens`).
 
 mod append;
+mod bare;
 mod block;
 mod error;
+mod history;
 mod inject;
+mod message;
 mod request;
+mod restore;
 mod splice;
+#[cfg(test)]
+mod testing;
 mod usage;
 mod whole;
 
@@ -13,7 +19,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream};
+use super::{
+    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    is_event_stream,
+};
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
 /// The dialect `messages`.
@@ -27,6 +36,14 @@ impl Dialect for Messages {
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
         request::read(body)
+    }
+
+    fn history(&self, request: &Request) -> History {
+        history::history(request)
+    }
+
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+        restore::restore(request, history, changes);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {

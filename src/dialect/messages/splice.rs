@@ -264,6 +264,7 @@ impl Splicer for Stream {
             stop_reason: self.round.stop_reason.clone(),
             thoughts: thoughts.join("\n"),
             facts: self.so_far(),
+            text: blocks().filter_map(Block::text).collect(),
             items: Items(format!("[{}]", items.join(","))),
             calls,
             ..Round::default()

@@ -73,6 +73,7 @@ impl Whole {
                 }
                 round.thoughts.push_str(&block.string("thinking").unwrap_or_default());
             }
+            Some("text") => round.text.push_str(&block.string("text").unwrap_or_default()),
             _ => {}
         }
         self.content.push(text.to_owned());

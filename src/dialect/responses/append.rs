@@ -5,6 +5,9 @@ use crate::domain::{Content, ToolCall, ToolResult};
 use super::item;
 use super::request::as_items;
 
+/// What a client that goes on without the result of a call of its own leaves the model to know.
+const NO_RESULT: &str = "The client gave no result for this call.";
+
 /// The round with one output item for each injected call.
 pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
     let results = round.injected_calls().zip(results);
@@ -15,20 +18,17 @@ pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
 /// Puts a round into the history: by its id, where the provider stores it, else item by item; and one output
 /// item per call.
 pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
-    let outputs = round.results().map(|result| result.element.clone());
-    let items = Object::parse(&round.items.0).unwrap_or_default();
-    if let Some(id) = items.get("id").filter(|id| items.is_true("stored") && *id != "\"\"") {
+    let kept = Object::parse(&round.items.0).unwrap_or_default();
+    if let Some(id) = kept.get("id").filter(|id| kept.is_true("stored") && *id != "\"\"") {
+        let outputs: Vec<&str> = round.results().map(|result| &*result.element).collect();
         request.draft.set("previous_response_id", id);
-        request.draft.set("input", format!("[{}]", outputs.collect::<Vec<_>>().join(",")));
+        request.draft.set("input", format!("[{}]", outputs.join(",")));
     } else {
         if let Some(text) = request.draft.object().get("input").filter(|input| input.starts_with('"')) {
             let items = format!("[{}]", as_items(text).join(","));
             request.draft.set_once("input", items);
         }
-        let returned =
-            items.array("output").into_iter().filter(|item| item::can_return(item)).map(str::to_owned);
-        let all: Vec<String> = returned.chain(outputs).collect();
-        request.draft.extend("input", &all.join(","));
+        request.draft.extend("input", &elements(round, true).join(","));
     }
     let forced = |choice: &str| choice.starts_with('{') || choice == "\"required\"";
     if next == NextRound::MayNotCall {
@@ -38,7 +38,37 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
     }
 }
 
-fn call_output(call: &ToolCall, result: &ToolResult) -> String {
+/// The elements of `input` that tell a round: its items, and the outputs of its injected calls. Without its
+/// `reasoning`, an item that names itself would be missed.
+pub fn elements(round: &KeptRound, reasoning: bool) -> Vec<String> {
+    let kept = Object::parse(&round.items.0).unwrap_or_default();
+    let output = kept.array("output");
+    let loses_reasoning = !reasoning && output.iter().any(|item| item::is_reasoning(item));
+    let element = |text: &str| match (item::is_reasoning(text), reasoning) {
+        (true, true) => item::returned(text, kept.is_true("stored")),
+        (true, false) => None,
+        (false, _) if loses_reasoning => Some(item::without_id(text)),
+        (false, _) => Some(text.to_owned()),
+    };
+    let items = output.into_iter().filter_map(element);
+    items.chain(round.results().map(|result| result.element.clone())).collect()
+}
+
+/// The outputs that the client owes to a round: an error for each of its calls that it has not answered.
+pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String> {
+    let kept = Object::parse(&round.items.0).unwrap_or_default();
+    let items = kept.array("output");
+    let owed = round.calls.iter().filter(|call| call.result.is_none() && !is_answered(&call.id));
+    let no_result = quote(NO_RESULT);
+    owed.map(|call| match items.iter().find(|item| item::is_custom_call(item, &call.id)) {
+        Some(_) => item::custom_output(&call.id, &no_result),
+        None => item::output(&call.id, &no_result),
+    })
+    .collect()
+}
+
+/// The output of an injected call.
+pub fn call_output(call: &ToolCall, result: &ToolResult) -> String {
     let parts = result::parts(result);
     if !parts.iter().any(|part| result::image(part).is_some()) {
         let texts: Vec<String> = parts.iter().map(result::in_words).collect();

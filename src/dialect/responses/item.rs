@@ -20,6 +20,21 @@ pub fn is_plain_function_call(item: &Object<'_>) -> bool {
         && item.get("namespace").is_none_or(|namespace| namespace == "null")
 }
 
+/// What a message says to the client, part by part; `None` for any other item.
+pub fn text(item: &str) -> Option<String> {
+    let item = Object::parse(item).ok().filter(|item| item.get("type") == Some("\"message\""))?;
+    Some(said(&item))
+}
+
+/// What a message of the assistant's says: its texts and refusals, which are shown alike.
+pub fn said(message: &Object<'_>) -> String {
+    if let Some(text) = message.string("content") {
+        return text.into_owned();
+    }
+    let parts = message.array("content").into_iter().filter_map(Object::within);
+    parts.filter_map(|part| part.string("text").or_else(|| part.string("refusal"))).collect()
+}
+
 /// What a reasoning item says, summary and content.
 pub fn thought(item: &str) -> Option<String> {
     let item = Object::parse(item).ok().filter(|item| item.get("type") == Some("\"reasoning\""))?;
@@ -52,15 +67,57 @@ pub fn cut_short(item: &str, text: &str) -> String {
     patch.apply(item)
 }
 
-/// Whether an item can go back up to a provider that stores nothing: reasoning only with its seal.
-pub fn can_return(item: &str) -> bool {
+/// Whether an item is reasoning.
+pub fn is_reasoning(item: &str) -> bool {
+    Object::parse(item).is_ok_and(|item| item.get("type") == Some("\"reasoning\""))
+}
+
+/// Reasoning as it can go back up: with its seal, else by its name, where the provider has stored it.
+pub fn returned(reasoning: &str, is_stored: bool) -> Option<String> {
+    let item = Object::parse(reasoning).ok()?;
+    if item.get("encrypted_content").is_some_and(|seal| seal != "null") {
+        return Some(reasoning.to_owned());
+    }
+    let id = item.get("id").filter(|_| is_stored)?;
+    Some(format!(r#"{{"type":"item_reference","id":{id}}}"#))
+}
+
+/// An item without the id by which the provider would miss its reasoning; where the id is all that it has, it
+/// stays.
+pub fn without_id(item: &str) -> String {
+    let Ok(object) = Object::parse(item) else { return item.to_owned() };
+    let can_do_without = matches!(
+        object.string("type").as_deref(),
+        None | Some(
+            "message" | "function_call" | "custom_tool_call" | "web_search_call" | "local_shell_call"
+        )
+    );
+    let mut patch = Patch::default();
+    if can_do_without && object.get("type").or(object.get("role")).is_some() {
+        patch.remove(item, &object, &["id"]);
+    }
+    patch.apply(item)
+}
+
+/// Whether an item is the custom tool call with this id.
+pub fn is_custom_call(item: &str, call_id: &str) -> bool {
     Object::parse(item).is_ok_and(|item| {
-        item.get("type") != Some("\"reasoning\"")
-            || item.get("encrypted_content").is_some_and(|seal| seal != "null")
+        item.get("type") == Some("\"custom_tool_call\"")
+            && item.string("call_id").is_some_and(|id| id == call_id)
     })
 }
 
 /// The output item that answers a call.
 pub fn output(call_id: &str, output: &str) -> String {
     format!(r#"{{"type":"function_call_output","call_id":{},"output":{output}}}"#, quote(call_id))
+}
+
+/// The output item that answers a custom tool's call.
+pub fn custom_output(call_id: &str, output: &str) -> String {
+    format!(r#"{{"type":"custom_tool_call_output","call_id":{},"output":{output}}}"#, quote(call_id))
+}
+
+/// A message of the assistant's, as history takes it.
+pub fn spoken(text: &str) -> String {
+    format!(r#"{{"role":"assistant","content":{}}}"#, quote(text))
 }

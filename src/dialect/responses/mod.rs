@@ -1,10 +1,17 @@
 //! `OpenAI`'s Responses API (`POST /v1/responses`).
 
 mod append;
+mod element;
+mod events;
+mod history;
 mod inject;
 mod item;
+mod rebuild;
+mod replay;
 mod request;
 mod response;
+mod restore;
+mod show;
 mod splice;
 mod whole;
 
@@ -13,7 +20,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, KeptRound, NextRound, Request, Round, SpliceSettings, Splicer, is_event_stream, openai_error,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
+    SpliceSettings, Splicer, is_event_stream, openai_error,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
@@ -28,6 +36,22 @@ impl Dialect for Responses {
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
         request::read(body)
+    }
+
+    fn history(&self, request: &Request) -> History {
+        history::history(request)
+    }
+
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+        restore::restore(request, history, changes);
+    }
+
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
+        let call = |proven: &Proven| match proven {
+            Proven::Call(call) => Some(call.clone()),
+            Proven::Round(_) => None,
+        };
+        rebuild::rebuild(request, turn, &proven.iter().map(call).collect::<Option<Vec<_>>>()?)
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
@@ -46,6 +70,10 @@ impl Dialect for Responses {
         append::append(request, round, next);
     }
 
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes {
+        replay::replay(round, delivery)
+    }
+
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {
         let view = response::View::new(request, settings);
         if is_event_stream(content_type) {
@@ -59,3 +87,6 @@ impl Dialect for Responses {
         openai_error::body(failure)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,11 @@ use serde_json::{Map, Value};
 use super::inject::adds_reasoning;
 use super::item;
 use super::request::is_stored;
+use super::show;
 use crate::dialect::raw::{Object, Patch, quote};
-use crate::dialect::{Items, Request, Round, RoundCall, RoundFacts, SpliceSettings, UsageStyle, tally};
+use crate::dialect::{
+    Form, Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
+};
 use crate::domain::IssuedId;
 
 /// What the client sees of the provider's `response` objects, over all rounds.
@@ -18,6 +21,7 @@ pub struct View {
     pub strips_seals: bool,
     stored: bool,
     last_input: bool,
+    form: Form,
     /// The client's `previous_response_id`.
     previous: Option<String>,
     /// The first round's response, as it was when it was created or, in a whole answer, complete.
@@ -39,6 +43,7 @@ impl View {
             injected: Arc::clone(&request.injected),
             strips_seals: adds_reasoning(request),
             stored: is_stored(request),
+            form: settings.form,
             last_input: settings.usage == UsageStyle::LastInput,
             previous,
             first: None,
@@ -85,6 +90,11 @@ impl View {
         if self.strips_seals { item::without_seal(item) } else { item.to_owned() }
     }
 
+    /// The items by which the client is shown the round's calls.
+    pub fn shown(&self, showing: &Showing<'_>) -> Vec<String> {
+        show::items(self.form, showing)
+    }
+
     /// Ends a round: its items and what its final response says.
     pub fn end_round(&mut self, response: &str, items: &[String]) -> Round {
         let object = Object::parse(response).unwrap_or_default();
@@ -102,19 +112,25 @@ impl View {
         let reason =
             object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
         let thoughts: Vec<String> = items.iter().filter_map(|text| item::thought(text)).collect();
+        let text = items.iter().filter_map(|text| item::text(text)).collect();
+        let visible = items.iter().filter(|text| !self.hides(text));
+        let id = |text: &String| Some(Object::parse(text).ok()?.string("id")?.into_owned());
+        let item_ids = if self.stored { visible.filter_map(id).collect() } else { Vec::new() };
         let items = items.join(",");
         Round {
             calls,
             wants_results: status == "completed",
             stop_reason: Some(reason.unwrap_or(status)),
             thoughts: thoughts.join("\n"),
+            text,
+            item_ids,
+            envelope: envelope(response, &object),
             items: Items(format!(
                 r#"{{"stored":{},"id":{},"output":[{items}]}}"#,
                 self.stored,
                 quote(&facts.response_id)
             )),
             facts,
-            ..Round::default()
         }
     }
 
@@ -213,6 +229,13 @@ pub fn facts(response: &Object<'_>) -> RoundFacts {
     }
 }
 
+/// A response without its items.
+fn envelope(text: &str, response: &Object<'_>) -> String {
+    let mut patch = Patch::default();
+    patch.remove(text, response, &["output"]);
+    patch.apply(text)
+}
+
 /// What went wrong with a response of the status `failed`; `None` for any other.
 pub fn response_error(response: &str) -> Option<String> {
     let response =
@@ -221,7 +244,8 @@ pub fn response_error(response: &str) -> Option<String> {
     Some(message.unwrap_or_else(|| "no message".to_owned()))
 }
 
-fn with_status(response: &str, status: &str, fields: &[(&str, String)]) -> String {
+/// A response with another status, and with the fields that go with it.
+pub fn with_status(response: &str, status: &str, fields: &[(&str, String)]) -> String {
     let mut text = response.to_owned();
     let status = format!("\"{status}\"");
     let fields = std::iter::once(("status", status.as_str()))

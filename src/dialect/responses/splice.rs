@@ -5,11 +5,11 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::item;
 use super::response::{View, facts, response_error};
+use super::{events, item};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{Broken, Ending, Round, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::{Failure, IssuedId};
 
 /// Streamed rounds as one streamed response.
@@ -253,6 +253,16 @@ impl Splicer for Stream {
             return Err(Broken::Reported(error));
         }
         Ok(round)
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
+        for item in self.view.shown(showing) {
+            for (kind, fields) in events::of_item(&item, self.client_items) {
+                self.send_own(kind, &fields, out);
+            }
+            self.client_items += 1;
+            self.view.output.push(item);
+        }
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {

@@ -2,7 +2,7 @@ use bytes::BytesMut;
 
 use super::response::{View, response_error};
 use crate::dialect::body::{self, Body};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{Broken, Ending, Round, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::IssuedId;
 
 /// Whole answers as one whole answer.
@@ -51,6 +51,11 @@ impl Splicer for Whole {
             return Err(Broken::Reported(error));
         }
         Ok(round)
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
+        let shown = self.view.shown(showing);
+        self.view.output.extend(shown);
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {

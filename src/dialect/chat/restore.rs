@@ -1,0 +1,233 @@
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::dialect::raw::{self, Object, Patch};
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
+use crate::domain::{ToolCall, ToolResult};
+
+use super::append::{self, Elements};
+use super::call;
+use super::content::{self, Part};
+use super::reasoning;
+
+/// What the model is told where the client went on without a result.
+const UNANSWERED: &str = "The client gave no result for this call.";
+
+/// Puts turns of the history into the form in which they go up.
+pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+    let text = request.draft.text();
+    let messages = request.draft.object().array("messages");
+    let own: BTreeSet<usize> =
+        changes.iter().filter_map(|(turn, _)| Some(history.turns.get(*turn)?.elements.start)).collect();
+    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    for (turn, change) in changes {
+        let Some(turn) = history.turns.get(*turn) else { continue };
+        let (elements, new) = match change {
+            Restoration::Bare if !turn.has_thinking => continue,
+            Restoration::Bare => (turn.elements.clone(), bare(&messages, turn)),
+            Restoration::Rounds { rounds, in_place, .. } => {
+                restored(&Echoed { messages: &messages, turn, own: &own }, rounds, *in_place)
+            }
+        };
+        edits.extend(span(text, &messages, elements, new.is_empty()).map(|span| (span, new)));
+    }
+    for (span, new) in edits {
+        request.draft.replace(span, new);
+    }
+}
+
+/// Where elements lie in the body: with a comma, where nothing comes into their place.
+fn span(text: &str, messages: &[&str], elements: Range<usize>, goes: bool) -> Option<Range<usize>> {
+    let (first, last) = (messages.get(elements.start)?, messages.get(elements.end.checked_sub(1)?)?);
+    let mut span = raw::span_in(text, first).start..raw::span_in(text, last).end;
+    if goes {
+        if let Some(next) = messages.get(elements.end) {
+            span.end = raw::span_in(text, next).start;
+        } else if let Some(before) = elements.start.checked_sub(1) {
+            span.start = raw::span_in(text, messages[before]).end;
+        }
+    }
+    Some(span)
+}
+
+/// A turn as the client tells it, among all messages.
+struct Echoed<'a> {
+    messages: &'a [&'a str],
+    turn: &'a EchoedTurn,
+    /// Where the turns begin that have a change of their own.
+    own: &'a BTreeSet<usize>,
+}
+
+/// What the client sent behind a turn that is part of it: results, and calls that it told of after results.
+#[derive(Default)]
+struct Following<'a> {
+    /// Behind the last element that is.
+    end: usize,
+    /// Results for the client's calls of the turn, with the ids of the calls.
+    answers: Vec<(String, &'a str)>,
+    /// What is of other calls, or says something else.
+    others: Vec<Cow<'a, str>>,
+}
+
+/// The elements that give way to a turn's rounds, and what comes into their place.
+fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, String) {
+    let elements = echoed.turn.elements.clone();
+    let Some((last, before)) = rounds.split_last() else { return (0..0, String::new()) };
+    let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, in_place)).collect();
+    if let Some(marker) = elements.end.checked_sub(1).and_then(|last| Marker::of(echoed.messages.get(last)?))
+    {
+        marker.put(&mut messages);
+    }
+    let mut new = Elements::default();
+    for (message, round) in messages.iter().zip(before) {
+        new.push_round(message, round);
+        new.push_images(round);
+    }
+    if let Some(message) = messages.last() {
+        new.push_round(message, last);
+    }
+    if !last.is_for_client() {
+        new.push_images(last);
+        return (elements, new.joined());
+    }
+    let following = echoed.following(last);
+    following.answers.iter().for_each(|(_, answer)| new.push(answer));
+    let mut answered: Vec<&str> = following.answers.iter().map(|(id, _)| &**id).collect();
+    for call in last.calls.iter().filter(|call| call.result.is_none()) {
+        match answered.iter().position(|id| *id == call.id) {
+            Some(answer) => drop(answered.swap_remove(answer)),
+            None => new.push(&unanswered(&call.id)),
+        }
+    }
+    new.push_images(last);
+    following.others.iter().for_each(|other| new.push(other));
+    (elements.start..following.end, new.joined())
+}
+
+fn message(round: &KeptRound, in_place: bool) -> Cow<'_, str> {
+    if in_place { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
+}
+
+fn unanswered(id: &str) -> String {
+    let call = ToolCall { id: id.to_owned(), name: String::new(), arguments: String::new() };
+    append::tool_message(&call, &ToolResult::error(UNANSWERED)).element
+}
+
+impl<'a> Echoed<'a> {
+    /// What belongs to a turn that ended with this round.
+    ///
+    /// Where a client tells calls one by one, each with its result behind it, the later calls of the turn look
+    /// like turns of their own. An id that the turn has told already begins another: some providers use the
+    /// same ids again.
+    fn following(&self, last: &KeptRound) -> Following<'a> {
+        let mine = |id: &str| last.calls.iter().any(|call| call.result.is_none() && call.id == id);
+        let mut told = self.turn.visible.calls.clone();
+        let mut found = Following { end: self.turn.elements.end, ..Following::default() };
+        while let Some(text) = self.messages.get(found.end).copied() {
+            let Some(message) = Object::within(text) else { break };
+            match message.string("role").as_deref() {
+                Some("tool") => {
+                    let id = message.string("tool_call_id").unwrap_or_default().into_owned();
+                    if mine(&id) { found.answers.push((id, text)) } else { found.others.push(text.into()) }
+                }
+                Some("assistant") if !self.own.contains(&found.end) => {
+                    let calls: Vec<_> =
+                        message.array("tool_calls").into_iter().filter_map(call::read).collect();
+                    if calls.is_empty()
+                        || !calls.iter().all(|call| mine(&call.id) && !told.contains(&call.id))
+                    {
+                        break;
+                    }
+                    told.extend(calls.into_iter().map(|call| call.id));
+                    found.others.extend(without_calls(text, &message).map(Cow::Owned));
+                }
+                _ => break,
+            }
+            found.end += 1;
+        }
+        found
+    }
+}
+
+/// What a message of the assistant's says besides its calls, as a message.
+fn without_calls(text: &str, message: &Object<'_>) -> Option<String> {
+    let mut patch = Patch::default();
+    patch.remove(text, message, &["tool_calls"]);
+    says_something(message).then(|| reasoning::unsigned(&patch.apply(text)).into_owned())
+}
+
+/// The turn's messages without signed thinking, and without those that had nothing else.
+fn bare(messages: &[&str], turn: &EchoedTurn) -> String {
+    let mut new = Elements::default();
+    for text in messages.get(turn.elements.clone()).unwrap_or_default() {
+        match reasoning::unsigned(text) {
+            Cow::Borrowed(text) => new.push(text),
+            Cow::Owned(text) => {
+                let message = Object::within(&text).unwrap_or_default();
+                if says_something(&message) || !message.array("tool_calls").is_empty() {
+                    new.push(&text);
+                }
+            }
+        }
+    }
+    new.joined()
+}
+
+/// Whether a message of the assistant's has anything but calls and plain reasoning.
+fn says_something(message: &Object<'_>) -> bool {
+    let is_something = |part| if let Part::Text(text) = part { !text.is_empty() } else { true };
+    content::parts(message).into_iter().any(is_something)
+        || ["function_call", "audio"].iter().any(|key| message.get(key).is_some_and(|value| value != "null"))
+}
+
+/// A cache marker that a client put on a turn of the assistant's.
+struct Marker<'a> {
+    /// Its value.
+    value: &'a str,
+    /// It stands on the message, not on a part of its content.
+    on_message: bool,
+}
+
+impl<'a> Marker<'a> {
+    const KEY: &'static str = "cache_control";
+
+    /// The marker on a message, or on its last part.
+    fn of(message: &'a str) -> Option<Self> {
+        let of = |object: Object<'a>| object.get(Self::KEY).filter(|value| *value != "null");
+        let message = Object::within(message)?;
+        let part = message.array("content").last().copied().and_then(Object::within);
+        of(message)
+            .map(|value| Self { value, on_message: true })
+            .or_else(|| part.and_then(of).map(|value| Self { value, on_message: false }))
+    }
+
+    /// Marks the last message that can carry the marker in this place.
+    fn put(&self, messages: &mut [Cow<'_, str>]) {
+        for message in messages.iter_mut().rev() {
+            if let Some(marked) = self.marked(message) {
+                *message = Cow::Owned(marked);
+                return;
+            }
+        }
+    }
+
+    fn marked(&self, text: &str) -> Option<String> {
+        let message = Object::within(text)?;
+        let mut patch = Patch::default();
+        if self.on_message {
+            patch.set(text, &message, Self::KEY, self.value);
+            return Some(patch.apply(text));
+        }
+        let content = message.get("content")?;
+        if let Some(last) = raw::elements(content).and_then(|parts| parts.last().copied()) {
+            patch.set(text, &Object::within(last)?, Self::KEY, self.value);
+        } else if content.starts_with('"') && content != "\"\"" {
+            let part = format!(r#"[{{"type":"text","text":{content},"{}":{}}}]"#, Self::KEY, self.value);
+            patch.replace(text, content, part);
+        } else {
+            return None;
+        }
+        Some(patch.apply(text))
+    }
+}

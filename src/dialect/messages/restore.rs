@@ -1,0 +1,241 @@
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use super::append::{assistant, tool_result, turn, user};
+use super::bare;
+use super::message::{Message, Part, brings_servers, messages};
+use crate::dialect::raw::{self, Patch};
+use crate::dialect::{History, Items, KeptRound, Request, Restoration};
+use crate::domain::ToolResult;
+
+/// What stands for a result that the client never gave.
+const NO_RESULT: &str = "The client gave no result for this call.";
+
+/// Puts turns of the history into the form in which they go up.
+pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+    let object = request.draft.object();
+    let echo = Echoed { messages: &messages(&object), history, changes };
+    let mut replaced = Vec::with_capacity(changes.len());
+    for (number, change) in changes {
+        let Some(turn) = history.turns.get(*number) else { continue };
+        let (elements, new) = match change {
+            Restoration::Rounds { rounds, in_place, .. } => echo.rounds(*number, rounds, *in_place),
+            Restoration::Bare => {
+                let said = &echo.messages[turn.elements.clone()];
+                let bare = bare::turn(said, brings_servers(&object));
+                (turn.elements.clone(), bare.into_iter().collect())
+            }
+        };
+        replaced.push((echo.span(request.draft.text(), elements, new.is_empty()), new.join(",")));
+    }
+    let without_thinking = if echo.breaks_a_loop() { bare::without_thinking(&object) } else { Vec::new() };
+    for (span, new) in replaced {
+        request.draft.replace(span, new);
+    }
+    for (key, value) in without_thinking {
+        request.draft.set(key, value);
+    }
+}
+
+/// A history and what is to become of it.
+struct Echoed<'e, 'a> {
+    messages: &'e [Message<'a>],
+    history: &'e History,
+    changes: &'e [(usize, Restoration<'e>)],
+}
+
+impl<'a> Echoed<'_, 'a> {
+    /// Which elements a turn's rounds stand for, and the elements that they are: the turn, and what answers
+    /// its last round.
+    fn rounds(&self, number: usize, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, Vec<String>) {
+        let mut elements = self.history.turns[number].elements.clone();
+        let bare: Vec<KeptRound>;
+        let rounds = if in_place {
+            rounds
+        } else {
+            bare = rounds.iter().map(bare::round).collect();
+            &bare
+        };
+        let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
+        let mut new: Vec<String> = before.iter().map(turn).collect();
+        let marker = self.messages[elements.end - 1].parts().last();
+        let marker = marker.and_then(|part| part.fields.get("cache_control")).filter(|it| *it != "null");
+        let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
+        if last.is_for_client() {
+            new.push(assistant(&last.items));
+            let answers = self.answers(number, &last);
+            elements.end = answers.end;
+            new.push(answers.write(&last));
+            new.extend(answers.passed.iter().map(|message| message.json.to_owned()));
+        } else if !last.calls.is_empty() {
+            new.push(turn(&last));
+        } else if last.items.0 != "[]" {
+            new.push(assistant(&last.items));
+        }
+        (elements, new)
+    }
+
+    /// Gathers what the client says to the calls of a turn's last round: in the message behind the turn, and
+    /// further on where it told call by call.
+    fn answers<'s>(&'s self, number: usize, round: &'s KeptRound) -> Answers<'a, 's> {
+        let echoed = &self.history.turns[number];
+        let calls = round.calls.iter().filter(|call| call.result.is_none());
+        let mut answers = Answers::new(echoed.elements.end, calls.map(|call| call.id.as_str()).collect());
+        let mut untold: BTreeSet<&str> = answers.open.clone();
+        untold.retain(|id| !echoed.visible.calls.contains(*id));
+        let (mut at, mut between) = (answers.end, Vec::new());
+        while let Some(message) = self.messages.get(at) {
+            if message.is_assistant() {
+                let Some(end) = self.more_calls(at, &mut untold) else { break };
+                at = end;
+            } else if message.role == "user" {
+                let is_next = at == echoed.elements.end;
+                if !is_next && !answers.are_in(message) {
+                    break;
+                }
+                if is_next {
+                    answers.message = Some(message);
+                }
+                answers.take(message, round);
+                at += 1;
+            } else {
+                between.push(message);
+                at += 1;
+                continue;
+            }
+            answers.end = at;
+            answers.passed.append(&mut between);
+        }
+        answers
+    }
+
+    /// Where the turn at this place ends, if it does nothing but tell of calls of an earlier one.
+    fn more_calls(&self, at: usize, untold: &mut BTreeSet<&str>) -> Option<usize> {
+        let number = self.history.turns.iter().position(|turn| turn.elements.start == at)?;
+        let turn = &self.history.turns[number];
+        let seen = &turn.visible;
+        let is_part = !seen.calls.is_empty()
+            && seen.text.is_empty()
+            && seen.calls.iter().all(|id| untold.contains(id.as_str()))
+            && self.changes.iter().all(|(changed, _)| *changed != number);
+        if !is_part {
+            return None;
+        }
+        untold.retain(|id| !seen.calls.contains(*id));
+        Some(turn.elements.end)
+    }
+
+    /// Whether a turn of the tool loop that goes on loses its thinking.
+    fn breaks_a_loop(&self) -> bool {
+        let has_results = |message: &Message<'_>| message.parts().any(|part| part.kind == "tool_result");
+        let mut next = self.messages.len();
+        for (number, turn) in self.history.turns.iter().enumerate().rev() {
+            let change =
+                self.changes.iter().find(|(changed, _)| *changed == number).map(|(_, change)| change);
+            let calls = matches!(change, Some(Restoration::Rounds { rounds, .. })
+                if rounds.last().is_some_and(|round| !round.calls.is_empty()));
+            if !calls && !self.messages[turn.elements.end..next].iter().any(has_results) {
+                return false;
+            }
+            let loses = match change {
+                None => false,
+                Some(Restoration::Bare) => turn.has_thinking,
+                Some(Restoration::Rounds { in_place, rounds, .. }) => {
+                    !in_place && rounds.iter().any(|round| bare::round(round) != *round)
+                }
+            };
+            if loses {
+                return true;
+            }
+            next = turn.elements.start;
+        }
+        false
+    }
+
+    /// Where elements lie in the request's text; with a comma where nothing comes in their place.
+    fn span(&self, text: &str, elements: Range<usize>, vanish: bool) -> Range<usize> {
+        let place = |at: usize| raw::span_in(text, self.messages[at].json);
+        let (first, last) = (place(elements.start), place(elements.end - 1));
+        if !vanish {
+            first.start..last.end
+        } else if elements.end < self.messages.len() {
+            first.start..place(elements.end).start
+        } else {
+            elements.start.checked_sub(1).map_or(first.start, |before| place(before).end)..last.end
+        }
+    }
+}
+
+/// What a client says to the calls of a round.
+struct Answers<'a, 'e> {
+    /// The message behind the turn, if the user speaks there.
+    message: Option<&'e Message<'a>>,
+    /// The client's calls that have no result yet.
+    open: BTreeSet<&'e str>,
+    results: Vec<Cow<'a, str>>,
+    rest: Vec<Cow<'a, str>>,
+    /// Messages of others that stood between.
+    passed: Vec<&'e Message<'a>>,
+    /// Where the elements end that say all this.
+    end: usize,
+}
+
+impl<'a, 'e> Answers<'a, 'e> {
+    fn new(end: usize, open: BTreeSet<&'e str>) -> Self {
+        Self { message: None, open, results: Vec::new(), rest: Vec::new(), passed: Vec::new(), end }
+    }
+
+    fn are_in(&self, message: &Message<'_>) -> bool {
+        message
+            .parts()
+            .any(|part| part.kind == "tool_result" && self.open.contains(&*part.string("tool_use_id")))
+    }
+
+    fn take(&mut self, message: &Message<'a>, round: &KeptRound) {
+        let own: HashSet<&str> =
+            round.calls.iter().filter(|call| call.result.is_some()).map(|call| call.id.as_str()).collect();
+        for text in message.part_texts() {
+            let part = Part::read(&text);
+            let id = if part.kind == "tool_result" { part.string("tool_use_id") } else { Cow::Borrowed("") };
+            if self.open.remove(&*id) {
+                self.results.push(text);
+            } else if !own.contains(&*id) {
+                self.rest.push(text);
+            }
+        }
+    }
+
+    /// The message that answers the round: the gateway's results, then the client's, then what else it says.
+    fn write(&self, round: &KeptRound) -> String {
+        let own = round.calls.iter().filter_map(|call| match &call.result {
+            Some(result) => Some(Cow::Borrowed(result.element.as_str())),
+            None if self.open.contains(call.id.as_str()) => {
+                Some(Cow::Owned(tool_result(&call.id, &ToolResult::error(NO_RESULT))))
+            }
+            None => None,
+        });
+        let blocks: Vec<Cow<'_, str>> =
+            own.chain(self.results.iter().cloned()).chain(self.rest.iter().cloned()).collect();
+        let blocks = blocks.join(",");
+        let Some(message) = self.message else { return user(&blocks) };
+        let mut patch = Patch::default();
+        patch.set(message.json, &message.fields, "content", &format!("[{blocks}]"));
+        patch.apply(message.json)
+    }
+}
+
+/// The items with the client's cache marker on the last block that takes one.
+fn marked(items: &Items, marker: Option<&str>) -> Items {
+    let Some(marker) = marker else { return items.clone() };
+    let mut parts = raw::elements(&items.0).unwrap_or_default().into_iter().rev().map(Part::read);
+    let Some(last) = parts.find(|part| !part.is_thinking()) else { return items.clone() };
+    let mut patch = Patch::default();
+    let mut inner = Patch::default();
+    inner.set(last.json, &last.fields, "cache_control", marker);
+    patch.replace(&items.0, last.json, inner.apply(last.json));
+    Items(patch.apply(&items.0))
+}
+
+#[cfg(test)]
+mod tests;

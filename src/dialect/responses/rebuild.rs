@@ -1,0 +1,131 @@
+use crate::dialect::raw::{Object, quote};
+use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, ProvenCall, Request};
+use crate::domain::{ToolCall, ToolResult};
+
+use super::element::{self, Claim, Kind, OWN_LINE};
+use super::request::is_stored;
+use super::{append, item};
+
+/// The rounds of a turn as its native echo tells them: each is the items that the model made, then the calls
+/// that the gateway ran.
+pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+    let object = request.draft.object();
+    let elements = object.array("input");
+    let has_mcp = !request.tools.mcp_servers.is_empty();
+    let mut rounds = vec![EchoedRound::default()];
+    let mut proven = proven.iter();
+    for text in elements.get(turn.elements.clone())? {
+        let element = Object::within(text)?;
+        let id = element.string("id").unwrap_or_default();
+        match Kind::of(&element, has_mcp) {
+            Kind::Listing => {}
+            Kind::Message if id.starts_with(OWN_LINE) => {}
+            Kind::Seal => return None,
+            Kind::Reference if element::is_own(&id) => return None,
+            Kind::Claim => {
+                let proof = proven.next()?;
+                if rounds.last().is_some_and(EchoedRound::is_answered) && number(&rounds) < proof.round {
+                    rounds.push(EchoedRound::default());
+                }
+                if number(&rounds) != proof.round {
+                    return None;
+                }
+                rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element), proof));
+            }
+            kind => {
+                if rounds.last().is_some_and(EchoedRound::is_answered) {
+                    rounds.push(EchoedRound::default());
+                }
+                let call = (kind == Kind::Call).then(|| element.string("call_id").map(Into::into));
+                rounds.last_mut()?.own.push((text, call.flatten()));
+            }
+        }
+    }
+    let last = rounds.len() - 1;
+    let keep = |(number, round): (usize, EchoedRound<'_>)| round.keep(number == last, is_stored(request));
+    proven.next().is_none().then(|| rounds.into_iter().enumerate().map(keep).collect())?
+}
+
+fn number(rounds: &[EchoedRound<'_>]) -> u32 {
+    u32::try_from(rounds.len()).unwrap_or(u32::MAX)
+}
+
+/// A round as far as it has been read.
+#[derive(Default)]
+struct EchoedRound<'a> {
+    /// The items that the client sees in the provider's form, each with its id if it is a call.
+    own: Vec<(&'a str, Option<String>)>,
+    injected: Vec<Injected>,
+}
+
+/// A call that the gateway ran.
+struct Injected {
+    position: usize,
+    item: String,
+    kept: KeptCall,
+}
+
+impl Injected {
+    fn new(claim: &Claim, proof: &ProvenCall) -> Self {
+        let (id, name, arguments) = (quote(&proof.call_id), quote(&proof.name), quote(&claim.arguments));
+        let call = ToolCall {
+            id: proof.call_id.clone(),
+            name: proof.name.clone(),
+            arguments: claim.arguments.clone(),
+        };
+        let text = claim.result.as_str();
+        let result = if claim.is_error { ToolResult::error(text) } else { ToolResult::text(text) };
+        let element = append::call_output(&call, &result);
+        let result = Some(KeptResult { element, follows: String::new() });
+        Self {
+            position: usize::try_from(proof.position).unwrap_or(usize::MAX),
+            item: format!(
+                r#"{{"type":"function_call","call_id":{id},"name":{name},"arguments":{arguments}}}"#
+            ),
+            kept: KeptCall { id: call.id, result },
+        }
+    }
+}
+
+impl EchoedRound<'_> {
+    fn is_answered(&self) -> bool {
+        !self.injected.is_empty()
+    }
+
+    /// The round with its calls in the model's order; `None` where they do not make a whole.
+    fn keep(mut self, is_last: bool, is_stored: bool) -> Option<KeptRound> {
+        let for_client = self.own.iter().filter(|(_, call)| call.is_some()).count();
+        if for_client > 0 && !is_last {
+            return None;
+        }
+        self.injected.sort_by_key(|call| call.position);
+        let mut injected = self.injected.into_iter().peekable();
+        let unsealed = |text: &str| item::is_reasoning(text) && item::returned(text, is_stored).is_none();
+        let loses_reasoning = self.own.iter().any(|(text, _)| unsealed(text));
+        let (mut items, mut calls) = (Vec::new(), Vec::new());
+        for (text, call) in &self.own {
+            if let Some(id) = call {
+                while let Some(earlier) = injected.next_if(|injected| injected.position == calls.len()) {
+                    items.push(earlier.item);
+                    calls.push(earlier.kept);
+                }
+                calls.push(KeptCall { id: id.clone(), result: None });
+            }
+            if loses_reasoning {
+                items.extend((!item::is_reasoning(text)).then(|| item::without_id(text)));
+            } else {
+                items.push((*text).to_owned());
+            }
+        }
+        for rest in injected {
+            if rest.position != calls.len() {
+                return None;
+            }
+            items.push(rest.item);
+            calls.push(rest.kept);
+        }
+        let items = items.join(",");
+        let items = Items(format!(r#"{{"stored":{is_stored},"id":"","output":[{items}]}}"#));
+        Some(KeptRound { items, calls })
+    }
+}

@@ -1,0 +1,83 @@
+use super::{Entry, Scope};
+use crate::dialect::{KeptRound, Round, Visible};
+use crate::domain::Digest;
+
+/// What one interception adds to its conversation.
+#[derive(Debug, Clone)]
+pub struct Conversation {
+    /// Whose it is.
+    pub scope: Scope,
+    /// What is visible of it before the answer.
+    pub before: Digest,
+    /// What has been put back into that.
+    pub lineage: Digest,
+    visible: Visible,
+    rounds: Vec<KeptRound>,
+    hides: bool,
+    is_prefilled: bool,
+    added: usize,
+}
+
+impl Conversation {
+    /// Nothing has been answered yet.
+    pub fn new(scope: Scope, before: Digest, lineage: Digest) -> Self {
+        Self {
+            scope,
+            before,
+            lineage,
+            visible: Visible::default(),
+            rounds: Vec::new(),
+            hides: false,
+            is_prefilled: false,
+            added: 0,
+        }
+    }
+
+    /// The answer goes on with a turn that is there already, of which this is visible, and these rounds have been
+    /// put back.
+    pub fn going_on(mut self, visible: Visible, rounds: Vec<KeptRound>) -> Self {
+        // What a client has begun in the model's stead cannot be told from what the model adds.
+        self.is_prefilled = rounds.is_empty() && !visible.is_empty();
+        self.hides = !rounds.is_empty();
+        (self.visible, self.rounds) = (visible, rounds);
+        self
+    }
+
+    /// Takes in a round with its results.
+    pub fn add(&mut self, round: &Round, kept: KeptRound) {
+        self.visible.add_text(&round.text);
+        self.visible.calls.extend(round.client_calls().map(|call| call.id.clone()));
+        self.visible.items.extend(round.item_ids.iter().cloned());
+        self.hides |= round.injected_calls().next().is_some();
+        self.rounds.push(kept);
+        self.added += 1;
+    }
+
+    /// Takes in a line of text that the gateway showed.
+    pub fn add_line(&mut self, line: &str) {
+        self.visible.add_text(line);
+    }
+
+    /// How many rounds have been taken in.
+    pub fn added(&self) -> usize {
+        self.added
+    }
+
+    /// The place of the answer.
+    pub fn place(&self) -> Digest {
+        self.scope.after(self.before)
+    }
+
+    /// What is to be kept of the whole answer; `None` where it cannot be put back.
+    pub fn entry(&self) -> Option<Entry> {
+        let rounds = if self.hides { self.rounds.clone() } else { Vec::new() };
+        let entry = Entry { visible: self.visible.clone(), rounds, lineage: self.lineage, cut: false };
+        (!self.is_prefilled).then_some(entry)
+    }
+
+    /// What is to be kept of an answer that broke off; `None` where no round is complete that hides anything.
+    pub fn cut_entry(&self) -> Option<Entry> {
+        let entry = self.entry().filter(|entry| !entry.rounds.is_empty())?;
+        Some(Entry { cut: true, ..entry })
+    }
+}

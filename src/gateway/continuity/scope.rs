@@ -1,0 +1,40 @@
+use crate::domain::{Caller, Digest};
+use crate::identity::Client;
+
+/// Whose conversation it is: nothing is ever put back into the conversation of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope(Digest);
+
+impl Scope {
+    /// The conversations of this caller, in this session of its client, for this end user.
+    pub fn new(dialect: &str, caller: &Caller, client: &Client, end_user: Option<&str>) -> Self {
+        let session = client.session.as_deref().unwrap_or_default();
+        // Claude Code names its session in this field too, but leaves the field out when it counts tokens.
+        let end_user = end_user.filter(|user| session.is_empty() || !user.contains(session));
+        Self::of(&["session", dialect, &caller.key, session, end_user.unwrap_or_default()])
+    }
+
+    /// All conversations of this caller: for ids that were given to it, whatever the session.
+    pub fn of_caller(dialect: &str, caller: &Caller) -> Self {
+        Self::of(&["caller", dialect, &caller.key])
+    }
+
+    fn of(parts: &[&str]) -> Self {
+        Self(Digest::of_parts(&parts.iter().map(|part| part.as_bytes()).collect::<Vec<_>>()))
+    }
+
+    /// The place of the answer that came after this much of a conversation.
+    pub fn after(self, before: Digest) -> Digest {
+        Digest::of_parts(&[&self.0.0, b"after", &before.0])
+    }
+
+    /// The place of the answer that was given this id.
+    pub fn answer(self, id: &str) -> Digest {
+        Digest::of_parts(&[&self.0.0, b"answer", id.as_bytes()])
+    }
+
+    /// What a seal is made for that a client carries.
+    pub fn context(&self) -> &[u8] {
+        &self.0.0
+    }
+}
