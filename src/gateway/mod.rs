@@ -17,6 +17,7 @@ mod pins;
 mod relay;
 mod rendering;
 mod result_size;
+pub mod retention;
 mod rounds;
 mod showing;
 mod tool_loop;

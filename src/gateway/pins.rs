@@ -12,8 +12,8 @@ use crate::dialect::History;
 use crate::domain::{Digest, ToolDefinition};
 use crate::store::{self, Store};
 
-/// How often the store is told that a pin is in use; pins are kept for so much longer.
-pub const TOLD_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// How often the store is told that a pin is in use.
+const TOLD_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a pin that nobody uses stays in memory: not so long that the store has forgotten it.
 const IDLE: Duration = Duration::from_hours(24);
@@ -140,5 +140,111 @@ impl Pins {
         if let Err(error) = store::pins::touch(&self.store, place, now).await {
             tracing::warn!(%error, "the store could not be told that a conversation's tools are in use");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Executor;
+
+    use super::*;
+    use crate::domain::{Repeat, ToolRef};
+
+    fn tool(name: &str) -> Arc<ToolDefinition> {
+        Arc::new(ToolDefinition {
+            name: format!("srv__{name}"),
+            source: ToolRef { server: "srv".into(), tool: name.into() },
+            server_url: "http://srv.test/mcp".into(),
+            description: "says \"hello\"".into(),
+            input_schema: r#"{"type":"object"}"#.into(),
+            read_only: true,
+            repeat: Repeat::Rerun,
+            timeout: Duration::from_millis(1500),
+        })
+    }
+
+    fn place(name: &str) -> Digest {
+        Digest::of(name.as_bytes())
+    }
+
+    async fn run(store: &Store, sql: &'static str) {
+        let mut transaction = store.begin().await.unwrap();
+        transaction.execute(sql).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    async fn used_at(store: &Store, name: &str) -> Timestamp {
+        store::pins::find(store, place(name)).await.unwrap().unwrap().used_at
+    }
+
+    #[tokio::test]
+    async fn whole_definitions_come_back_also_without_the_cache() {
+        let store = Store::in_memory().await.unwrap();
+        let (pins, tools) = (Pins::new(store.clone()), vec![tool("b"), tool("a")]);
+        assert!(pins.find(place("c")).await.unwrap().is_none());
+        assert_eq!(pins.pin(place("c"), &tools).await.unwrap().definitions, tools);
+        for pins in [pins, Pins::new(store)] {
+            assert_eq!(pins.find(place("c")).await.unwrap().unwrap().definitions, tools);
+            assert!(pins.find(place("d")).await.unwrap().is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_pins_first_has_pinned() {
+        let store = Store::in_memory().await.unwrap();
+        let (one, two) = (Pins::new(store.clone()), Pins::new(store));
+        one.pin(place("c"), &[tool("a")]).await.unwrap();
+        let in_force = two.pin(place("c"), &[tool("b")]).await.unwrap();
+        assert_eq!(in_force.definitions, [tool("a")]);
+        assert_eq!(two.find(place("c")).await.unwrap().unwrap().definitions, [tool("a")]);
+    }
+
+    #[tokio::test]
+    async fn a_list_stands_for_the_conversation_that_had_it_last() {
+        let store = Store::in_memory().await.unwrap();
+        let pins = Pins::new(store.clone());
+        for (conversation, name) in [("c", "a"), ("d", "b"), ("d", "b"), ("c", "a")] {
+            let set = pins.pin(place(conversation), &[tool(name)]).await.unwrap();
+            pins.follow(place("list"), place(conversation), &set).await;
+            for pins in [&pins, &Pins::new(store.clone())] {
+                let found = pins.find(place("list")).await.unwrap().unwrap();
+                assert_eq!(found.definitions, [tool(name)]);
+            }
+        }
+        pins.follow(
+            place("other"),
+            place("unknown"),
+            &ToolSet { definitions: vec![], id: place("none"), bytes: 0 },
+        )
+        .await;
+        assert!(Pins::new(store).find(place("other")).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn the_store_is_told_of_use_once_a_day() {
+        let store = Store::in_memory().await.unwrap();
+        Pins::new(store.clone()).pin(place("c"), &[tool("a")]).await.unwrap();
+        let fresh = used_at(&store, "c").await;
+        Pins::new(store.clone()).find(place("c")).await.unwrap();
+        assert_eq!(used_at(&store, "c").await, fresh);
+
+        run(&store, "UPDATE pins SET used_at = '2020-01-01T00:00:00.000000Z'").await;
+        let pins = Pins::new(store.clone());
+        pins.find(place("c")).await.unwrap();
+        assert!(used_at(&store, "c").await >= fresh);
+        run(&store, "UPDATE pins SET used_at = '2020-01-01T00:00:00.000000Z'").await;
+        pins.find(place("c")).await.unwrap();
+        assert!(used_at(&store, "c").await < fresh, "it was told today");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_an_error() {
+        let store = Store::in_memory().await.unwrap();
+        store::pins::remember(&store, place("c"), place("set"), "[{}]").await.unwrap();
+        let pins = Pins::new(store.clone());
+        assert!(matches!(pins.find(place("c")).await, Err(sqlx::Error::Decode(_))));
+        store.close().await;
+        assert!(pins.find(place("c")).await.is_err());
+        assert!(pins.pin(place("d"), &[tool("a")]).await.is_err());
     }
 }
