@@ -40,8 +40,8 @@ impl Gateway {
             )),
         };
         answer.own_header("x-toolgate-injection", admission.injection.word);
-        let runs_calls = incoming.operation.generates && admission.injection.is_active();
-        let pages = admission.request.as_ref().ok().filter(|_| runs_calls);
+        let has_journal = incoming.operation.generates && admission.injection.is_active();
+        let pages = admission.request.as_ref().ok().filter(|_| has_journal);
         let (journal, earlier) = match pages {
             Some(admitted) => {
                 let Continuation { conversation, asked, is_same_client, .. } = &admitted.continuation;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::Gateway;
 use super::admission::Incoming;
@@ -329,6 +330,8 @@ impl<'a> Rounds<'a> {
     /// Ends the message as the model did.
     async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
         self.keep_answer().await;
+        // From here on a client that comes again has the whole answer.
+        self.line.give_way_to(CancellationToken::new());
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::Natural, &mut out);

@@ -15,7 +15,7 @@ fn agent_request(api: Api, mode: Mode, tools: &str) -> String {
     let history = match api {
         Api::Messages => format!(
             r#""max_tokens":  1e3,"system":[{{"type":"text","text":"Be\u0020good.","cache_control":{{"type":"ephemeral"}}}}],
-            "messages" : [ {{"role":"user","content":"{words}"}} , {{"role":"assistant","content":[{{"type":"thinking","thinking":"…","signature":"a\/b=="}}]}},
+            "messages" : [ {{"role":"user","content":"{words}"}} , {{"role":"assistant","content":[{{"type":"text","text":"a\/b=="}}]}},
             {{"content":[{{"type":"text","text":"Go on."}}],"role":"user"}}	]"#
         ),
         Api::Chat => format!(

@@ -26,8 +26,13 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
         let (elements, new) = match change {
             Restoration::Bare if !turn.has_thinking => continue,
             Restoration::Bare => (turn.elements.clone(), bare(&messages, turn)),
-            Restoration::Rounds { rounds, in_place, .. } => {
-                restored(&Echoed { messages: &messages, turn, own: &own }, rounds, *in_place)
+            Restoration::Rounds { rounds, in_place, cut } => {
+                let echoed = Echoed { messages: &messages, turn, own: &own };
+                let (elements, mut new) = restored(&echoed, rounds, *in_place);
+                if let Some(rest) = cut.then(|| echoed.beyond(rounds)).flatten() {
+                    new.push(&rest);
+                }
+                (elements, new.joined())
             }
         };
         edits.extend(span(text, &messages, elements, new.is_empty()).map(|span| (span, new)));
@@ -66,14 +71,14 @@ struct Following<'a> {
     end: usize,
     /// Results for the client's calls of the turn, with the ids of the calls.
     answers: Vec<(String, &'a str)>,
-    /// What is of other calls, or says something else.
-    others: Vec<Cow<'a, str>>,
+    /// Results for other calls.
+    others: Vec<&'a str>,
 }
 
 /// The elements that give way to a turn's rounds, and what comes into their place.
-fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, String) {
+fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, Elements) {
     let elements = echoed.turn.elements.clone();
-    let Some((last, before)) = rounds.split_last() else { return (0..0, String::new()) };
+    let Some((last, before)) = rounds.split_last() else { return (0..0, Elements::default()) };
     let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, in_place)).collect();
     if let Some(marker) = elements.end.checked_sub(1).and_then(|last| Marker::of(echoed.messages.get(last)?))
     {
@@ -89,7 +94,7 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     }
     if !last.is_for_client() {
         new.push_images(last);
-        return (elements, new.joined());
+        return (elements, new);
     }
     let following = echoed.following(last);
     following.answers.iter().for_each(|(_, answer)| new.push(answer));
@@ -102,7 +107,7 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     }
     new.push_images(last);
     following.others.iter().for_each(|other| new.push(other));
-    (elements.start..following.end, new.joined())
+    (elements.start..following.end, new)
 }
 
 fn message(round: &KeptRound, in_place: bool) -> Cow<'_, str> {
@@ -129,18 +134,15 @@ impl<'a> Echoed<'a> {
             match message.string("role").as_deref() {
                 Some("tool") => {
                     let id = message.string("tool_call_id").unwrap_or_default().into_owned();
-                    if mine(&id) { found.answers.push((id, text)) } else { found.others.push(text.into()) }
+                    if mine(&id) { found.answers.push((id, text)) } else { found.others.push(text) }
                 }
-                Some("assistant") if !self.own.contains(&found.end) => {
-                    let calls: Vec<_> =
-                        message.array("tool_calls").into_iter().filter_map(call::read).collect();
-                    if calls.is_empty()
-                        || !calls.iter().all(|call| mine(&call.id) && !told.contains(&call.id))
-                    {
+                Some("assistant") if !self.own.contains(&found.end) && !says_something(&message) => {
+                    let calls = message.array("tool_calls").into_iter().filter_map(call::read);
+                    let ids: Vec<String> = calls.map(|call| call.id).collect();
+                    if ids.is_empty() || !ids.iter().all(|id| mine(id) && !told.contains(id)) {
                         break;
                     }
-                    told.extend(calls.into_iter().map(|call| call.id));
-                    found.others.extend(without_calls(text, &message).map(Cow::Owned));
+                    told.extend(ids);
                 }
                 _ => break,
             }
@@ -148,13 +150,35 @@ impl<'a> Echoed<'a> {
         }
         found
     }
+
+    /// What the client was told beyond these rounds, of one that broke off, as a message.
+    fn beyond(&self, rounds: &[KeptRound]) -> Option<String> {
+        let read = |text: &&str| Object::within(text).map(|message| content::said(&message));
+        let told: Vec<String> =
+            self.messages.get(self.turn.elements.clone())?.iter().filter_map(read).collect();
+        let told = told.join("\n\n");
+        let said = rounds.iter().filter_map(|round| read(&round.items.0.as_str()));
+        let rest = said.fold(told.as_str(), |rest, said| behind(rest, &said).unwrap_or(rest)).trim();
+        (!rest.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{}}}"#, raw::quote(rest)))
+    }
 }
 
-/// What a message of the assistant's says besides its calls, as a message.
-fn without_calls(text: &str, message: &Object<'_>) -> Option<String> {
-    let mut patch = Patch::default();
-    patch.remove(text, message, &["tool_calls"]);
-    says_something(message).then(|| reasoning::unsigned(&patch.apply(text)).into_owned())
+/// What stands in a text behind another, white space aside: nothing, where it breaks off within the other;
+/// `None` where it has nothing of it.
+fn behind<'a>(text: &'a str, other: &str) -> Option<&'a str> {
+    let is_dense = |c: &char| !c.is_ascii_whitespace();
+    let dense = |text: &str| text.chars().filter(is_dense).collect::<String>();
+    let (dense_text, other) = (dense(text), dense(other));
+    if other.starts_with(&dense_text) {
+        return Some("");
+    }
+    let end = dense_text.find(&other)? + other.len();
+    let mut passed = 0;
+    let mut rest = text.char_indices().skip_while(|(_, c)| {
+        passed += if is_dense(c) { c.len_utf8() } else { 0 };
+        passed <= end
+    });
+    Some(rest.next().map_or("", |(at, _)| &text[at..]))
 }
 
 /// The turn's messages without signed thinking, and without those that had nothing else.

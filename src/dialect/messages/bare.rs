@@ -62,7 +62,7 @@ pub fn without_thinking(request: &Object<'_>) -> Vec<(&'static str, String)> {
 }
 
 /// Whether the block here is a line about calls, which stands between them and their results.
-fn is_line(parts: &[Part<'_>], at: usize) -> bool {
+pub fn is_line(parts: &[Part<'_>], at: usize) -> bool {
     let is_text = |part: &&Part<'_>| part.kind == "text";
     let is_ours = |part: Option<&Part<'_>>, kind: &str| {
         part.is_some_and(|part| {

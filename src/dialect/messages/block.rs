@@ -1,4 +1,4 @@
-use crate::dialect::raw::{self, Object, Patch, quote};
+use crate::dialect::raw::{self, Object, Patch};
 use crate::domain::ToolCall;
 
 /// A content block of a streamed answer, gathered from its events, in the form in which it goes back up.
@@ -116,11 +116,6 @@ impl Block {
 pub fn is_empty_text(block: &str) -> bool {
     Object::parse(block)
         .is_ok_and(|block| block.get("type") == Some("\"text\"") && block.get("text") == Some("\"\""))
-}
-
-/// The event that closes the block at this index.
-pub fn stop_event(index: u32) -> String {
-    format!(r#"{{"type":{},"index":{index}}}"#, quote("content_block_stop"))
 }
 
 fn entry<'a>(entries: &'a mut Vec<(String, String)>, key: &str) -> &'a mut String {

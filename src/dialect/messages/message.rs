@@ -1,6 +1,6 @@
 use std::borrow::Cow;
 
-use crate::dialect::raw::{self, Object};
+use crate::dialect::raw::{self, Object, quote};
 
 /// What the ids of the calls that the gateway shows begin with; the seal follows.
 pub const SHOWN_ID: &str = "mcptoolu_tg";
@@ -54,6 +54,12 @@ impl<'a> Message<'a> {
         raw::elements(self.content()).unwrap_or_default().into_iter().map(Part::read)
     }
 
+    /// The cache marker on its last block.
+    pub fn marker(&self) -> Option<&'a str> {
+        let marker = self.parts().last()?.fields.get("cache_control");
+        marker.filter(|marker| *marker != "null")
+    }
+
     /// The text of each of its blocks; a string is the one text block that it stands for.
     pub fn part_texts(&self) -> Vec<Cow<'a, str>> {
         match raw::elements(self.content()) {
@@ -103,6 +109,11 @@ impl<'a> Part<'a> {
         let texts: Vec<_> = blocks.filter_map(|block| block.fields.string("text")).collect();
         texts.join("\n")
     }
+}
+
+/// A text as a block.
+pub fn text_block(text: &str) -> String {
+    format!(r#"{{"type":"text","text":{}}}"#, quote(text))
 }
 
 /// Whether a request brings MCP servers of its own, which the provider calls.

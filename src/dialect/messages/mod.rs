@@ -1,14 +1,19 @@
 //! Anthropic's Messages API (`POST /v1/messages` and `/v1/messages/count_tokens`).
 
+mod answers;
 mod append;
 mod bare;
 mod block;
 mod error;
+mod events;
 mod history;
 mod inject;
 mod message;
+mod rebuild;
+mod replay;
 mod request;
 mod restore;
+mod show;
 mod splice;
 #[cfg(test)]
 mod testing;
@@ -20,8 +25,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
-    is_event_stream,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
+    SpliceSettings, Splicer, is_event_stream,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
@@ -46,6 +51,10 @@ impl Dialect for Messages {
         restore::restore(request, history, changes);
     }
 
+    fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
+        rebuild::rebuild(request, turn, proven)
+    }
+
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }
@@ -56,6 +65,10 @@ impl Dialect for Messages {
 
     fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound) {
         append::append(request, round, next);
+    }
+
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes {
+        replay::replay(round, delivery)
     }
 
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer> {

@@ -1,26 +1,25 @@
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::append::{assistant, tool_result, turn, user};
+use super::answers::Answers;
+use super::append::{assistant, turn};
 use super::bare;
-use super::message::{Message, Part, brings_servers, messages};
+use super::message::{Message, Part, brings_servers, messages, text_block};
 use crate::dialect::raw::{self, Patch};
-use crate::dialect::{History, Items, KeptRound, Request, Restoration};
-use crate::domain::ToolResult;
-
-/// What stands for a result that the client never gave.
-const NO_RESULT: &str = "The client gave no result for this call.";
+use crate::dialect::{History, Items, KeptRound, Request, Restoration, Visible};
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
+    if changes.is_empty() {
+        return;
+    }
     let object = request.draft.object();
     let echo = Echoed { messages: &messages(&object), history, changes };
     let mut replaced = Vec::with_capacity(changes.len());
     for (number, change) in changes {
         let Some(turn) = history.turns.get(*number) else { continue };
         let (elements, new) = match change {
-            Restoration::Rounds { rounds, in_place, .. } => echo.rounds(*number, rounds, *in_place),
+            Restoration::Rounds { rounds, in_place, cut } => echo.rounds(*number, rounds, *in_place, *cut),
             Restoration::Bare => {
                 let said = &echo.messages[turn.elements.clone()];
                 let bare = bare::turn(said, brings_servers(&object));
@@ -48,7 +47,13 @@ struct Echoed<'e, 'a> {
 impl<'a> Echoed<'_, 'a> {
     /// Which elements a turn's rounds stand for, and the elements that they are: the turn, and what answers
     /// its last round.
-    fn rounds(&self, number: usize, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, Vec<String>) {
+    fn rounds(
+        &self,
+        number: usize,
+        rounds: &[KeptRound],
+        in_place: bool,
+        cut: bool,
+    ) -> (Range<usize>, Vec<String>) {
         let mut elements = self.history.turns[number].elements.clone();
         let bare: Vec<KeptRound>;
         let rounds = if in_place {
@@ -59,8 +64,9 @@ impl<'a> Echoed<'_, 'a> {
         };
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
         let mut new: Vec<String> = before.iter().map(turn).collect();
-        let marker = self.messages[elements.end - 1].parts().last();
-        let marker = marker.and_then(|part| part.fields.get("cache_control")).filter(|it| *it != "null");
+        let said = &self.messages[elements.clone()];
+        let beyond = if cut { beyond(said, rounds) } else { Vec::new() };
+        let marker = said.last().filter(|_| beyond.is_empty()).and_then(Message::marker);
         let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
         if last.is_for_client() {
             new.push(assistant(&last.items));
@@ -72,6 +78,9 @@ impl<'a> Echoed<'_, 'a> {
             new.push(turn(&last));
         } else if last.items.0 != "[]" {
             new.push(assistant(&last.items));
+        }
+        if !beyond.is_empty() {
+            new.push(assistant(&Items(format!("[{}]", beyond.join(",")))));
         }
         (elements, new)
     }
@@ -167,62 +176,32 @@ impl<'a> Echoed<'_, 'a> {
     }
 }
 
-/// What a client says to the calls of a round.
-struct Answers<'a, 'e> {
-    /// The message behind the turn, if the user speaks there.
-    message: Option<&'e Message<'a>>,
-    /// The client's calls that have no result yet.
-    open: BTreeSet<&'e str>,
-    results: Vec<Cow<'a, str>>,
-    rest: Vec<Cow<'a, str>>,
-    /// Messages of others that stood between.
-    passed: Vec<&'e Message<'a>>,
-    /// Where the elements end that say all this.
-    end: usize,
-}
-
-impl<'a, 'e> Answers<'a, 'e> {
-    fn new(end: usize, open: BTreeSet<&'e str>) -> Self {
-        Self { message: None, open, results: Vec::new(), rest: Vec::new(), passed: Vec::new(), end }
+/// The texts of a turn that broke off, beyond those of its rounds, as blocks.
+fn beyond(said: &[Message<'_>], rounds: &[KeptRound]) -> Vec<String> {
+    let mut told = Visible::default();
+    for round in rounds {
+        let parts = raw::elements(&round.items.0).unwrap_or_default().into_iter().map(Part::read);
+        parts.filter(|part| part.kind == "text").for_each(|part| told.add_text(&part.string("text")));
     }
-
-    fn are_in(&self, message: &Message<'_>) -> bool {
-        message
-            .parts()
-            .any(|part| part.kind == "tool_result" && self.open.contains(&*part.string("tool_use_id")))
-    }
-
-    fn take(&mut self, message: &Message<'a>, round: &KeptRound) {
-        let own: HashSet<&str> =
-            round.calls.iter().filter(|call| call.result.is_some()).map(|call| call.id.as_str()).collect();
-        for text in message.part_texts() {
-            let part = Part::read(&text);
-            let id = if part.kind == "tool_result" { part.string("tool_use_id") } else { Cow::Borrowed("") };
-            if self.open.remove(&*id) {
-                self.results.push(text);
-            } else if !own.contains(&*id) {
-                self.rest.push(text);
-            }
+    let mut left = told.text.as_str();
+    let mut beyond = Vec::new();
+    for block in said.iter().flat_map(Message::part_texts) {
+        let part = Part::read(&block);
+        let mut seen = Visible::default();
+        seen.add_text(&part.string(if part.kind == "text" { "text" } else { "" }));
+        if let Some(rest) = left.strip_prefix(&seen.text) {
+            left = rest;
+        } else if left.is_empty() {
+            beyond.push(block.into_owned());
+        } else if seen.text.starts_with(left) {
+            let text = part.string("text");
+            let mut dense = text.char_indices().filter(|(_, c)| !c.is_ascii_whitespace());
+            let at = dense.nth(left.chars().count()).map_or(text.len(), |(at, _)| at);
+            beyond.push(text_block(&text[at..]));
+            left = "";
         }
     }
-
-    /// The message that answers the round: the gateway's results, then the client's, then what else it says.
-    fn write(&self, round: &KeptRound) -> String {
-        let own = round.calls.iter().filter_map(|call| match &call.result {
-            Some(result) => Some(Cow::Borrowed(result.element.as_str())),
-            None if self.open.contains(call.id.as_str()) => {
-                Some(Cow::Owned(tool_result(&call.id, &ToolResult::error(NO_RESULT))))
-            }
-            None => None,
-        });
-        let blocks: Vec<Cow<'_, str>> =
-            own.chain(self.results.iter().cloned()).chain(self.rest.iter().cloned()).collect();
-        let blocks = blocks.join(",");
-        let Some(message) = self.message else { return user(&blocks) };
-        let mut patch = Patch::default();
-        patch.set(message.json, &message.fields, "content", &format!("[{blocks}]"));
-        patch.apply(message.json)
-    }
+    beyond
 }
 
 /// The items with the client's cache marker on the last block that takes one.

@@ -6,13 +6,14 @@ use bytes::BytesMut;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::block::{Block, stop_event};
-use super::error;
+use super::block::Block;
+use super::events::{self, write_block};
 use super::usage::{self, RoundUsage};
+use super::{error, replay, show};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream,
 };
 use crate::domain::Failure;
 
@@ -39,6 +40,8 @@ struct RoundState {
     blocks: BTreeMap<u64, Block>,
     response_id: String,
     model: String,
+    /// What the answer says around its blocks, as far as it has.
+    message: String,
     stop_reason: Option<String>,
     stopped: bool,
     /// A block of this round was left out.
@@ -89,7 +92,7 @@ impl Stream {
             "content_block_delta" => self.block_delta(&event, &data, &frame, out),
             "content_block_stop" => self.block_stop(&event, &data, &frame, out),
             "message_delta" => {
-                self.message_delta(&event);
+                self.message_delta(&event, &data);
                 self.held.push(frame.clone())?;
             }
             "message_stop" => {
@@ -118,7 +121,8 @@ impl Stream {
     }
 
     fn message_start(&mut self, event: &Event<'_>, frame: &Frame, out: &mut BytesMut) {
-        if let Some(message) = event.message.and_then(|message| Object::parse(message.get()).ok()) {
+        event.message.map_or("{}", RawValue::get).clone_into(&mut self.round.message);
+        if let Ok(message) = Object::parse(&self.round.message) {
             self.round.response_id = message.string("id").unwrap_or_default().into_owned();
             self.round.model = message.string("model").unwrap_or_default().into_owned();
             if let (Some(usage), Some(round)) = (message.get("usage"), self.usages.last_mut()) {
@@ -161,7 +165,8 @@ impl Stream {
         }
     }
 
-    fn message_delta(&mut self, event: &Event<'_>) {
+    fn message_delta(&mut self, event: &Event<'_>, data: &str) {
+        self.round.message = replay::grown(&self.round.message, data);
         if let (Some(usage), Some(round)) = (event.usage, self.usages.last_mut()) {
             round.update(usage.get());
         }
@@ -209,7 +214,7 @@ impl Stream {
     fn cut_short(&mut self, out: &mut BytesMut) {
         for block in self.round.blocks.values().filter(|block| block.open) {
             if let Some(index) = block.client_index {
-                sse::write("content_block_stop", &stop_event(index), out);
+                sse::write("content_block_stop", &events::stop(index), out);
             }
         }
         let delta =
@@ -265,10 +270,18 @@ impl Splicer for Stream {
             thoughts: thoughts.join("\n"),
             facts: self.so_far(),
             text: blocks().filter_map(Block::text).collect(),
+            item_ids: Vec::new(),
             items: Items(format!("[{}]", items.join(","))),
+            envelope: replay::envelope(&self.round.message, self.usages.last()),
             calls,
-            ..Round::default()
         })
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
+        for block in show::blocks(showing, self.settings.form) {
+            write_block(self.client_blocks, &block, None, out);
+            self.client_blocks += 1;
+        }
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {

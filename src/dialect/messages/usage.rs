@@ -21,6 +21,11 @@ impl RoundUsage {
         }
     }
 
+    /// The object as one update would have it.
+    pub fn to_json(&self) -> String {
+        Value::Object(self.fields.clone()).to_string()
+    }
+
     /// The figures by class.
     pub fn by_class(&self) -> Usage {
         let number = |key: &str| self.fields.get(key).and_then(Value::as_u64).unwrap_or(0);

@@ -3,12 +3,12 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::block;
 use super::usage::{self, RoundUsage};
+use super::{block, replay, show};
 use crate::dialect::body::{self, Body};
 use crate::dialect::raw::{Object, Patch, string};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, SpliceSettings, Splicer, is_event_stream,
+    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream,
 };
 use crate::domain::ToolCall;
 
@@ -28,7 +28,8 @@ pub struct Whole {
     stop_reason: Option<String>,
     /// The last round left out a block.
     hides: bool,
-    client_calls: bool,
+    /// Where the client's calls of the last round begin in `content`, if it has any.
+    client_calls: Option<usize>,
 }
 
 impl Whole {
@@ -45,7 +46,7 @@ impl Whole {
             facts: RoundFacts::default(),
             stop_reason: None,
             hides: false,
-            client_calls: false,
+            client_calls: None,
         }
     }
 
@@ -65,7 +66,7 @@ impl Whole {
                     self.hides = true;
                     return;
                 }
-                self.client_calls = true;
+                self.client_calls.get_or_insert(self.content.len());
             }
             Some("thinking") => {
                 if !round.thoughts.is_empty() {
@@ -116,7 +117,7 @@ impl Splicer for Whole {
         self.first_id.get_or_insert_with(|| answer.get("id").unwrap_or("null").to_owned());
         let mut round = Round { facts: self.facts.clone(), ..Round::default() };
         let mut items = Vec::new();
-        (self.hides, self.client_calls) = (false, false);
+        (self.hides, self.client_calls) = (false, None);
         for block in answer.array("content") {
             self.read_block(block, &mut round, &mut items);
         }
@@ -124,8 +125,14 @@ impl Splicer for Whole {
         self.stop_reason = answer.get("stop_reason").and_then(string).map(Into::into);
         round.stop_reason.clone_from(&self.stop_reason);
         round.wants_results = matches!(round.stop_reason.as_deref(), Some("tool_use" | "end_turn"));
+        round.envelope = replay::envelope(&body, self.usages.last());
         self.last = body;
         Ok(round)
+    }
+
+    fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
+        let at = self.client_calls.unwrap_or(self.content.len());
+        self.content.splice(at..at, show::blocks(showing, self.settings.form));
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {
@@ -138,7 +145,7 @@ impl Splicer for Whole {
 
     fn finish(&mut self, ending: Ending, out: &mut BytesMut) {
         let untouched = self.usages.len() == 1 && !self.hides && ending == Ending::Natural;
-        let dangling = !self.client_calls && self.stop_reason.as_deref() == Some("tool_use");
+        let dangling = self.client_calls.is_none() && self.stop_reason.as_deref() == Some("tool_use");
         let stop = match ending {
             Ending::CutShort => Some("max_tokens"),
             Ending::Natural if dangling => Some("end_turn"),

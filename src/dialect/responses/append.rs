@@ -1,5 +1,5 @@
 use crate::dialect::raw::{Object, quote};
-use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result, text_of};
 use crate::domain::{Content, ToolCall, ToolResult};
 
 use super::item;
@@ -54,6 +54,12 @@ pub fn elements(round: &KeptRound, reasoning: bool) -> Vec<String> {
     items.chain(round.results().map(|result| result.element.clone())).collect()
 }
 
+/// What a round says to the client.
+pub fn text(round: &KeptRound) -> String {
+    let kept = Object::parse(&round.items.0).unwrap_or_default();
+    kept.array("output").into_iter().filter_map(item::text).collect()
+}
+
 /// The outputs that the client owes to a round: an error for each of its calls that it has not answered.
 pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String> {
     let kept = Object::parse(&round.items.0).unwrap_or_default();
@@ -71,8 +77,7 @@ pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String
 pub fn call_output(call: &ToolCall, result: &ToolResult) -> String {
     let parts = result::parts(result);
     if !parts.iter().any(|part| result::image(part).is_some()) {
-        let texts: Vec<String> = parts.iter().map(result::in_words).collect();
-        return item::output(&call.id, &quote(&result::mark_error(result, &texts.join("\n"))));
+        return item::output(&call.id, &quote(&result::mark_error(result, &text_of(result))));
     }
     let mark = result.is_error.then(|| text_part("Error:"));
     let content: Vec<String> = mark.into_iter().chain(parts.iter().map(part)).collect();

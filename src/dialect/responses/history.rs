@@ -6,7 +6,7 @@ use crate::dialect::walk::{OpenTurn, Walk};
 use crate::dialect::{Echo, History, Request};
 use crate::domain::Digest;
 
-use super::element::{self, Claim, Kind};
+use super::element::{self, Claim, Kind, OWN_CALL};
 use super::item;
 
 /// Fields that say nothing of what is asked: how the answer is delivered, how long it may be, and notes.
@@ -147,14 +147,16 @@ fn part(turn: &mut OpenTurn, kind: Kind, element: &Object<'_>, text: &str) {
         Kind::Seal => turn.echo(Echo::Seal(element::seal(element).unwrap_or_default())),
         Kind::Claim => {
             let Claim { id, arguments, result, is_error, .. } = Claim::read(element);
+            let id = id.strip_prefix(OWN_CALL).map(str::to_owned).unwrap_or(id);
             turn.echo(Echo::Call { id, arguments, result, is_error });
         }
         Kind::Reference => {
             let id = field("id");
-            turn.reference(&id);
-            // The provider does not know it, so it cannot stay even where the turn is unknown.
             if element::is_own(&id) {
+                // The provider does not know it, so it cannot stay even where the turn is unknown.
                 turn.thinking();
+            } else {
+                turn.reference(&id);
             }
         }
         Kind::Hosted | Kind::Brought | Kind::Output => turn.other(&without_marks(element, text)),

@@ -47,11 +47,7 @@ impl Dialect for Responses {
     }
 
     fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
-        let call = |proven: &Proven| match proven {
-            Proven::Call(call) => Some(call.clone()),
-            Proven::Round(_) => None,
-        };
-        rebuild::rebuild(request, turn, &proven.iter().map(call).collect::<Option<Vec<_>>>()?)
+        rebuild::rebuild(request, turn, proven)
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {

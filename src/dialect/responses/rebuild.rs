@@ -1,14 +1,14 @@
 use crate::dialect::raw::{Object, quote};
-use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, ProvenCall, Request};
+use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::{ToolCall, ToolResult};
 
 use super::element::{self, Claim, Kind, OWN_LINE};
 use super::request::is_stored;
 use super::{append, item};
 
-/// The rounds of a turn as its native echo tells them: each is the items that the model made, then the calls
-/// that the gateway ran.
-pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+/// The rounds of a turn as its echo tells them: each is the items that the model made, then the calls that the
+/// gateway ran, or the whole round as it was sealed. What follows the last of these is a round of its own.
+pub fn rebuild<'a>(request: &'a Request, turn: &EchoedTurn, proven: &'a [Proven]) -> Option<Vec<KeptRound>> {
     let object = request.draft.object();
     let elements = object.array("input");
     let has_mcp = !request.tools.mcp_servers.is_empty();
@@ -20,12 +20,15 @@ pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> O
         match Kind::of(&element, has_mcp) {
             Kind::Listing => {}
             Kind::Message if id.starts_with(OWN_LINE) => {}
-            Kind::Seal => return None,
             Kind::Reference if element::is_own(&id) => return None,
+            Kind::Seal => {
+                let Proven::Round(sealed) = proven.next()? else { return None };
+                round_under_way(&mut rounds)?.sealed = Some(sealed);
+            }
             Kind::Claim => {
-                let proof = proven.next()?;
-                if rounds.last().is_some_and(EchoedRound::is_answered) && number(&rounds) < proof.round {
-                    rounds.push(EchoedRound::default());
+                let Proven::Call(proof) = proven.next()? else { return None };
+                if number(&rounds) < proof.round {
+                    round_under_way(&mut rounds)?;
                 }
                 if number(&rounds) != proof.round {
                     return None;
@@ -33,17 +36,22 @@ pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[ProvenCall]) -> O
                 rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element), proof));
             }
             kind => {
-                if rounds.last().is_some_and(EchoedRound::is_answered) {
-                    rounds.push(EchoedRound::default());
-                }
                 let call = (kind == Kind::Call).then(|| element.string("call_id").map(Into::into));
-                rounds.last_mut()?.own.push((text, call.flatten()));
+                round_under_way(&mut rounds)?.own.push((text, call.flatten()));
             }
         }
     }
     let last = rounds.len() - 1;
     let keep = |(number, round): (usize, EchoedRound<'_>)| round.keep(number == last, is_stored(request));
     proven.next().is_none().then(|| rounds.into_iter().enumerate().map(keep).collect())?
+}
+
+/// The last round, or a new one where that has its results.
+fn round_under_way<'r, 'a>(rounds: &'r mut Vec<EchoedRound<'a>>) -> Option<&'r mut EchoedRound<'a>> {
+    if rounds.last().is_some_and(EchoedRound::is_answered) {
+        rounds.push(EchoedRound::default());
+    }
+    rounds.last_mut()
 }
 
 fn number(rounds: &[EchoedRound<'_>]) -> u32 {
@@ -56,6 +64,8 @@ struct EchoedRound<'a> {
     /// The items that the client sees in the provider's form, each with its id if it is a call.
     own: Vec<(&'a str, Option<String>)>,
     injected: Vec<Injected>,
+    /// The round itself, as it was sealed.
+    sealed: Option<&'a KeptRound>,
 }
 
 /// A call that the gateway ran.
@@ -89,11 +99,14 @@ impl Injected {
 
 impl EchoedRound<'_> {
     fn is_answered(&self) -> bool {
-        !self.injected.is_empty()
+        !self.injected.is_empty() || self.sealed.is_some()
     }
 
     /// The round with its calls in the model's order; `None` where they do not make a whole.
     fn keep(mut self, is_last: bool, is_stored: bool) -> Option<KeptRound> {
+        if let Some(sealed) = self.sealed {
+            return (is_last || !sealed.is_for_client()).then(|| sealed.clone());
+        }
         let for_client = self.own.iter().filter(|(_, call)| call.is_some()).count();
         if for_client > 0 && !is_last {
             return None;

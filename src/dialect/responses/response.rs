@@ -113,9 +113,8 @@ impl View {
             object.object("incomplete_details").and_then(|details| details.string("reason").map(Into::into));
         let thoughts: Vec<String> = items.iter().filter_map(|text| item::thought(text)).collect();
         let text = items.iter().filter_map(|text| item::text(text)).collect();
-        let visible = items.iter().filter(|text| !self.hides(text));
-        let id = |text: &String| Some(Object::parse(text).ok()?.string("id")?.into_owned());
-        let item_ids = if self.stored { visible.filter_map(id).collect() } else { Vec::new() };
+        let visible = items.iter().filter(|item| self.stored && !self.hides(item));
+        let item_ids = visible.filter_map(|item| id_of(item)).collect();
         let items = items.join(",");
         Round {
             calls,
@@ -178,7 +177,6 @@ impl View {
         if !self.stored {
             return Vec::new();
         }
-        let id_of = |text: &str| Some(Object::parse(text).ok()?.string("id")?.into_owned());
         let items = self.output.iter().filter_map(|item| id_of(item));
         let items = items.map(|id| IssuedId { upstream: id.clone(), id, unanswered: Vec::new() });
         let response = self.first.as_deref().and_then(id_of).map(|id| IssuedId {
@@ -216,6 +214,10 @@ impl View {
                 && tool.string("name").is_some_and(|name| self.injected.contains(&*name))
         })
     }
+}
+
+fn id_of(text: &str) -> Option<String> {
+    Some(Object::parse(text).ok()?.string("id")?.into_owned())
 }
 
 /// What the records keep of a response object.

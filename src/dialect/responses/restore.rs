@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::dialect::raw::{self, Object};
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, Visible};
 
 use super::element::{self, Claim, Kind, OWN_LINE};
 use super::{append, item};
@@ -23,7 +24,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             continue;
         };
         match change {
-            Restoration::Rounds { rounds, in_place, .. } => {
+            Restoration::Rounds { rounds, in_place, cut } => {
                 let mut elements: Vec<String> =
                     rounds.iter().flat_map(|round| append::elements(round, *in_place)).collect();
                 if let Some(last) = rounds.last() {
@@ -31,6 +32,9 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                     let answered = input.answered(turn.elements.end, &pieces);
                     elements.extend(append::owed(last, |call| answered.contains(call)));
                     edits.extend(pieces.into_iter().map(|piece| (input.gap(&piece), String::new())));
+                }
+                if *cut {
+                    elements.extend(input.beyond(&turn.elements, rounds));
                 }
                 edits.push(input.edit(&turn.elements, &elements));
             }
@@ -52,6 +56,17 @@ struct Element<'a> {
     text: &'a str,
     fields: Object<'a>,
     kind: Kind,
+}
+
+impl<'a> Element<'a> {
+    fn id(&self) -> Cow<'a, str> {
+        self.fields.string("id").unwrap_or_default()
+    }
+
+    /// Whether it is a line of the gateway's about a call.
+    fn is_line(&self) -> bool {
+        self.id().starts_with(OWN_LINE)
+    }
 }
 
 impl<'a> Input<'a> {
@@ -141,25 +156,48 @@ impl<'a> Input<'a> {
         answered
     }
 
+    /// What the assistant says in a turn beyond what it says in these rounds, after which its answer broke off.
+    fn beyond(&self, places: &Range<usize>, rounds: &[KeptRound]) -> Vec<String> {
+        let mut told = Visible::default();
+        for round in rounds {
+            told.add_text(&append::text(round));
+        }
+        let (mut told, mut beyond) = (&*told.text, Vec::new());
+        let is_said = |element: &&Element<'_>| element.kind == Kind::Message && !element.is_line();
+        for element in self.elements[places.clone()].iter().filter(is_said) {
+            let text = item::said(&element.fields);
+            let mut dense = Visible::default();
+            dense.add_text(&text);
+            if let Some(rest) = told.strip_prefix(&*dense.text) {
+                told = rest;
+            } else if dense.text.starts_with(told) {
+                beyond.push(item::spoken(after(&text, told.chars().count())));
+                told = "";
+            }
+        }
+        beyond
+    }
+
     /// What stays of a turn that nobody can vouch for.
     fn bare(&self, places: &Range<usize>) -> Vec<String> {
         let elements = &self.elements[places.clone()];
         let loses_reasoning = elements.iter().any(|element| element.kind == Kind::Reasoning);
-        let bare = |element: &Element<'_>| {
-            let is_own = || element.fields.string("id").is_some_and(|id| element::is_own(&id));
-            match element.kind {
-                Kind::Reasoning | Kind::Seal | Kind::Listing => None,
-                Kind::Reference if is_own() => None,
-                Kind::Message if element.fields.string("id").is_some_and(|id| id.starts_with(OWN_LINE)) => {
-                    None
-                }
-                Kind::Claim => Some(claimed(&Claim::read(&element.fields))),
-                _ if loses_reasoning => Some(item::without_id(element.text)),
-                _ => Some(element.text.to_owned()),
-            }
+        let bare = |element: &Element<'_>| match element.kind {
+            Kind::Reasoning | Kind::Seal | Kind::Listing => None,
+            Kind::Reference if element::is_own(&element.id()) => None,
+            Kind::Message if element.is_line() => None,
+            Kind::Claim => Some(claimed(&Claim::read(&element.fields))),
+            _ if loses_reasoning => Some(item::without_id(element.text)),
+            _ => Some(element.text.to_owned()),
         };
         elements.iter().filter_map(bare).collect()
     }
+}
+
+/// A text without so many of its first characters, in which white space does not count.
+fn after(text: &str, count: usize) -> &str {
+    let mut dense = text.char_indices().filter(|(_, c)| !c.is_ascii_whitespace()).skip(count);
+    dense.next().map_or("", |(start, _)| &text[start..])
 }
 
 /// A claim as a plain text of the assistant's.

@@ -1,6 +1,6 @@
 use crate::dialect::raw::quote;
-use crate::dialect::{Form, Listing, Showing, ShownCall, result};
-use crate::domain::{Digest, ToolResult};
+use crate::dialect::{Form, Listing, Showing, ShownCall, text_of};
+use crate::domain::Digest;
 
 use super::element::{OWN_CALL, OWN_LINE, OWN_LISTING, OWN_REASONING, SEAL};
 
@@ -23,14 +23,8 @@ pub fn items(form: Form, showing: &Showing<'_>) -> Vec<String> {
     items
 }
 
-/// What a result says, in the form that [`Form::Native`] has for it.
-fn text(result: &ToolResult) -> String {
-    let texts: Vec<String> = result::parts(result).iter().map(result::in_words).collect();
-    texts.join("\n")
-}
-
 fn mcp_call(call: &ShownCall<'_>) -> String {
-    let text = quote(&text(call.result));
+    let text = quote(&text_of(call.result));
     let (output, error, status) = if call.result.is_error {
         let content = format!(r#"[{{"type":"text","text":{text}}}]"#);
         let error = format!(r#"{{"type":"mcp_tool_execution_error","content":{content}}}"#);

@@ -16,7 +16,7 @@ use crate::dialect::{
     Delivery, Dialect, Ending, Form, KeptRound, NextRound, Request, Round, Showing, ShownCall,
     SpliceSettings, Splicer, UsageStyle,
 };
-use crate::domain::{ToolCall, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
@@ -45,7 +45,7 @@ fn with_tools(mut request: Request) -> Request {
             description: "A tool.".to_owned(),
             input_schema: r#"{"type":"object"}"#.to_owned(),
             read_only: true,
-            repeat: crate::domain::Repeat::default(),
+            repeat: Repeat::default(),
             timeout: Duration::ZERO,
         })
     };
@@ -188,7 +188,7 @@ fn folded(stream: &[u8]) -> (Vec<String>, Value) {
 fn fold(item: &mut Value, kind: &str, event: &Value) {
     let place = |key: &str| usize::try_from(event[key].as_u64().unwrap()).unwrap();
     let grow = |text: &mut Value| {
-        *text = json!(format!("{}{}", text.as_str().unwrap(), event["delta"].as_str().unwrap()))
+        *text = json!(format!("{}{}", text.as_str().unwrap(), event["delta"].as_str().unwrap()));
     };
     match kind {
         "response.content_part.added" => item["content"].as_array_mut().unwrap().push(event["part"].clone()),
@@ -202,14 +202,14 @@ fn fold(item: &mut Value, kind: &str, event: &Value) {
             *part = event["part"].clone();
         }
         "response.reasoning_summary_part.added" => {
-            item["summary"].as_array_mut().unwrap().push(event["part"].clone())
+            item["summary"].as_array_mut().unwrap().push(event["part"].clone());
         }
         "response.reasoning_summary_text.delta" => grow(&mut item["summary"][place("summary_index")]["text"]),
         "response.reasoning_summary_part.done" => {
-            assert_eq!(item["summary"][place("summary_index")], event["part"])
+            assert_eq!(item["summary"][place("summary_index")], event["part"]);
         }
         "response.function_call_arguments.delta" | "response.mcp_call_arguments.delta" => {
-            grow(&mut item["arguments"])
+            grow(&mut item["arguments"]);
         }
         "response.function_call_arguments.done" | "response.mcp_call_arguments.done" => {
             assert_eq!(item["arguments"], event["arguments"]);

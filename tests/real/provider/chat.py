@@ -175,12 +175,12 @@ def _check_issued(turn, messages):
         calls = message.get("tool_calls")
         if not calls or f"_{turn.case}_" not in calls[0]["id"]:
             continue
-        issued = _message(turn.past(calls[0]["id"]))
+        issued = message_of(turn.past(calls[0]["id"]))
         said = message.get("content") or None
         rules.same(message | {"content": said}, issued, f"messages[{index}]")
 
 
-def _message(turn):
+def message_of(turn):
     message = {"role": "assistant", "content": turn.round.text, "refusal": None, "annotations": []}
     if turn.round.calls:
         message["tool_calls"] = [
@@ -213,7 +213,7 @@ def _finish_reason(turn):
 
 def whole(turn, _body, _memory):
     """The answer as one JSON body."""
-    choice = {"index": 0, "message": _message(turn), "logprobs": None, "finish_reason": _finish_reason(turn)}
+    choice = {"index": 0, "message": message_of(turn), "logprobs": None, "finish_reason": _finish_reason(turn)}
     return _head(turn, "chat.completion") | {"choices": [choice], "usage": _usage(turn)}
 
 

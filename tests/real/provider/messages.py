@@ -92,7 +92,7 @@ def _messages(body):
         history.append((message["role"], blocks))
     if not history or history[0][0] != "user":
         raise Refused("messages: first message must use the \"user\" role")
-    _pair_results(history)
+    pair_results(history)
     return history
 
 
@@ -132,7 +132,7 @@ def _image(block, path):
         raise Refused(f"{path}.source: Input tag is not expected")
 
 
-def _pair_results(history):
+def pair_results(history):
     """Each call has one result, in the message right after it, before anything else there."""
     seen = set()
     for index, (role, blocks) in enumerate(history):

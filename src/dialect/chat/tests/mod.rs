@@ -16,7 +16,7 @@ use crate::dialect::{
     Delivery, Dialect, Ending, Form, History, NextRound, Request, Restoration, Round, SpliceSettings,
     Splicer, UsageStyle,
 };
-use crate::domain::{Content, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Content, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
@@ -56,8 +56,8 @@ fn injected_request(delivery: Delivery) -> Request {
         description: String::new(),
         input_schema: "{}".to_owned(),
         read_only: true,
-        repeat: crate::domain::Repeat::default(),
         timeout: Duration::from_secs(30),
+        repeat: Repeat::default(),
     };
     Chat.inject(&mut request, &[Arc::new(tool)]);
     request

@@ -233,3 +233,20 @@ fn a_bare_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
         ])
     );
 }
+
+#[test]
+fn text_beyond_the_rounds_of_a_cut_answer_stays() {
+    let up = |told: &str| {
+        let messages = json!([question(), {"role": "assistant", "content": told}, question()]);
+        let rounds = [hidden(), hidden()];
+        let up =
+            restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: true, cut: true })]);
+        up.as_array().unwrap()[9..].to_vec()
+    };
+    for told in ["I look.\n\nI look.", "I look. I", "I look."] {
+        assert_eq!(up(told), [question()], "{told}");
+    }
+    for told in ["I look. I look. An \u{e9} ow", "I look.\n\nlooked\n\nI look.\n\nAn \u{e9} ow"] {
+        assert_eq!(up(told), [json!({"role": "assistant", "content": "An \u{e9} ow"}), question()], "{told}");
+    }
+}

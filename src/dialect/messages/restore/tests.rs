@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
+use super::super::answers::NO_RESULT;
 use super::super::testing::{body, call, kept, request, result, says, shown, text, thinking};
-use super::NO_RESULT;
 use crate::dialect::{Dialect, KeptRound, Messages, NextRound, Request, Restoration};
 
 fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]) -> Request {
@@ -337,4 +337,25 @@ fn several_turns_are_restored_at_once() {
     assert_eq!(up.as_array().unwrap().len(), 11);
     assert_eq!(up[7], says("assistant", json!([text("Hm.")])));
     assert_eq!(up[10]["content"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_turn_that_broke_off_keeps_the_text_that_goes_beyond_its_rounds() {
+    let kept = &hidden()[..2];
+    let cut = |content: Value| {
+        let echo = json!([says("user", "q"), says("assistant", content), says("user", "go on")]);
+        let up = messages(&echo, &[(0, Restoration::Rounds { rounds: kept, in_place: true, cut: true })]);
+        assert_eq!(up[4]["content"], json!([result("h3")]));
+        up.as_array().unwrap()[5..].to_vec()
+    };
+    let go_on = says("user", "go on");
+    let found = |text_: &str| vec![says("assistant", json!([text(text_)])), go_on.clone()];
+    for (content, expected) in [
+        (json!([thinking("1"), text("I look.")]), vec![go_on.clone()]),
+        (json!("I "), vec![go_on.clone()]),
+        (json!([text("I look."), thinking("2"), thinking("3"), text("Found it")]), found("Found it")),
+        (json!("I look.\n\nFound it"), found("Found it")),
+    ] {
+        assert_eq!(cut(content.clone()), expected, "{content}");
+    }
 }

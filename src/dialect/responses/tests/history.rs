@@ -138,7 +138,7 @@ fn what_the_gateway_showed_comes_back_as_echoes() {
         is_error,
     };
     let echoes = [
-        echo("mcp_tgs1", r#"{"a":1}"#, "42", false),
+        echo("s1", r#"{"a":1}"#, "42", false),
         echo("foreign", "{}", "no\nway", true),
         Echo::Seal("abc".into()),
     ];

@@ -1,10 +1,10 @@
 use super::*;
-use crate::dialect::ProvenCall;
 use crate::dialect::raw::Object;
+use crate::dialect::{Proven, ProvenCall};
 
-fn proven(round: u32, position: u32, id: &str) -> ProvenCall {
+fn proven(round: u32, position: u32, id: &str) -> Proven {
     let name = if id.ends_with('2') { "srv__count" } else { "srv__look" };
-    ProvenCall { round, position, call_id: id.to_owned(), name: name.to_owned() }
+    Proven::Call(ProvenCall { round, position, call_id: id.to_owned(), name: name.to_owned() })
 }
 
 fn claim(id: &str, arguments: &str, result: &str) -> Value {
@@ -12,14 +12,13 @@ fn claim(id: &str, arguments: &str, result: &str) -> Value {
         "arguments": arguments, "output": result, "error": null, "status": "completed"})
 }
 
-fn rebuilt(turn: &[Value], proven: &[ProvenCall]) -> Option<Vec<KeptRound>> {
+fn rebuilt(turn: &[Value], proven: &[Proven]) -> Option<Vec<KeptRound>> {
     let input: Vec<Value> =
         [user("Hi")].into_iter().chain(turn.iter().cloned()).chain([user("And?")]).collect();
     let request = request(&json!(input), &json!({}));
     let history = Responses.history(&request);
     assert_eq!(history.turns.len(), 1);
-    let proven: Vec<_> = proven.iter().cloned().map(crate::dialect::Proven::Call).collect();
-    Responses.rebuild(&request, &history.turns[0], &proven)
+    Responses.rebuild(&request, &history.turns[0], proven)
 }
 
 /// The rounds' elements, without the ids of the injected calls' items, which no echo tells.
@@ -137,4 +136,26 @@ fn reasoning_without_its_seal_is_left_out_with_the_ids_that_miss_it() {
         rebuilt(&[open, said("msg_1", "I look."), claim("1", "{}", "1")], &[proven(1, 0, "g1")]).unwrap();
     let items = &rounds[0].items.0;
     assert!(!items.contains("reasoning") && !items.contains("msg_1") && items.contains("I look."), "{items}");
+}
+
+#[test]
+fn sealed_rounds_stand_for_themselves() {
+    let seal = |seal: &str| json!({"type": "reasoning", "id": "rs_tg1", "summary": [], "encrypted_content": format!("tg1.{seal}")});
+    let kept = [
+        kept_answer("r1", &[thought("rs_1", "Hm."), said("msg_1", "I look."), call("g1", "srv__look", "{}")]),
+        kept_answer("r2", &[call("g2", "srv__count", "{}")]),
+        kept_answer("r3", &[thought("rs_3", "So."), call("c1", "read", "{}"), call("g4", "srv__look", "{}")]),
+    ];
+    let proofs: Vec<Proven> = kept.iter().cloned().map(Proven::Round).collect();
+    let first = [thought("rs_1", "Hm."), said("msg_1", "I look."), seal("a"), seal("b")];
+    let last = [thought("rs_3", "So."), call("c1", "read", "{}"), seal("c")];
+    assert_eq!(rebuilt(&[&first[..], &last].concat(), &proofs).unwrap(), kept);
+    let ended = rebuilt(&[&first[..], &[said("msg_9", "42.")]].concat(), &proofs[..2]).unwrap();
+    assert_eq!((&ended[..2], ended.len()), (&kept[..2], 3));
+    assert!(ended[2].items.0.contains("msg_9") && ended[2].calls.is_empty());
+    assert!(
+        rebuilt(&[&last[..], &first].concat(), &[&proofs[2..], &proofs[..2]].concat()).is_none(),
+        "it was for the client"
+    );
+    assert!(rebuilt(&[seal("a")], &[proven(1, 0, "g1")]).is_none());
 }

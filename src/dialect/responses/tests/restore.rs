@@ -241,3 +241,30 @@ fn several_turns_change_at_once_while_white_space_stays() {
     );
     assert_eq!(up, wanted);
 }
+
+#[test]
+fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
+    let look = [thought("rs_1", "Hm."), said("msg_1", "I look."), call("g1", "srv__look", "{}")];
+    let kept = [kept_answer("r1", &look)];
+    let cut = Restoration::Rounds { rounds: &kept, in_place: true, cut: true };
+    let (hi, resume) = (user("Hi"), user("Resume."));
+    let rest = |text: &str| json!({"role": "assistant", "content": text}).to_string();
+    for (echo, beyond) in [
+        (vec![thought("rs_1", "Hm.")], vec![]),
+        (vec![thought("rs_1", "Hm."), said("msg_1", "I look.")], vec![]),
+        (vec![said("msg_1", "I")], vec![]),
+        (vec![said("msg_1", "I look."), said("msg_tg1", "srv.look done")], vec![]),
+        (
+            vec![look[0].clone(), look[1].clone(), thought("rs_2", "So."), said("msg_2", " 42 birds")],
+            vec![rest("42 birds")],
+        ),
+        (vec![json!({"role": "assistant", "content": "I look.\n\n42 birds"})], vec![rest("42 birds")]),
+    ] {
+        let input: Vec<Value> = [vec![hi.clone()], echo, vec![resume.clone()]].concat();
+        let told = [vec![text(&hi), appended(&kept)], beyond, vec![text(&resume)]].concat();
+        assert_eq!(restored(&json!(input), cut.clone()), format!("[{}]", told.join(",")));
+    }
+    // Codex goes on with what it has, and nothing else.
+    let up = restored(&json!([hi, thought("rs_1", "Hm.")]), cut);
+    assert_eq!(up, format!("[{hi},{}]", appended(&kept)));
+}

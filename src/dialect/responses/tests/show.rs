@@ -150,5 +150,5 @@ fn what_is_shown_comes_back_as_an_echo_and_its_ids_are_issued() {
     assert_eq!(response["output"][1]["output"], "a\nb");
     let history = Responses.history(&super::request(&response["output"], &json!({})));
     let crate::dialect::Echo::Call { id, result, .. } = &history.turns[0].echoes[0] else { panic!() };
-    assert_eq!((&**id, &**result), ("mcp_tgseal-g1", "a\nb"));
+    assert_eq!((&**id, &**result), ("seal-g1", "a\nb"));
 }
