@@ -140,6 +140,8 @@ pub struct Request {
     pub previous: Option<String>,
     /// What the user wrote last, if this request brings something new of the user's.
     pub prompt: Option<String>,
+    /// It asks for one token, to see whether a key works or what is left of a quota.
+    pub is_probe: bool,
     /// The names of the injected tools.
     injected: Arc<HashSet<String>>,
     draft: Draft,
@@ -176,8 +178,10 @@ pub enum Obstacle {
     Background,
     /// The provider holds the conversation (`conversation`, `thread`).
     HeldByProvider,
-    /// `tool_choice` forces a tool of the client's, or any tool, or allows a fixed set.
+    /// `tool_choice` forces a tool of the client's, or allows a fixed set.
     ForcedChoice,
+    /// `tool_choice: any` or `required`: the model must call something.
+    MustCall,
     /// `tool_choice: none`: the model may call nothing.
     NoToolsWanted,
     /// The old `functions` field, which cannot stand beside `tools`.
@@ -198,7 +202,7 @@ impl Obstacle {
             Self::SeveralChoices => "several-choices",
             Self::Background => "background",
             Self::HeldByProvider => "held-by-provider",
-            Self::ForcedChoice => "forced-choice",
+            Self::ForcedChoice | Self::MustCall => "forced-choice",
             Self::NoToolsWanted => "no-tools-wanted",
             Self::LegacyFunctions => "legacy-functions",
         }
