@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::config::Config;
-use crate::gateway::{Continuity, Gateway, IssuedIds, Journals};
+use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
@@ -38,6 +38,9 @@ pub struct App {
     pub store: Store,
     identity: Arc<Identity>,
     servers: TaskTracker,
+    background: TaskTracker,
+    /// Ends what runs in the background.
+    ending: CancellationToken,
     drain: Duration,
 }
 
@@ -87,6 +90,7 @@ impl App {
             settings: config.settings,
             hosted_tools: config.hosted_tools,
             issued: IssuedIds::new(store.clone()),
+            pins: Pins::new(store.clone()),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
             continuity: Continuity::new(store.clone(), sealer, config.continuity, tasks.clone()),
             journals: Journals::new(config.continuity),
@@ -94,8 +98,17 @@ impl App {
             closing: CancellationToken::new(),
             limits: config.limits.clone(),
         };
-        let identity = Arc::new(Identity::new(&config.auth));
-        Ok(Self { gateway: Arc::new(gateway), store, identity, servers, drain: config.limits.drain })
+        let (background, ending) = (TaskTracker::new(), CancellationToken::new());
+        background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
+        Ok(Self {
+            gateway: Arc::new(gateway),
+            store,
+            identity: Arc::new(Identity::new(&config.auth)),
+            servers,
+            background,
+            ending,
+            drain: config.limits.drain,
+        })
     }
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
@@ -143,6 +156,9 @@ impl App {
     pub async fn close(&self) {
         self.gateway.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
+        self.ending.cancel();
+        self.background.close();
+        self.background.wait().await;
         self.gateway.audit.close().await;
         self.store.close().await;
     }

@@ -21,5 +21,7 @@ CREATE TABLE pins (
 CREATE INDEX pins_by_use ON pins (used_at);
 CREATE INDEX pins_by_set ON pins (tool_set);
 
+CREATE INDEX issued_ids_by_age ON issued_ids (created_at);
+
 ALTER TABLE interceptions ADD COLUMN continuity TEXT NOT NULL DEFAULT '[]'; -- a JSON array of notes
 ALTER TABLE interceptions ADD COLUMN repeats TEXT; -- the interception that this one goes on with

@@ -175,6 +175,8 @@ pub enum ToolOutcome {
     Cancelled,
     /// Policy said no.
     Denied,
+    /// The conversation still lists the tool, which is not approved any more.
+    Withdrawn,
     /// The arguments did not fit the tool's schema, or were not JSON.
     InvalidArguments,
     /// A cap on rounds or calls was reached first.
@@ -199,6 +201,7 @@ impl ToolOutcome {
             Self::Unreachable => "unreachable",
             Self::Cancelled => "cancelled",
             Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
             Self::InvalidArguments => "invalid_arguments",
             Self::CapReached => "cap_reached",
             Self::NotExecuted => "not_executed",

@@ -9,6 +9,9 @@ use super::raw::{self, Object};
 use super::{ClientTools, Delivery, Request};
 use crate::domain::{Failure, FailureKind, ToolDefinition};
 
+/// What the APIs call the most tokens that an answer may have.
+const LIMITS: [&str; 3] = ["max_tokens", "max_output_tokens", "max_completion_tokens"];
+
 impl Request {
     /// Reads the body, the model and the delivery; `known` are the top-level keys that decisions are made on.
     pub(super) fn open(body: Bytes, known: &[&str]) -> Result<Self, Failure> {
@@ -30,6 +33,7 @@ impl Request {
             references: Vec::new(),
             previous: None,
             prompt: None,
+            is_probe: LIMITS.iter().any(|limit| object.get(limit) == Some("1")),
             injected: Arc::default(),
             draft,
         })

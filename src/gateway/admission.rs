@@ -126,7 +126,7 @@ impl Gateway {
         self.check_hosted_tools(&request)?;
         self.resolve_references(incoming, &mut request).await?;
         let history = incoming.operation.dialect.history(&request);
-        admission.injection = injection::decide(self, incoming, provider, &request);
+        admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
         let continuation = self.go_on(incoming, &mut request, &history, &admission.injection).await?;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();

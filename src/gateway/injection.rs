@@ -3,24 +3,43 @@ use std::sync::Arc;
 
 use super::Gateway;
 use super::admission::Incoming;
-use crate::dialect::Request;
+use super::pins::{self, ToolSet};
+use crate::dialect::{History, Obstacle, Request};
 use crate::domain::{Digest, Inject, ToolDefinition};
-use crate::mcp::Tool;
+use crate::mcp::{Catalogue, Tool};
 use crate::provider::Provider;
 
 /// The request header that turns `auto` off.
 pub const SWITCH: &str = "x-toolgate-inject";
+
+const NOT_GENERATING: &str = "not-generating";
 
 /// Which tools go into a request, and why, or why none do.
 #[derive(Debug, Default)]
 pub struct Injection {
     /// The word for it in the records and in the answer's header.
     pub word: &'static str,
-    /// The tools, sorted by name: this conversation's pinned part of the catalogue.
-    pub tools: Vec<Arc<Tool>>,
+    /// The tools, sorted by name: what is pinned to the conversation, as far as it fits this request.
+    pub tools: Vec<Injected>,
     by_name: HashMap<String, usize>,
     /// Tools that this caller may use and that were left out all the same, each with its reason.
     pub left_out: Vec<String>,
+}
+
+/// An injected tool.
+#[derive(Debug)]
+pub struct Injected {
+    /// The tool as the model is shown it, and was from the conversation's beginning.
+    pub definition: Arc<ToolDefinition>,
+    /// The tool as it is now; `None` where it has been withdrawn since.
+    pub live: Option<Arc<Tool>>,
+}
+
+impl Injected {
+    /// The definition that counts for its calls.
+    pub fn in_force(&self) -> &Arc<ToolDefinition> {
+        self.live.as_ref().map_or(&self.definition, |tool| &tool.definition)
+    }
 }
 
 impl Injection {
@@ -44,7 +63,7 @@ impl Injection {
         for tool in &self.tools {
             let definition = &tool.definition;
             let texts = [&definition.name, &definition.description, &definition.input_schema];
-            parts.extend(texts.map(|text| text.as_bytes()));
+            parts.extend(texts.map(String::as_bytes));
         }
         if parts.is_empty() { Digest::default() } else { Digest::of_parts(&parts) }
     }
@@ -64,47 +83,141 @@ impl Injection {
     }
 
     /// The injected tool with this name.
-    pub fn tool(&self, name: &str) -> Option<&Arc<Tool>> {
+    pub fn tool(&self, name: &str) -> Option<&Injected> {
         self.by_name.get(name).map(|at| &self.tools[*at])
     }
 }
 
 /// Decides which tools go into a request.
-pub fn decide(gateway: &Gateway, incoming: &Incoming, provider: &Provider, request: &Request) -> Injection {
-    if !incoming.operation.generates {
-        return Injection::none("not-generating");
+pub async fn decide(
+    gateway: &Gateway,
+    incoming: &Incoming,
+    provider: &Provider,
+    request: &Request,
+    history: &History,
+) -> Injection {
+    let asked = Asked { gateway, incoming, request, history, catalogue: gateway.fleet.catalogue() };
+    match (asked.refusal(provider), incoming.operation.generates) {
+        (Some(word), true) => Injection::none(word),
+        (None, true) => asked.in_conversation().await,
+        (None, false) => asked.as_in_conversation().await,
+        (Some(_), false) => Injection::none(NOT_GENERATING),
     }
-    let settings = incoming.caller.settings.or(provider.settings).or(gateway.settings);
-    let mode = settings.inject.unwrap_or_default();
-    let switched_off =
-        incoming.headers.get(SWITCH).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
-    match (mode, request.obstacle) {
-        (Inject::Never, _) => return Injection::none("never"),
-        (_, Some(obstacle)) => return Injection::none(obstacle.word()),
-        (Inject::Auto, None) if switched_off => return Injection::none("switched-off"),
-        (Inject::Auto, None) if !request.tools.has_functions => return Injection::none("no-client-tools"),
-        _ => {}
-    }
-    let mut injection = Injection::none("injected");
-    let room = incoming.operation.max_tools.saturating_sub(request.tools.count());
-    for tool in gateway.fleet.catalogue().tools() {
-        let definition = &tool.definition;
-        if gateway.policy.may_see(&incoming.caller, &definition.source).is_err() {
-            continue;
+}
+
+/// A request for which tools are looked for.
+struct Asked<'a> {
+    gateway: &'a Gateway,
+    incoming: &'a Incoming,
+    request: &'a Request,
+    history: &'a History,
+    catalogue: Arc<Catalogue>,
+}
+
+impl Asked<'_> {
+    /// Why it gets no tools, whatever its conversation has.
+    fn refusal(&self, provider: &Provider) -> Option<&'static str> {
+        let mode = self.gateway.settings(self.incoming, provider).inject.unwrap_or_default();
+        let switch = self.incoming.headers.get(SWITCH);
+        let switched_off = switch.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"off"));
+        match (mode, self.request.obstacle) {
+            (Inject::Never, _) => Some("never"),
+            (_, Some(obstacle)) if !yields_to_pin(obstacle) => Some(obstacle.word()),
+            (Inject::Auto, _) if switched_off => Some("switched-off"),
+            (Inject::Auto, _) if !self.request.tools.has_functions => Some("no-client-tools"),
+            (Inject::Always, _) if self.is_side_request() => Some("side-request"),
+            _ => None,
         }
-        if request.tools.names.contains(&definition.name) {
-            injection.left_out.push(format!("{}: the client has a tool of this name", definition.name));
-            continue;
-        }
-        if injection.tools.len() >= room {
-            injection.left_out.push(format!("{}: the provider takes no more tools", definition.name));
-            continue;
-        }
-        injection.by_name.insert(definition.name.clone(), injection.tools.len());
-        injection.tools.push(Arc::clone(tool));
     }
-    if injection.tools.is_empty() {
-        injection.word = "no-tools";
+
+    /// Whether it asks for a title or the like. What brings tools is none: a summary is made of a conversation
+    /// with its tools, whose listing is part of the cached prefix.
+    fn is_side_request(&self) -> bool {
+        let is_said = self.incoming.client.side.is_some() || self.request.is_probe;
+        is_said && !self.request.tools.has_functions
     }
-    injection
+
+    /// The tools of its conversation, which are pinned when they first go in.
+    async fn in_conversation(&self) -> Injection {
+        let conversation = pins::conversation(self.incoming, self.history);
+        match self.pinned(conversation).await {
+            Ok(Some(set)) => {
+                let list = pins::tool_list(self.incoming, self.history);
+                self.gateway.pins.follow(list, conversation, &set).await;
+                self.inject(&set.definitions)
+            }
+            Ok(None) => self.unpinned(),
+            Err(error) => {
+                tracing::error!(%error, "the store failed: this request's tools are not pinned");
+                self.unpinned()
+            }
+        }
+    }
+
+    /// What is pinned to the conversation, also if only now; `None` where nothing is to go in.
+    async fn pinned(&self, conversation: Digest) -> Result<Option<Arc<ToolSet>>, sqlx::Error> {
+        if let Some(set) = self.gateway.pins.find(conversation).await? {
+            return Ok(Some(set));
+        }
+        if self.unpinned().tools.is_empty() {
+            return Ok(None);
+        }
+        self.gateway.pins.pin(conversation, &self.visible()).await.map(Some)
+    }
+
+    /// The tools of the conversation that it seems to be about: one that has its list of tools.
+    async fn as_in_conversation(&self) -> Injection {
+        let list = pins::tool_list(self.incoming, self.history);
+        match self.gateway.pins.find(list).await {
+            Ok(Some(set)) => self.inject(&set.definitions),
+            Ok(None) => Injection::none(NOT_GENERATING),
+            Err(error) => {
+                tracing::error!(%error, "the store failed: tokens are counted without this gateway's tools");
+                Injection::none(NOT_GENERATING)
+            }
+        }
+    }
+
+    fn unpinned(&self) -> Injection {
+        match self.request.obstacle {
+            Some(obstacle) => Injection::none(obstacle.word()),
+            None => self.inject(&self.visible()),
+        }
+    }
+
+    /// What this caller may see of the catalogue.
+    fn visible(&self) -> Vec<Arc<ToolDefinition>> {
+        let (policy, caller) = (&self.gateway.policy, &self.incoming.caller);
+        let definitions = self.catalogue.tools().iter().map(|tool| &tool.definition);
+        definitions.filter(|tool| policy.may_see(caller, &tool.source).is_ok()).cloned().collect()
+    }
+
+    /// Puts in these tools as far as they fit.
+    fn inject(&self, definitions: &[Arc<ToolDefinition>]) -> Injection {
+        let mut injection = Injection::none("injected");
+        let tools = &self.request.tools;
+        let room = self.incoming.operation.max_tools.saturating_sub(tools.count());
+        for definition in definitions {
+            let name = &definition.name;
+            if tools.names.contains(name) {
+                injection.left_out.push(format!("{name}: the client has a tool of this name"));
+            } else if injection.tools.len() >= room {
+                injection.left_out.push(format!("{name}: the provider takes no more tools"));
+            } else {
+                let live = self.catalogue.of(&definition.source).cloned();
+                injection.by_name.insert(name.clone(), injection.tools.len());
+                injection.tools.push(Injected { definition: Arc::clone(definition), live });
+            }
+        }
+        if injection.tools.is_empty() {
+            injection.word = "no-tools";
+        }
+        injection
+    }
+}
+
+/// Whether it stands in the way of a new conversation's tools alone: what a conversation has stays listed, for it
+/// is part of the cached prefix.
+fn yields_to_pin(obstacle: Obstacle) -> bool {
+    matches!(obstacle, Obstacle::MustCall | Obstacle::NoToolsWanted)
 }

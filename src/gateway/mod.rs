@@ -13,8 +13,11 @@ mod journal;
 pub mod interception;
 mod line;
 mod memory;
+mod pins;
 mod relay;
+mod rendering;
 mod result_size;
+pub mod retention;
 mod rounds;
 mod showing;
 mod tool_loop;
@@ -30,13 +33,14 @@ use crate::config::{HostedTools, Limits};
 use crate::domain::ToolSettings;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
-use crate::provider::Providers;
+use crate::provider::{Provider, Providers};
 
 pub use admission::{Incoming, Operation};
 pub use answer::{AnswerHead, Reply, answer};
 pub use continuity::Continuity;
 pub use issued_ids::IssuedIds;
 pub use journal::Journals;
+pub use pins::Pins;
 
 /// All parts that an interception needs.
 #[derive(Debug)]
@@ -57,6 +61,8 @@ pub struct Gateway {
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
     pub issued: IssuedIds,
+    /// The tools that conversations were first shown.
+    pub pins: Pins,
     /// What earlier answers hid from their clients.
     pub continuity: Continuity,
     /// What interceptions did lately.
@@ -67,4 +73,11 @@ pub struct Gateway {
     pub tasks: TaskTracker,
     /// Cancelled when the time for running interceptions to finish is over.
     pub closing: CancellationToken,
+}
+
+impl Gateway {
+    /// How this caller's requests to this provider get tools and how their calls are shown.
+    fn settings(&self, incoming: &Incoming, provider: &Provider) -> ToolSettings {
+        incoming.caller.settings.or(provider.settings).or(self.settings)
+    }
 }

@@ -14,8 +14,9 @@ use super::answer::AnswerHead;
 use super::injection::Injection;
 use super::line::{Interruption, Line};
 use super::memory::Memory;
+use super::rendering;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
-use crate::dialect::{Broken, Ending, Form, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
 
@@ -85,7 +86,9 @@ impl<'a> Rounds<'a> {
             line.give_way_to(journal.superseded.clone());
         }
         let usage =
-            if incoming.client.sizes_context_by_usage { UsageStyle::LastInput } else { UsageStyle::Sum };
+            if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
+        let settings = gateway.settings(incoming, provider);
+        let shown = rendering::shown(settings, &incoming.client, incoming.operation.dialect.name());
         let (max_frame, max_answer) = (gateway.limits.max_frame_bytes, gateway.limits.max_answer_bytes);
         Self {
             gateway,
@@ -97,8 +100,8 @@ impl<'a> Rounds<'a> {
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
-            settings: SpliceSettings { max_frame, max_answer, usage, form: Form::Hidden },
-            shows_lines: false,
+            settings: SpliceSettings { max_frame, max_answer, usage, form: shown.form },
+            shows_lines: shown.lines,
             listed: BTreeSet::new(),
             number: 0,
             with_calls: 0,

@@ -10,8 +10,8 @@ use super::result_size::{cap, size};
 use super::rounds::{Rounds, Stop};
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
-use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolResult, ToolUseId};
-use crate::mcp::{self, CallEnd, Tool};
+use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId};
+use crate::mcp::{self, CallEnd, ServerState, Tool};
 
 /// What the model is told of a call that was left out.
 const NOT_RUN: &str = "Not run.";
@@ -103,6 +103,7 @@ impl Rounds<'_> {
                     None
                 }
                 Decision::Reuse(result) => {
+                    self.calls_run = self.calls_run.saturating_add(1);
                     self.record_call(call, ToolOutcome::Reused, None, None);
                     Some(result)
                 }
@@ -146,7 +147,7 @@ impl Rounds<'_> {
 
     /// Whether a call of an earlier try counts for this one too.
     fn may_join(&self, call: &ToolCall) -> bool {
-        self.injection.tool(&call.name).is_none_or(|tool| tool.definition.repeat == Repeat::Join)
+        self.injection.tool(&call.name).is_none_or(|tool| tool.in_force().repeat == Repeat::Join)
     }
 
     /// Decides on one call; `planned` calls of this round are to run already.
@@ -167,9 +168,10 @@ impl Rounds<'_> {
             );
             return refuse(ToolOutcome::CapReached, told, None);
         }
-        let Some(tool) = self.injection.tool(&call.name) else {
+        let Some(injected) = self.injection.tool(&call.name) else {
             return refuse(ToolOutcome::Denied, format!("There is no tool {}.", call.name), None);
         };
+        let Some(tool) = &injected.live else { return self.refuse_withdrawn(&injected.definition) };
         let arguments = match tool.check(&call.arguments) {
             Ok(arguments) => arguments,
             Err(told) => return refuse(ToolOutcome::InvalidArguments, told, None),
@@ -177,8 +179,24 @@ impl Rounds<'_> {
         self.permit(tool, call, arguments)
     }
 
+    /// A tool that the conversation was shown may be gone by now, or its server not up since the gateway started.
+    fn refuse_withdrawn(&self, tool: &ToolDefinition) -> Decision {
+        let (name, server) = (&tool.name, self.gateway.fleet.status(&tool.source.server));
+        let (outcome, told) = if server.is_some_and(|server| server.state != ServerState::Ready) {
+            let told = format!("Not run: the server of {name} cannot be reached now.");
+            (ToolOutcome::Unreachable, told)
+        } else {
+            let told = format!("Not run: {name} is not offered any more. Go on without it.");
+            (ToolOutcome::Withdrawn, told)
+        };
+        Decision::Refuse { outcome, told, rule: None }
+    }
+
+    /// A conversation may still list a tool that its caller may not even see by now.
     fn permit(&self, tool: &Tool, call: &ToolCall, arguments: Map<String, Value>) -> Decision {
-        match self.gateway.policy.permit(&self.incoming.caller, &tool.definition) {
+        let (policy, caller) = (&self.gateway.policy, &self.incoming.caller);
+        let seen = policy.may_see(caller, &tool.definition.source);
+        match seen.and_then(|()| policy.permit(caller, &tool.definition)) {
             Ok(permit) => {
                 let (round, call_id) = (self.number, call.id.clone());
                 Decision::Run(Box::new(Intent { permit, round, call_id, arguments }))
@@ -273,8 +291,8 @@ impl Rounds<'_> {
             round: self.number,
             call_id: call.id.clone(),
             tool: call.name.clone(),
-            server: tool.map(|tool| tool.definition.source.server.clone()),
-            server_url: tool.map(|tool| tool.definition.server_url.clone()),
+            server: tool.map(|tool| tool.in_force().source.server.clone()),
+            server_url: tool.map(|tool| tool.in_force().server_url.clone()),
             injected: tool.is_some(),
             arguments: call.arguments.clone(),
             outcome,

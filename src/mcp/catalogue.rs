@@ -18,6 +18,7 @@ use crate::domain::{Repeat, ToolDefinition, ToolRef};
 pub struct Catalogue {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
+    by_source: HashMap<ToolRef, Arc<Tool>>,
     version: u64,
 }
 
@@ -57,7 +58,8 @@ impl Catalogue {
             (name, source, description, input_schema, read_only).hash(&mut hasher);
         }
         let by_name = tools.iter().map(|tool| (tool.definition.name.clone(), tool.clone())).collect();
-        Self { tools, by_name, version: hasher.finish() }
+        let by_source = tools.iter().map(|tool| (tool.definition.source.clone(), tool.clone())).collect();
+        Self { tools, by_name, by_source, version: hasher.finish() }
     }
 
     /// All tools, sorted by name.
@@ -68,6 +70,11 @@ impl Catalogue {
     /// The tool of this name, which is the one that models see.
     pub fn get(&self, name: &str) -> Option<&Arc<Tool>> {
         self.by_name.get(name)
+    }
+
+    /// The tool that a server has under this name of its own.
+    pub fn of(&self, source: &ToolRef) -> Option<&Arc<Tool>> {
+        self.by_source.get(source)
     }
 
     /// A digest of the definitions: equal exactly when models are shown the same, within one process.
@@ -144,5 +151,7 @@ mod tests {
         assert!(tool.check(r#"{"id": 1}"#).is_ok());
         assert!(tool.check("").unwrap_err().contains("\"id\" is a required property"));
         assert!(catalogue.get("get").is_none());
+        assert!(catalogue.of(&tool.definition.source).is_some_and(|found| Arc::ptr_eq(found, tool)));
+        assert!(catalogue.of(&ToolRef { server: "a".into(), tool: "set".into() }).is_none());
     }
 }

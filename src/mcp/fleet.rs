@@ -93,6 +93,11 @@ impl Fleet {
         self.0.servers.values().map(|server| server.status()).collect()
     }
 
+    /// How the server of this name is doing.
+    pub fn status(&self, name: &str) -> Option<ServerStatus> {
+        self.server(name).map(|server| server.status())
+    }
+
     /// Returns when every server has been tried once, whatever came of it.
     pub async fn settled(&self) {
         for server in self.0.servers.values() {

@@ -40,3 +40,14 @@ pub async fn find(store: &Store, caller_key: &str, id: &str) -> Result<Option<Is
     };
     row.map(issued).transpose()
 }
+
+/// Forgets the ids that were issued before this time; tells how many those were.
+pub async fn prune(store: &Store, before: Timestamp) -> Result<u64, sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    let pruned = sqlx::query("DELETE FROM issued_ids WHERE created_at < $1")
+        .bind(time_text(before))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    Ok(pruned.rows_affected())
+}

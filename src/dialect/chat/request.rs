@@ -83,6 +83,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
     match object.get("tool_choice")? {
         "null" | "\"auto\"" => None,
         "\"none\"" => Some(Obstacle::NoToolsWanted),
+        "\"required\"" => Some(Obstacle::MustCall),
         _ => Some(Obstacle::ForcedChoice),
     }
 }

@@ -51,6 +51,7 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
     match object.object("tool_choice")?.string("type")?.as_ref() {
         "auto" => None,
         "none" => Some(Obstacle::NoToolsWanted),
+        "any" => Some(Obstacle::MustCall),
         _ => Some(Obstacle::ForcedChoice),
     }
 }

@@ -1,0 +1,70 @@
+//! Which program is asking, in which of its sessions, and what for. Nothing that matters for safety depends on
+//! this: Qwen Code poses as Claude Code, and anyone can send any header.
+
+mod profiles;
+mod side;
+
+#[cfg(test)]
+mod tests;
+
+use http::HeaderMap;
+use http::header::USER_AGENT;
+
+pub use profiles::{PROFILES, Profile, Rendering};
+pub use side::SideRequest;
+
+const MAX_NAME_CHARS: usize = 64;
+const MAX_SESSION_CHARS: usize = 128;
+
+/// Session headers of programs that are not known by their own, the narrowest first.
+const SESSIONS: [&str; 4] = ["thread-id", "session-id", "x-session-id", "session_id"];
+
+/// The program that sent a request, as far as its headers tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// A known program's name, or the first word of the user agent; at most 64 characters, `unknown` where
+    /// nothing is sent.
+    pub name: String,
+    /// The program's own id of the conversation, where it sends one; at most 128 characters.
+    pub session: Option<String>,
+    /// What is known of the program.
+    pub profile: Option<&'static Profile>,
+    /// What it says that it asks for, if that is not a turn of a conversation.
+    pub side: Option<SideRequest>,
+}
+
+impl Client {
+    /// Reads what the headers tell.
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let profile = Profile::recognise(headers);
+        let own = profile.map_or(&[][..], |profile| profile.sessions);
+        let mut sessions = own.iter().chain(&SESSIONS);
+        Self {
+            name: profile.map_or_else(|| first_word(headers), |profile| profile.name.to_owned()),
+            session: sessions.find_map(|header| text(headers, header, MAX_SESSION_CHARS)),
+            profile,
+            side: SideRequest::of(headers),
+        }
+    }
+
+    /// Whether the program compacts its context by the usage that it is told: a sum over rounds would mislead it.
+    pub fn sizes_context_by_usage(&self) -> bool {
+        self.profile.is_some_and(|profile| profile.sizes_context_by_usage)
+    }
+}
+
+/// The program's own name of itself.
+fn first_word(headers: &HeaderMap) -> String {
+    let agent = text(headers, USER_AGENT.as_str(), MAX_NAME_CHARS).unwrap_or_default();
+    let word = agent.split(['/', ' ']).next().filter(|word| !word.is_empty());
+    word.unwrap_or("unknown").to_owned()
+}
+
+/// A header's printable ASCII, cut to a length; what else is in it becomes `?`.
+fn text(headers: &HeaderMap, name: &str, longest: usize) -> Option<String> {
+    let value = headers.get(name)?;
+    let printable = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
+    let text: String = value.as_bytes().iter().take(longest).map(printable).collect();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
