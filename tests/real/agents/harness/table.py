@@ -61,7 +61,7 @@ def _play(world, client, column):
 
 def _markdown(results):
     clients = list(dict.fromkeys(client for client, _ in results))
-    columns = list(dict.fromkeys(column for _, column in results))
+    columns = [column for column in COLUMNS if any(column is played for _, played in results)]
     lines = [["client", *(column.title for column in columns)], ["---"] * (1 + len(columns))]
     lines += [[row(client), *(results.get((client, column), ("",))[0] for column in columns)] for client in clients]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
