@@ -31,6 +31,14 @@ fn read_and_render(bencher: Bencher, api: Api) {
     bencher.counter(BytesCount::new(body.len())).bench(|| api.dialect().read(body.clone()).unwrap().body());
 }
 
+/// What every request costs in order that its conversation be known again.
+#[divan::bench(args = APIS)]
+fn history(bencher: Bencher, api: Api) {
+    let body = api.request_body();
+    let request = api.dialect().read(body.clone()).unwrap();
+    bencher.counter(BytesCount::new(body.len())).bench(|| api.dialect().history(&request));
+}
+
 #[divan::bench(args = APIS)]
 fn inject_and_render(bencher: Bencher, api: Api) {
     let (body, tools) = (api.request_body(), tools());

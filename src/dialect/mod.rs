@@ -6,7 +6,6 @@
 //! they share stands beside them.
 
 mod body;
-#[allow(dead_code)] // until every dialect reads its history
 mod canon;
 mod chat;
 mod draft;
@@ -20,7 +19,6 @@ mod result;
 mod showing;
 pub mod sse;
 mod tally;
-#[allow(dead_code)] // until every dialect reads its history
 mod walk;
 
 use std::collections::HashSet;
@@ -50,12 +48,10 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     fn read(&self, body: Bytes) -> Result<Request, Failure>;
 
     /// The conversation as the client tells it.
-    fn history(&self, _request: &Request) -> History {
-        History::default()
-    }
+    fn history(&self, request: &Request) -> History;
 
     /// Puts turns of the history, by their numbers, into the form in which they go up.
-    fn restore(&self, _request: &mut Request, _history: &History, _changes: &[(usize, Restoration<'_>)]) {}
+    fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]);
 
     /// The rounds of a turn as its echo tells them, the last one too; `proven` are its echoes, in their order.
     fn rebuild(&self, _request: &Request, _turn: &EchoedTurn, _proven: &[Proven]) -> Option<Vec<KeptRound>> {
@@ -77,9 +73,7 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     fn append(&self, request: &mut Request, round: &KeptRound, next: NextRound);
 
     /// A round that is over, as a provider would answer it again, for a splicer of this delivery.
-    fn replay(&self, _round: &Round, _delivery: Delivery) -> Bytes {
-        Bytes::new()
-    }
+    fn replay(&self, round: &Round, delivery: Delivery) -> Bytes;
 
     /// What turns the provider's answers into the client's; `content_type` is that of the first answer.
     fn splicer(&self, request: &Request, content_type: &str, settings: SpliceSettings) -> Box<dyn Splicer>;
@@ -103,7 +97,7 @@ pub trait Splicer: Send + Sync {
     fn end_round(&mut self, out: &mut BytesMut) -> Result<Round, Broken>;
 
     /// Shows the round's injected calls, which are done, as the settings say.
-    fn show(&mut self, _showing: &Showing<'_>, _out: &mut BytesMut) {}
+    fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut);
 
     /// Another round follows: forgets the round's stop, and writes what it still held back of its content.
     fn next_round(&mut self, out: &mut BytesMut);

@@ -2,6 +2,9 @@
 
 use crate::domain::{Content, ToolResult};
 
+/// What a model is told of a client's call that came back without a result.
+pub const NO_RESULT: &str = "The client gave no result for this call.";
+
 /// The text of a part for APIs or models that cannot take it as it is.
 pub fn in_words(part: &Content) -> String {
     match part {

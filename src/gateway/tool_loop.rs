@@ -103,6 +103,7 @@ impl Rounds<'_> {
                     None
                 }
                 Decision::Reuse(result) => {
+                    self.calls_run = self.calls_run.saturating_add(1);
                     self.record_call(call, ToolOutcome::Reused, None, None);
                     Some(result)
                 }

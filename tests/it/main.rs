@@ -12,6 +12,7 @@ mod cli;
 mod client;
 mod conversation;
 mod durability;
+mod echoes;
 mod fidelity;
 mod headers;
 mod injection;

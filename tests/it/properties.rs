@@ -7,8 +7,8 @@ use crate::client::Message;
 use crate::conversation::{Conversation, End};
 use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
 
-const OURS: [&str; 3] = ["srv__look", "srv__look_up", "srv__é"];
-const THEIRS: [&str; 3] = ["mine", "srv__loo", "srv"];
+pub const OURS: [&str; 3] = ["srv__look", "srv__look_up", "srv__é"];
+pub const THEIRS: [&str; 3] = ["mine", "srv__loo", "srv"];
 
 /// How the provider writes its frames.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +102,7 @@ fn round(names: Vec<&'static str>, calls: std::ops::RangeInclusive<usize>) -> im
 }
 
 /// One to four rounds: all but the last call injected tools alone, the last whatever it likes.
-fn rounds() -> impl Strategy<Value = Vec<Say>> {
+pub fn rounds() -> impl Strategy<Value = Vec<Say>> {
     let both = OURS.into_iter().chain(THEIRS).collect();
     (prop::collection::vec(round(OURS.to_vec(), 1..=4), 0..=3), round(both, 0..=4)).prop_map(
         |(mut rounds, last)| {

@@ -321,7 +321,7 @@ async fn f21_no_injected_call_dangles_at_the_cap() {
 }
 
 #[tokio::test]
-async fn a_mixed_turn_leaves_injected_calls_out_and_releases_the_clients() {
+async fn a_mixed_turn_runs_injected_calls_and_releases_the_clients() {
     for (api, mode) in all_forms() {
         let server = McpServer::new().tool("look", text("seen"));
         let world = World::with(server.clone()).await;
@@ -346,10 +346,9 @@ async fn a_mixed_turn_leaves_injected_calls_out_and_releases_the_clients() {
         );
         assert_eq!(message.stop, calls_tools(api));
         assert!(!answer.body.contains("srv__look"), "{}", answer.body);
-        assert_eq!((server.calls().len(), world.provider.requests().len()), (0, 1));
+        assert_eq!((server.calls().len(), world.provider.requests().len()), (2, 1));
         let record = world.record(&answer).await;
-        let expected =
-            [("c1", "not_executed"), ("c2", "released"), ("c3", "not_executed"), ("c4", "released")];
+        let expected = [("c1", "ok"), ("c2", "released"), ("c3", "ok"), ("c4", "released")];
         assert_eq!(record.outcomes_by_id(), expected);
         assert_eq!(record.outcome(), "completed");
     }

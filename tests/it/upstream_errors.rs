@@ -323,7 +323,9 @@ async fn a_stream_cut_at_any_byte_is_a_failure() {
                 calls += 1;
             }
             world.provider.will(ended_at(&whole, at, cut));
-            let answer = world.ask(api, &api.request(Mode::Streamed, "How many?", &["mine"])).await;
+            let answer = world
+                .ask(api, &api.request(Mode::Streamed, &format!("How many? {at}, {cut}"), &["mine"]))
+                .await;
             let message = answer.failure(api).message;
             assert!(message.contains("provider"), "{api:?} {at}: {message}");
             assert_eq!(server.calls().len(), calls, "{api:?} {at}");
@@ -351,7 +353,8 @@ async fn a_whole_answer_cut_at_any_byte_is_a_502() {
         for (number, at) in (0..whole.len()).step_by(43).enumerate() {
             let second = ended_at(&whole, at, number % 2 == 0).header("content-type", "application/json");
             world.provider.will_say(api, Mode::Whole, &[calling()]).will(second);
-            let answer = world.ask(api, &api.request(Mode::Whole, "How many?", &["mine"])).await;
+            let answer =
+                world.ask(api, &api.request(Mode::Whole, &format!("How many? {at}"), &["mine"])).await;
             assert_eq!(
                 (answer.status, answer.header("x-should-retry")),
                 (502, Some("false")),

@@ -67,15 +67,24 @@ impl Message {
         if let Some(message) = &self.alone {
             return message.clone();
         }
+        // Some providers write thinking as parts of the content, and then the answer as a string.
+        let has_parts = self.arrays.iter().any(|(key, parts)| key == "content" && !parts.is_empty());
+        let content = self.strings.iter().find(|(key, text)| key == "content" && !text.is_empty());
         let mut message = String::from(r#"{"role":"assistant""#);
-        if !self.strings.iter().any(|(key, text)| key == "content" && !text.is_empty()) {
+        if content.is_none() && !has_parts {
             message.push_str(r#","content":null"#);
         }
         for (key, text) in self.strings.iter().filter(|(_, text)| !text.is_empty()) {
-            message.extend([",", &raw::quote(key), ":\"", text, "\""]);
+            if !(has_parts && key == "content") {
+                message.extend([",", &raw::quote(key), ":\"", text, "\""]);
+            }
         }
-        for (key, elements) in &self.arrays {
-            message.extend([",", &raw::quote(key), ":[", &elements.join(","), "]"]);
+        for (key, elements) in self.arrays.iter().filter(|(key, _)| has_parts || key != "content") {
+            let mut elements = elements.join(",");
+            if let Some((_, text)) = content.filter(|_| key == "content") {
+                elements.extend([r#",{"type":"text","text":""#, text, "\"}"]);
+            }
+            message.extend([",", &raw::quote(key), ":[", &elements, "]"]);
         }
         let calls: Vec<String> = self.calls.iter().filter_map(CallPieces::render).collect();
         if !calls.is_empty() {

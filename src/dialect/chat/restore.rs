@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::dialect::raw::{self, Object, Patch};
+use crate::dialect::result::NO_RESULT;
 use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
 use crate::domain::{ToolCall, ToolResult};
 
@@ -10,9 +11,6 @@ use super::append::{self, Elements};
 use super::call;
 use super::content::{self, Part};
 use super::reasoning;
-
-/// What the model is told where the client went on without a result.
-const UNANSWERED: &str = "The client gave no result for this call.";
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
@@ -116,7 +114,7 @@ fn message(round: &KeptRound, in_place: bool) -> Cow<'_, str> {
 
 fn unanswered(id: &str) -> String {
     let call = ToolCall { id: id.to_owned(), name: String::new(), arguments: String::new() };
-    append::tool_message(&call, &ToolResult::error(UNANSWERED)).element
+    append::tool_message(&call, &ToolResult::error(NO_RESULT)).element
 }
 
 impl<'a> Echoed<'a> {

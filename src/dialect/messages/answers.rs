@@ -5,10 +5,8 @@ use super::append::{tool_result, user};
 use super::message::{Message, Part};
 use crate::dialect::KeptRound;
 use crate::dialect::raw::Patch;
+use crate::dialect::result::NO_RESULT;
 use crate::domain::ToolResult;
-
-/// What stands for a result that the client never gave.
-pub const NO_RESULT: &str = "The client gave no result for this call.";
 
 /// What a client says to the calls of a round.
 pub struct Answers<'a, 'e> {

@@ -1,12 +1,10 @@
 use crate::dialect::raw::{Object, quote};
+use crate::dialect::result::NO_RESULT;
 use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result, text_of};
 use crate::domain::{Content, ToolCall, ToolResult};
 
 use super::item;
 use super::request::as_items;
-
-/// What a client that goes on without the result of a call of its own leaves the model to know.
-const NO_RESULT: &str = "The client gave no result for this call.";
 
 /// The round with one output item for each injected call.
 pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {

@@ -149,7 +149,8 @@ impl Continuity {
             if let Known::Entry(entry) = &known
                 && !entry.rounds.is_empty()
             {
-                taken_in.clone_from(&entry.visible.calls);
+                // A provider that uses ids again begins a new turn with one that is told already.
+                taken_in = &entry.visible.calls - calls;
             }
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             decide(&mut plan, number, turn, known);

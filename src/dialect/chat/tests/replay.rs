@@ -104,6 +104,25 @@ fn a_replayed_round_is_the_same_round_in_both_deliveries() {
 }
 
 #[test]
+fn content_that_begins_in_parts_is_one_content() {
+    let thinking = json!({"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]});
+    let deltas = [
+        json!({"role": "assistant", "content": [thinking]}),
+        json!({"content": "An \u{e9}"}),
+        json!({"content": "."}),
+    ];
+    let round = streamed_round(&deltas, "stop");
+    assert_eq!(
+        round.items.0,
+        json!({"role": "assistant", "content": [thinking, {"type": "text", "text": "An \u{e9}."}]})
+            .to_string()
+    );
+    assert_eq!(round.text, "An \u{e9}.");
+    let again = feed(&mut *splicer(Delivery::Streamed), &Chat.replay(&round, Delivery::Streamed));
+    assert_same(&again, &round, "content in parts");
+}
+
+#[test]
 fn a_replay_is_what_a_strict_client_takes() {
     for (what, round) in rounds() {
         let mut out = BytesMut::new();

@@ -1,8 +1,12 @@
 use serde_json::{Value, json};
 
-use super::super::answers::NO_RESULT;
-use super::super::testing::{body, call, kept, request, result, says, shown, text, thinking};
-use crate::dialect::{Dialect, KeptRound, Messages, NextRound, Request, Restoration};
+use super::super::testing::{
+    body, call, history, kept, message, request, result, round, says, shown, text, thinking,
+};
+use crate::dialect::result::NO_RESULT;
+use crate::dialect::{
+    Delivery, Dialect, Form, KeptRound, Messages, NextRound, Request, Restoration, Visible,
+};
 
 fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]) -> Request {
     let mut request = request(messages, more);
@@ -138,6 +142,38 @@ fn a_mixed_turn_gets_all_its_results_in_one_message() {
             up,
             json!([says("user", json!("q")), says("assistant", items.clone()), says("user", expected)])
         );
+    }
+}
+
+#[test]
+fn any_mixture_of_calls_gets_one_result_each() {
+    let mixtures = (1..=4_u32).flat_map(|count| (0..1_u32 << count).map(move |mask| (count, mask)));
+    for ((count, mask), form) in
+        mixtures.flat_map(|mixture| [(mixture, Form::Native), (mixture, Form::Hidden)])
+    {
+        let ids: Vec<String> = (0..count).map(|at| format!("c{at}")).collect();
+        let is_ours = |at: usize| (mask >> at) & 1 == 1;
+        let calls = ids.iter().enumerate().map(|(at, id)| call(id, if is_ours(at) { "gh" } else { "read" }));
+        let blocks = json!([thinking("1"), text("So.")].into_iter().chain(calls).collect::<Vec<_>>());
+        let seen = message(Delivery::Streamed, form, false, std::slice::from_ref(&blocks));
+        let theirs = ids.iter().enumerate().rev().filter(|(at, _)| !is_ours(*at)).map(|(_, id)| result(id));
+        let answers: Vec<_> = theirs.chain([text("go on")]).collect();
+        let echo =
+            json!([says("user", "q"), says("assistant", seen["content"].clone()), says("user", answers)]);
+
+        let round = round(&blocks);
+        let mut visible = Visible::default();
+        visible.add_text(&round.text);
+        visible.calls.extend(round.client_calls().map(|call| call.id.clone()));
+        assert!(visible.is_echoed_by(&history(&echo).turns[0].visible), "{echo}");
+
+        let up = messages(&echo, &[(0, rounds(&[kept(&blocks)]))]);
+        assert_eq!(up[1]["content"], blocks);
+        let answered = up[2]["content"].as_array().unwrap().iter();
+        let mut answered: Vec<_> = answered.filter_map(|block| block["tool_use_id"].as_str()).collect();
+        answered.sort_unstable();
+        assert_eq!(answered, ids);
+        assert!(up.as_array().unwrap().last().unwrap()["content"].to_string().contains("go on"));
     }
 }
 

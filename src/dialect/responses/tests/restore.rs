@@ -1,7 +1,7 @@
 use super::*;
 use crate::dialect::Restoration;
 
-const NO_RESULT: &str = "The client gave no result for this call.";
+use crate::dialect::result::NO_RESULT;
 
 /// The input that goes up when the first turn of this one gets a change.
 fn restored(input: &Value, change: Restoration<'_>) -> String {
