@@ -137,7 +137,8 @@ impl<'a> Rounds<'a> {
             };
             self.note_round(&round);
             let verdict = self.answer_calls(&round).await?;
-            let kept = self.take_in(&round, &verdict.results);
+            let kept = self.take_in(&round, &verdict.results());
+            self.show(&round, &verdict.answered, &kept).await?;
             let Some(next) = verdict.next else { return Ok(self.finish(&round, verdict.capped).await) };
             self.incoming.operation.dialect.append(&mut self.request, &kept, next);
             self.splice(|splicer, out| {
