@@ -356,8 +356,13 @@ impl<'a> Rounds<'a> {
             return end;
         }
         match stop {
-            Stop::Interrupted(gone @ (Interruption::ClientGone | Interruption::Superseded)) => {
+            Stop::Interrupted(gone @ Interruption::ClientGone) => {
                 self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
+            }
+            Stop::Interrupted(again @ Interruption::Superseded) => {
+                // Should its client be there all the same, it is not left without an answer.
+                let end = self.fail(&Failure::new(FailureKind::Superseded, again.to_string())).await;
+                InterceptionEnd { outcome: Outcome::Cancelled, ..end }
             }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
             Stop::Interrupted(closing @ Interruption::Closing) => {
