@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Items, Round, RoundCall};
+use super::{Items, Round, RoundCall, dense};
 use crate::domain::Digest;
 
 /// A conversation as its client tells it.
@@ -57,7 +57,7 @@ pub struct Visible {
 impl Visible {
     /// Takes in more text.
     pub fn add_text(&mut self, text: &str) {
-        self.text.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
+        self.text.extend(text.chars().filter(|c| dense::counts(*c)));
     }
 
     /// Whether this, of which the client saw all, can be what it echoes: calls may be missing, in any order;

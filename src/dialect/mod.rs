@@ -8,10 +8,11 @@
 mod body;
 mod canon;
 mod chat;
+mod dense;
 mod draft;
 mod history;
 mod messages;
-mod openai_error;
+mod openai;
 pub mod raw;
 mod request;
 mod responses;

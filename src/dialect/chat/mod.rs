@@ -24,7 +24,7 @@ use bytes::Bytes;
 
 use super::{
     Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
-    is_event_stream, openai_error,
+    is_event_stream, openai,
 };
 use crate::domain::{Failure, ToolDefinition, ToolResult};
 
@@ -75,6 +75,6 @@ impl Dialect for Chat {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        openai_error::body(failure)
+        openai::error_body(failure)
     }
 }

@@ -2,9 +2,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::dialect::raw::{self, Object, Patch};
+use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::result::NO_RESULT;
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense};
 use crate::domain::{ToolCall, ToolResult};
 
 use super::append::{self, Elements};
@@ -14,11 +14,10 @@ use super::reasoning;
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
-    let text = request.draft.text();
     let messages = request.draft.object().array("messages");
     let own: BTreeSet<usize> =
         changes.iter().filter_map(|(turn, _)| Some(history.turns.get(*turn)?.elements.start)).collect();
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let mut edits = Vec::new();
     for (turn, change) in changes {
         let Some(turn) = history.turns.get(*turn) else { continue };
         let (elements, new) = match change {
@@ -30,28 +29,12 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                 if let Some(rest) = cut.then(|| echoed.beyond(rounds)).flatten() {
                     new.push(&rest);
                 }
-                (elements, new.joined())
+                (elements, new.all())
             }
         };
-        edits.extend(span(text, &messages, elements, new.is_empty()).map(|span| (span, new)));
+        edits.push((elements, new));
     }
-    for (span, new) in edits {
-        request.draft.replace(span, new);
-    }
-}
-
-/// Where elements lie in the body: with a comma, where nothing comes into their place.
-fn span(text: &str, messages: &[&str], elements: Range<usize>, goes: bool) -> Option<Range<usize>> {
-    let (first, last) = (messages.get(elements.start)?, messages.get(elements.end.checked_sub(1)?)?);
-    let mut span = raw::span_in(text, first).start..raw::span_in(text, last).end;
-    if goes {
-        if let Some(next) = messages.get(elements.end) {
-            span.end = raw::span_in(text, next).start;
-        } else if let Some(before) = elements.start.checked_sub(1) {
-            span.start = raw::span_in(text, messages[before]).end;
-        }
-    }
-    Some(span)
+    request.draft.replace_elements("messages", edits);
 }
 
 /// A turn as the client tells it, among all messages.
@@ -151,36 +134,20 @@ impl<'a> Echoed<'a> {
 
     /// What the client was told beyond these rounds, of one that broke off, as a message.
     fn beyond(&self, rounds: &[KeptRound]) -> Option<String> {
-        let read = |text: &&str| Object::within(text).map(|message| content::said(&message));
-        let told: Vec<String> =
-            self.messages.get(self.turn.elements.clone())?.iter().filter_map(read).collect();
-        let told = told.join("\n\n");
-        let said = rounds.iter().filter_map(|round| read(&round.items.0.as_str()));
-        let rest = said.fold(told.as_str(), |rest, said| behind(rest, &said).unwrap_or(rest)).trim();
-        (!rest.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{}}}"#, raw::quote(rest)))
+        let said =
+            |text: &str| Object::within(text).map(|message| content::said(&message)).unwrap_or_default();
+        let echoed: Vec<String> =
+            self.messages.get(self.turn.elements.clone())?.iter().map(|text| said(text)).collect();
+        let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
+        let mut beyond = dense::beyond(&echoed, rounds.iter().map(|round| said(&round.items.0)));
+        beyond.retain(|text| !text.trim_ascii().is_empty());
+        let text = quote(beyond.join("\n\n").trim());
+        (!beyond.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{text}}}"#))
     }
-}
-
-/// What stands in a text behind another, white space aside: nothing, where it breaks off within the other;
-/// `None` where it has nothing of it.
-fn behind<'a>(text: &'a str, other: &str) -> Option<&'a str> {
-    let is_dense = |c: &char| !c.is_ascii_whitespace();
-    let dense = |text: &str| text.chars().filter(is_dense).collect::<String>();
-    let (dense_text, other) = (dense(text), dense(other));
-    if other.starts_with(&dense_text) {
-        return Some("");
-    }
-    let end = dense_text.find(&other)? + other.len();
-    let mut passed = 0;
-    let mut rest = text.char_indices().skip_while(|(_, c)| {
-        passed += if is_dense(c) { c.len_utf8() } else { 0 };
-        passed <= end
-    });
-    Some(rest.next().map_or("", |(at, _)| &text[at..]))
 }
 
 /// The turn's messages without signed thinking, and without those that had nothing else.
-fn bare(messages: &[&str], turn: &EchoedTurn) -> String {
+fn bare(messages: &[&str], turn: &EchoedTurn) -> Vec<String> {
     let mut new = Elements::default();
     for text in messages.get(turn.elements.clone()).unwrap_or_default() {
         match reasoning::unsigned(text) {
@@ -193,7 +160,7 @@ fn bare(messages: &[&str], turn: &EchoedTurn) -> String {
             }
         }
     }
-    new.joined()
+    new.all()
 }
 
 /// Whether a message of the assistant's has anything but calls and plain reasoning.

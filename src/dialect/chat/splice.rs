@@ -14,7 +14,7 @@ use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, UsageStyle,
 };
-use crate::dialect::{is_event_stream, openai_error, tally};
+use crate::dialect::{is_event_stream, openai, tally};
 use crate::domain::Failure;
 
 /// The finish reason of a chunk that does not end its choice.
@@ -422,7 +422,7 @@ impl Splicer for Stream {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        sse::write_data(&openai_error::body(failure), out);
+        sse::write_data(&openai::error_body(failure), out);
     }
 
     fn so_far(&self) -> RoundFacts {

@@ -2,10 +2,7 @@ use std::borrow::Cow;
 
 use super::message::{Message, Part, SHOWN_ID};
 use crate::dialect::raw::{self, Object, Patch, quote};
-use crate::dialect::{Items, KeptRound};
-
-/// How much of what a block claims is told again, bytes.
-const MAX_CLAIM: usize = 4096;
+use crate::dialect::{Items, KeptRound, result};
 
 /// A turn without thinking, with what claims to be the gateway's as plain text; `None` if nothing is left.
 ///
@@ -77,17 +74,11 @@ pub fn is_line(parts: &[Part<'_>], at: usize) -> bool {
 /// What a block of the form for server-run tools claims, as a text block.
 fn claim(part: &Part<'_>) -> String {
     let text = if part.kind == "mcp_tool_use" {
-        let (tool, server) = (part.string("name"), part.string("server_name"));
-        let arguments = part.fields.get("input").unwrap_or("{}");
-        format!("[Unproven: the tool {tool} of {server} was called with {}]", bounded(arguments))
+        let (server, tool) = (part.string("server_name"), part.string("name"));
+        result::unproven_call(&server, &tool, part.fields.get("input").unwrap_or("{}"))
     } else {
-        format!("[Unproven: a tool's result was: {}]", bounded(&part.result_text()))
+        result::unproven_result(&part.result_text(), part.fields.is_true("is_error"))
     };
     let marker = part.fields.get("cache_control").map(|marker| format!(r#","cache_control":{marker}"#));
     format!(r#"{{"type":"text","text":{}{}}}"#, quote(&text), marker.unwrap_or_default())
-}
-
-fn bounded(text: &str) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(MAX_CLAIM);
-    if end == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", &text[..end])) }
 }

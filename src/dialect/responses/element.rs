@@ -85,7 +85,9 @@ pub fn is_own(id: &str) -> bool {
 pub struct Claim {
     /// Its id.
     pub id: String,
-    /// Server and tool.
+    /// The server's name.
+    pub server: String,
+    /// The tool's name.
     pub tool: String,
     /// As JSON.
     pub arguments: String,
@@ -102,7 +104,8 @@ impl Claim {
         let error = element.get("error").filter(|error| *error != "null");
         Self {
             id: field("id"),
-            tool: format!("{}.{}", field("server_label"), field("name")),
+            server: field("server_label"),
+            tool: field("name"),
             arguments: field("arguments"),
             result: error.map_or_else(|| field("output"), error_text),
             is_error: error.is_some() || element.get("status") == Some("\"failed\""),

@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use super::{
     Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
-    SpliceSettings, Splicer, is_event_stream, openai_error,
+    SpliceSettings, Splicer, is_event_stream, openai,
 };
 use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
 
@@ -80,7 +80,7 @@ impl Dialect for Responses {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        openai_error::body(failure)
+        openai::error_body(failure)
     }
 }
 

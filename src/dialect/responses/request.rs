@@ -71,19 +71,14 @@ pub fn continue_from(request: &mut Request, from: &IssuedId, last: Option<&KeptR
     if outputs.is_empty() {
         return;
     }
-    let mut outputs = outputs.join(",");
     match (input, elements) {
-        // The array stays the client's: what is told of its elements by their places must stay true.
-        (Some(input), Some(elements)) => {
-            let at = raw::span_in(request.draft.text(), input).start + 1;
-            if !elements.is_empty() {
-                outputs.push(',');
-            }
-            request.draft.replace(at..at, outputs);
+        // The array stays the client's: what is told of its elements by their indices must stay true.
+        (_, Some(elements)) if !elements.is_empty() => {
+            request.draft.replace_elements("input", vec![(0..0, outputs)]);
         }
         (input, _) => {
             let said = input.map(as_items).unwrap_or_default();
-            let items: Vec<String> = std::iter::once(outputs).chain(said).collect();
+            let items: Vec<String> = outputs.into_iter().chain(said).collect();
             request.draft.set("input", format!("[{}]", items.join(",")));
         }
     }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::dialect::Restoration;
-
 use crate::dialect::result::NO_RESULT;
 
 /// The input that goes up when the first turn of this one gets a change.
@@ -188,7 +187,7 @@ fn an_unknown_turn_keeps_what_the_client_was_told_and_claims_become_text() {
     );
     assert_eq!(
         up[1],
-        json!({"role": "assistant", "content": "[srv.look was called with {} and is said to have returned: 42]"})
+        json!({"role": "assistant", "content": "[Unproven: the tool look of srv was called with {}]\n[Unproven: a tool's result was: 42]"})
     );
     assert!(up[2]["content"].as_str().unwrap().len() < 5000);
     assert!(up[3].get("id").is_none() && up[4].get("id").is_none() && up[5].get("id").is_none(), "{up}");
@@ -235,7 +234,7 @@ fn several_turns_change_at_once_while_white_space_stays() {
     Responses.restore(&mut request, &history, &[(0, rounds(&kept)), (1, Restoration::Bare)]);
     let up = String::from_utf8(request.body().to_vec()).unwrap();
     let wanted = format!(
-        "{{\"model\":\"m\",\"store\":false,\"input\":[ {} ,\n{} , {} ,{}\n] , \"x\":1.0}}",
+        "{{\"model\":\"m\",\"store\":false,\"input\":[ {} ,\n{} , {}, {}\n] , \"x\":1.0}}",
         user("Hi"),
         appended(&kept),
         user("And?"),
