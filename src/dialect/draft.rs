@@ -246,7 +246,7 @@ mod tests {
     fn elements_go_with_a_comma_and_the_last_one_stays() {
         for (gone, left) in [
             (vec![0..1], "[ 2 , 3 ]"),
-            (vec![1..2], "[ 1, 3 ]"),
+            (vec![1..2], "[ 1,3 ]"),
             (vec![1..3], "[ 1 ]"),
             (vec![0..1, 2..3], "[ 2 ]"),
             (vec![0..3], "[ 1,2 , 3 ]"),

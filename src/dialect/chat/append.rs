@@ -1,3 +1,5 @@
+//! A round in the form in which it goes up, with the results of its calls.
+
 use crate::dialect::raw::quote;
 use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result};
 use crate::domain::{ToolCall, ToolResult};

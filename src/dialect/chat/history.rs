@@ -1,12 +1,13 @@
+//! The conversation as a request tells it.
+
+use super::call;
+use super::content::{self, Part};
+use super::reasoning;
 use crate::dialect::canon::{Canon, Said};
 use crate::dialect::raw::Object;
 use crate::dialect::walk::{OpenTurn, Walk};
 use crate::dialect::{History, Request};
 use crate::domain::Digest;
-
-use super::call;
-use super::content::{self, Part};
-use super::reasoning;
 
 /// The conversation as the client tells it: consecutive messages of the assistant's are one turn.
 pub fn history(request: &Request) -> History {

@@ -1,4 +1,7 @@
 //! `OpenAI`'s Chat Completions API (`POST /v1/chat/completions`).
+//!
+//! It has no form for calls that the server runs, so clients carry nothing and there is no `rebuild`; and no stored
+//! responses that are gone on from, so there is no `continue_from`.
 
 mod append;
 mod call;
@@ -13,6 +16,7 @@ mod request;
 mod restore;
 mod show;
 mod splice;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod texts;

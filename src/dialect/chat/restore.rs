@@ -1,16 +1,18 @@
+//! Turns of the history in the form in which they go up.
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::append::{self, Elements};
+use super::call;
+use super::content;
+use super::reasoning;
+use super::strip;
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::result::NO_RESULT;
 use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense};
 use crate::domain::{ToolCall, ToolResult};
-
-use super::append::{self, Elements};
-use super::call;
-use super::content::{self, Part};
-use super::reasoning;
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
@@ -22,7 +24,10 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
         let Some(turn) = history.turns.get(*turn) else { continue };
         let (elements, new) = match change {
             Restoration::Bare if !turn.has_thinking => continue,
-            Restoration::Bare => (turn.elements.clone(), bare(&messages, turn)),
+            Restoration::Bare => {
+                let said = messages.get(turn.elements.clone()).unwrap_or_default();
+                (turn.elements.clone(), strip::turn(said))
+            }
             Restoration::Rounds { rounds, in_place, cut } => {
                 let echoed = Echoed { messages: &messages, turn, own: &own };
                 let (elements, mut new) = restored(&echoed, rounds, *in_place);
@@ -117,7 +122,7 @@ impl<'a> Echoed<'a> {
                     let id = message.string("tool_call_id").unwrap_or_default().into_owned();
                     if mine(&id) { found.answers.push((id, text)) } else { found.others.push(text) }
                 }
-                Some("assistant") if !self.own.contains(&found.end) && !says_something(&message) => {
+                Some("assistant") if !self.own.contains(&found.end) && !content::says_something(&message) => {
                     let calls = message.array("tool_calls").into_iter().filter_map(call::read);
                     let ids: Vec<String> = calls.map(|call| call.id).collect();
                     if ids.is_empty() || !ids.iter().all(|id| mine(id) && !told.contains(id)) {
@@ -144,30 +149,6 @@ impl<'a> Echoed<'a> {
         let text = quote(beyond.join("\n\n").trim());
         (!beyond.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{text}}}"#))
     }
-}
-
-/// The turn's messages without signed thinking, and without those that had nothing else.
-fn bare(messages: &[&str], turn: &EchoedTurn) -> Vec<String> {
-    let mut new = Elements::default();
-    for text in messages.get(turn.elements.clone()).unwrap_or_default() {
-        match reasoning::unsigned(text) {
-            Cow::Borrowed(text) => new.push(text),
-            Cow::Owned(text) => {
-                let message = Object::within(&text).unwrap_or_default();
-                if says_something(&message) || !message.array("tool_calls").is_empty() {
-                    new.push(&text);
-                }
-            }
-        }
-    }
-    new.all()
-}
-
-/// Whether a message of the assistant's has anything but calls and plain reasoning.
-fn says_something(message: &Object<'_>) -> bool {
-    let is_something = |part| if let Part::Text(text) = part { !text.is_empty() } else { true };
-    content::parts(message).into_iter().any(is_something)
-        || ["function_call", "audio"].iter().any(|key| message.get(key).is_some_and(|value| value != "null"))
 }
 
 /// A cache marker that a client put on a turn of the assistant's.

@@ -1,3 +1,5 @@
+//! Streamed rounds as one message.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -7,7 +9,7 @@ use serde_json::{Map, Value};
 use super::call::{CallPieces, Owner, Piece};
 use super::chunk::Chunk;
 use super::message::Message;
-use super::texts::Joints;
+use super::texts::{Joints, SEPARATOR};
 use super::{content, replay, show};
 use crate::dialect::raw::{self, Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
@@ -366,14 +368,17 @@ impl Splicer for Stream {
     }
 
     fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
-        let Some(lines) = show::lines(showing) else { return };
+        let lines = show::show(showing, self.settings.form);
+        if lines.is_empty() {
+            return;
+        }
         for frame in self.release_content(out) {
             // What has been held back before fits again: it has only lost something.
             if self.held.push(frame).is_err() {
                 break;
             }
         }
-        let (role, content) = (self.role_if_due(), self.joints.separated(&lines));
+        let (role, content) = (self.role_if_due(), self.joints.separated(&lines.join(SEPARATOR)));
         let delta = format!(r#"{{{role}"content":"{content}"}}"#);
         self.write_delta(&delta, out);
     }

@@ -1,12 +1,13 @@
+//! The conversation as a request tells it.
+
 use std::borrow::Cow;
 
+use super::message::{Message, Part, SHOWN_ID, brings_servers, messages};
 use crate::dialect::canon::{Canon, Said};
 use crate::dialect::raw::{self, Object};
 use crate::dialect::walk::{OpenTurn, Walk};
 use crate::dialect::{Echo, History, Request};
 use crate::domain::Digest;
-
-use super::message::{Message, Part, SHOWN_ID, brings_servers, messages};
 
 /// What Claude Code's first system block begins with, whose rest varies from request to request.
 const BILLING: &str = "x-anthropic-billing-header";
@@ -128,6 +129,3 @@ fn result(block: &Part<'_>) -> Digest {
     take_content(&mut canon, block.fields.get("content").unwrap_or("[]"), |_| true);
     canon.digest()
 }
-
-#[cfg(test)]
-mod tests;

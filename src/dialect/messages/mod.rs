@@ -2,7 +2,6 @@
 
 mod answers;
 mod append;
-mod bare;
 mod block;
 mod error;
 mod events;
@@ -15,8 +14,9 @@ mod request;
 mod restore;
 mod show;
 mod splice;
+mod strip;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod usage;
 mod whole;
 

@@ -1,6 +1,8 @@
+//! Rounds read out of what a client carried, where nothing else knows them.
+
 use super::append::tool_result;
-use super::bare::is_line;
 use super::message::{Message, Part, brings_servers, messages};
+use super::strip::is_line;
 use crate::dialect::raw::{Patch, quote};
 use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::ToolResult;
@@ -126,6 +128,3 @@ impl Told {
         Some(KeptRound { items: Items(format!("[{}]", self.own.join(","))), calls })
     }
 }
-
-#[cfg(test)]
-mod tests;

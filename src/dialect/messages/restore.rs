@@ -1,10 +1,12 @@
+//! Turns of the history in the form in which they go up.
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::answers::Answers;
 use super::append::{assistant, turn};
-use super::bare;
 use super::message::{Message, Part, brings_servers, messages, text_block};
+use super::strip;
 use crate::dialect::raw::{self, Patch};
 use crate::dialect::{History, Items, KeptRound, Request, Restoration, dense};
 
@@ -19,13 +21,12 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             Restoration::Rounds { rounds, in_place, cut } => echo.rounds(*number, rounds, *in_place, *cut),
             Restoration::Bare => {
                 let said = &echo.messages[turn.elements.clone()];
-                let bare = bare::turn(said, brings_servers(&object));
-                (turn.elements.clone(), bare.into_iter().collect())
+                (turn.elements.clone(), strip::turn(said, brings_servers(&object)))
             }
         };
         replaced.push((elements, new));
     }
-    let without_thinking = if echo.breaks_a_loop() { bare::without_thinking(&object) } else { Vec::new() };
+    let without_thinking = if echo.breaks_a_loop() { strip::without_thinking(&object) } else { Vec::new() };
     request.draft.replace_elements("messages", replaced);
     for (key, value) in without_thinking {
         request.draft.set(key, value);
@@ -50,12 +51,12 @@ impl<'a> Echoed<'_, 'a> {
         cut: bool,
     ) -> (Range<usize>, Vec<String>) {
         let mut elements = self.history.turns[number].elements.clone();
-        let bare: Vec<KeptRound>;
+        let stripped: Vec<KeptRound>;
         let rounds = if in_place {
             rounds
         } else {
-            bare = rounds.iter().map(bare::round).collect();
-            &bare
+            stripped = rounds.iter().map(strip::round).collect();
+            &stripped
         };
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
         let mut new: Vec<String> = before.iter().map(turn).collect();
@@ -146,7 +147,7 @@ impl<'a> Echoed<'_, 'a> {
                 None => false,
                 Some(Restoration::Bare) => turn.has_thinking,
                 Some(Restoration::Rounds { in_place, rounds, .. }) => {
-                    !in_place && rounds.iter().any(|round| bare::round(round) != *round)
+                    !in_place && rounds.iter().any(|round| strip::round(round) != *round)
                 }
             };
             if loses {
@@ -186,6 +187,3 @@ fn marked(items: &Items, marker: Option<&str>) -> Items {
     patch.replace(&items.0, last.json, inner.apply(last.json));
     Items(patch.apply(&items.0))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,11 @@
+//! A round in the form in which it goes up, with the results of its calls.
+
+use super::item;
+use super::request::as_items;
 use crate::dialect::raw::{Object, quote};
 use crate::dialect::result::NO_RESULT;
 use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result, text_of};
 use crate::domain::{Content, ToolCall, ToolResult};
-
-use super::item;
-use super::request::as_items;
 
 /// The round with one output item for each injected call.
 pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {

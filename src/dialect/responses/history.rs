@@ -1,13 +1,14 @@
+//! The conversation as a request tells it.
+
 use std::borrow::Cow;
 
+use super::element::{self, Claim, Element, Kind, OWN_CALL};
+use super::item;
 use crate::dialect::canon::{Canon, Said};
 use crate::dialect::raw::{self, Object, Patch};
 use crate::dialect::walk::{OpenTurn, Walk};
 use crate::dialect::{Echo, History, Request};
 use crate::domain::Digest;
-
-use super::element::{self, Claim, Kind, OWN_CALL};
-use super::item;
 
 /// The conversation as the client tells it, behind what it names as stored by the provider.
 pub fn history(request: &Request) -> History {
@@ -40,37 +41,34 @@ pub fn history(request: &Request) -> History {
 }
 
 fn read_element(walk: &mut Walk, index: usize, text: &str, has_mcp: bool) {
-    let Some(element) = Object::within(text) else {
-        return walk.other(Canon::of_json("unknown", text));
-    };
-    let kind = Kind::of(&element, has_mcp);
-    if kind.is_assistants() {
-        return read_turn(walk.assistant(index), kind, &element, text);
+    let element = Element::read(text, has_mcp);
+    if element.kind.is_assistants() {
+        return read_turn(walk.assistant(index), &element);
     }
-    if kind == Kind::Output {
-        let call = element.string("call_id").unwrap_or_default().into_owned();
-        return walk.result(call, output(&element, text));
+    if element.kind == Kind::Output {
+        return walk.result(element.string("call_id").into_owned(), output(&element));
     }
-    match (element.string("role"), element.get("content")) {
+    match (element.fields.string("role"), element.fields.get("content")) {
         (Some(role), Some(content)) => walk.message(&role, said(&role, content)),
-        _ => walk.other(Canon::of_json("brought", &without_marks(&element, text))),
+        _ => walk.other(Canon::of_json("brought", &without_marks(&element))),
     }
 }
 
 /// Reads an element of a turn of the assistant's.
-fn read_turn(turn: &mut OpenTurn, kind: Kind, element: &Object<'_>, text: &str) {
-    let field = |key| element.string(key).unwrap_or_default();
-    match kind {
-        Kind::Message => turn.text(&item::said(element)),
+fn read_turn(turn: &mut OpenTurn, element: &Element<'_>) {
+    let fields = &element.fields;
+    let field = |key| element.string(key);
+    match element.kind {
+        Kind::Message => turn.text(&item::said(fields)),
         Kind::Call => {
             let name = format!("{}{}", field("namespace"), field("name"));
-            let arguments = if element.get("arguments").is_some() { "arguments" } else { "input" };
+            let arguments = if fields.get("arguments").is_some() { "arguments" } else { "input" };
             turn.call(&field("call_id"), &name, &field(arguments));
         }
         Kind::Reasoning | Kind::Listing => turn.thinking(),
-        Kind::Seal => turn.echo(Echo::Seal(element::seal(element).unwrap_or_default())),
+        Kind::Seal => turn.echo(Echo::Seal(element::seal(fields).unwrap_or_default())),
         Kind::Claim => {
-            let Claim { id, arguments, result, is_error, .. } = Claim::read(element);
+            let Claim { id, arguments, result, is_error, .. } = Claim::read(fields);
             let id = id.strip_prefix(OWN_CALL).map(str::to_owned).unwrap_or(id);
             turn.echo(Echo::Call { id, arguments, result, is_error });
         }
@@ -83,7 +81,7 @@ fn read_turn(turn: &mut OpenTurn, kind: Kind, element: &Object<'_>, text: &str) 
                 turn.reference(&id);
             }
         }
-        Kind::Hosted | Kind::Brought | Kind::Output => turn.other(&without_marks(element, text)),
+        Kind::Hosted | Kind::Brought | Kind::Output => turn.other(&without_marks(element)),
     }
 }
 
@@ -95,11 +93,11 @@ fn said(role: &str, content: &str) -> Digest {
 }
 
 /// The digest of an output, which may be a text or parts.
-fn output(element: &Object<'_>, text: &str) -> Digest {
-    let mut canon = Canon::of(&element.string("type").unwrap_or_default());
-    match element.get("output") {
+fn output(element: &Element<'_>) -> Digest {
+    let mut canon = Canon::of(&element.string("type"));
+    match element.fields.get("output") {
         Some(output) => take_content(&mut canon, output),
-        None => canon.json(&without_marks(element, text)),
+        None => canon.json(&without_marks(element)),
     }
     canon.digest()
 }
@@ -119,8 +117,8 @@ fn text_of(part: &str) -> Option<Cow<'_, str>> {
 }
 
 /// An item without what some clients leave out of it.
-fn without_marks(element: &Object<'_>, text: &str) -> String {
+fn without_marks(element: &Element<'_>) -> String {
     let mut patch = Patch::default();
-    patch.remove(text, element, &["id", "status"]);
-    patch.apply(text)
+    patch.remove(element.text, &element.fields, &["id", "status"]);
+    patch.apply(element.text)
 }

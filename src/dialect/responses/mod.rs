@@ -1,6 +1,7 @@
 //! `OpenAI`'s Responses API (`POST /v1/responses`).
 
 mod append;
+mod continue_from;
 mod element;
 mod events;
 mod history;
@@ -13,6 +14,9 @@ mod response;
 mod restore;
 mod show;
 mod splice;
+mod strip;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::sync::Arc;
@@ -51,7 +55,7 @@ impl Dialect for Responses {
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
-        request::continue_from(request, from, last);
+        continue_from::continue_from(request, from, last);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
@@ -83,6 +87,3 @@ impl Dialect for Responses {
         openai::error_body(failure)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,11 @@
-use crate::dialect::raw::{Object, quote};
-use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
-use crate::domain::{ToolCall, ToolResult};
+//! Rounds read out of what a client carried, where nothing else knows them.
 
-use super::element::{self, Claim, Kind, OWN_LINE};
+use super::element::{self, Claim, Element, Kind};
 use super::request::is_stored;
 use super::{append, item};
+use crate::dialect::raw::quote;
+use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
+use crate::domain::{ToolCall, ToolResult};
 
 /// The rounds of a turn as its echo tells them: each is the items that the model made, then the calls that the
 /// gateway ran, or the whole round as it was sealed. What follows the last of these is a round of its own.
@@ -15,12 +16,11 @@ pub fn rebuild<'a>(request: &'a Request, turn: &EchoedTurn, proven: &'a [Proven]
     let mut rounds = vec![EchoedRound::default()];
     let mut proven = proven.iter();
     for text in elements.get(turn.elements.clone())? {
-        let element = Object::within(text)?;
-        let id = element.string("id").unwrap_or_default();
-        match Kind::of(&element, has_mcp) {
+        let element = Element::read(text, has_mcp);
+        match element.kind {
             Kind::Listing => {}
-            Kind::Message if id.starts_with(OWN_LINE) => {}
-            Kind::Reference if element::is_own(&id) => return None,
+            Kind::Message if element.is_line() => {}
+            Kind::Reference if element::is_own(&element.id()) => return None,
             Kind::Seal => {
                 let Proven::Round(sealed) = proven.next()? else { return None };
                 round_under_way(&mut rounds)?.sealed = Some(sealed);
@@ -33,11 +33,11 @@ pub fn rebuild<'a>(request: &'a Request, turn: &EchoedTurn, proven: &'a [Proven]
                 if number(&rounds) != proof.round {
                     return None;
                 }
-                rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element), proof));
+                rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element.fields), proof));
             }
             kind => {
-                let call = (kind == Kind::Call).then(|| element.string("call_id").map(Into::into));
-                round_under_way(&mut rounds)?.own.push((text, call.flatten()));
+                let call = (kind == Kind::Call).then(|| element.string("call_id").into_owned());
+                round_under_way(&mut rounds)?.own.push((text, call.filter(|id| !id.is_empty())));
             }
         }
     }

@@ -1,3 +1,5 @@
+//! The response that a client sees of several rounds.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -92,7 +94,7 @@ impl View {
 
     /// The items by which the client is shown the round's calls.
     pub fn shown(&self, showing: &Showing<'_>) -> Vec<String> {
-        show::items(self.form, showing)
+        show::show(showing, self.form)
     }
 
     /// Ends a round: its items and what its final response says.

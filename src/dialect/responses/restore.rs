@@ -1,12 +1,11 @@
-use std::borrow::Cow;
+//! Turns of the history in the form in which they go up.
+
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::dialect::raw::Object;
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense, result};
-
-use super::element::{self, Claim, Kind, OWN_LINE};
-use super::{append, item};
+use super::element::{Element, Kind};
+use super::{append, item, strip};
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense};
 
 /// Puts turns of the history, by their numbers, into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
@@ -32,7 +31,10 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                 }
                 edits.push((turn.elements.clone(), elements));
             }
-            Restoration::Bare => edits.push((turn.elements.clone(), input.bare(&turn.elements))),
+            Restoration::Bare => {
+                let said = &input.elements[turn.elements.clone()];
+                edits.push((turn.elements.clone(), strip::turn(said)));
+            }
         }
     }
     request.draft.replace_elements("input", edits);
@@ -43,32 +45,11 @@ struct Input<'a> {
     elements: Vec<Element<'a>>,
 }
 
-struct Element<'a> {
-    text: &'a str,
-    fields: Object<'a>,
-    kind: Kind,
-}
-
-impl<'a> Element<'a> {
-    fn id(&self) -> Cow<'a, str> {
-        self.fields.string("id").unwrap_or_default()
-    }
-
-    /// Whether it is a line of the gateway's about a call.
-    fn is_line(&self) -> bool {
-        self.id().starts_with(OWN_LINE)
-    }
-}
-
 impl<'a> Input<'a> {
     fn of(request: &'a Request) -> Self {
         let has_mcp = !request.tools.mcp_servers.is_empty();
-        let element = |text: &'a str| {
-            let fields = Object::within(text).unwrap_or_default();
-            Element { text, kind: Kind::of(&fields, has_mcp), fields }
-        };
-        let elements = request.draft.object().array("input").into_iter().map(element).collect();
-        Self { elements }
+        let elements = request.draft.object().array("input").into_iter();
+        Self { elements: elements.map(|text| Element::read(text, has_mcp)).collect() }
     }
 
     /// Later turns that are pieces of this one: clients may tell each call with its output.
@@ -125,28 +106,7 @@ impl<'a> Input<'a> {
         let said: Vec<String> = said.map(|element| item::said(&element.fields)).collect();
         let said: Vec<&str> = said.iter().map(String::as_str).collect();
         let beyond = dense::beyond(&said, rounds.iter().map(append::text));
-        beyond.into_iter().filter(|text| !text.is_empty()).map(item::spoken).collect()
+        let beyond = beyond.into_iter().map(str::trim_ascii_start);
+        beyond.filter(|text| !text.is_empty()).map(item::spoken).collect()
     }
-
-    /// What stays of a turn that nobody can vouch for.
-    fn bare(&self, indices: &Range<usize>) -> Vec<String> {
-        let elements = &self.elements[indices.clone()];
-        let loses_reasoning = elements.iter().any(|element| element.kind == Kind::Reasoning);
-        let bare = |element: &Element<'_>| match element.kind {
-            Kind::Reasoning | Kind::Seal | Kind::Listing => None,
-            Kind::Reference if element::is_own(&element.id()) => None,
-            Kind::Message if element.is_line() => None,
-            Kind::Claim => Some(claimed(&Claim::read(&element.fields))),
-            _ if loses_reasoning => Some(item::without_id(element.text)),
-            _ => Some(element.text.to_owned()),
-        };
-        elements.iter().filter_map(bare).collect()
-    }
-}
-
-/// What a client says of a call that nobody vouches for, as a plain text of the assistant's.
-fn claimed(claim: &Claim) -> String {
-    let call = result::unproven_call(&claim.server, &claim.tool, &claim.arguments);
-    let result = result::unproven_result(&claim.result, claim.is_error);
-    item::spoken(&format!("{call}\n{result}"))
 }

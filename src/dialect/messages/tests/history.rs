@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{call, history, request, result, says, shown, text, thinking};
+use super::{call, history, request, result, says, shown, text, thinking};
 use crate::dialect::{Dialect, Echo, History, Messages};
 
 /// A conversation of two turns, as the API's documentation writes one.

@@ -1,8 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{
-    body, call, history, kept, message, request, result, round, says, shown, text, thinking,
-};
+use super::{body, call, history, kept, message, request, result, round, says, shown, text, thinking};
 use crate::dialect::result::NO_RESULT;
 use crate::dialect::{
     Delivery, Dialect, Form, KeptRound, Messages, NextRound, Request, Restoration, Visible,

@@ -1,3 +1,5 @@
+//! Conversations as clients of this API tell them, and what becomes of them.
+
 mod history;
 mod rebuild;
 mod replay;

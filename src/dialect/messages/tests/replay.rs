@@ -1,7 +1,7 @@
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::super::testing::{answer, call, fold, message, splice, splicer, text, thinking};
+use super::{answer, call, fold, message, splice, splicer, text, thinking};
 use crate::dialect::{Delivery, Dialect, Ending, Form, Messages, Round};
 
 const DELIVERIES: [Delivery; 2] = [Delivery::Streamed, Delivery::Whole];

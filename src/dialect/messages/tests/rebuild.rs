@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{call, kept, message, request, says, text, thinking};
+use super::{call, kept, message, request, says, text, thinking};
 use crate::dialect::{Delivery, Dialect, Form, KeptRound, Messages, Proven, ProvenCall};
 
 /// What the seals say of the injected calls of these rounds.

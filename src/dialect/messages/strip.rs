@@ -1,13 +1,15 @@
+//! A turn that nobody can vouch for, without what its provider would refuse.
+
 use std::borrow::Cow;
 
 use super::message::{Message, Part, SHOWN_ID};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::{Items, KeptRound, result};
 
-/// A turn without thinking, with what claims to be the gateway's as plain text; `None` if nothing is left.
+/// A turn without thinking, with what claims to be the gateway's as plain text; nothing where nothing is left.
 ///
 /// It is one message: the text stands before the client's calls, which its results must follow.
-pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Option<String> {
+pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Vec<String> {
     let texts: Vec<Cow<'_, str>> = said.iter().flat_map(Message::part_texts).collect();
     let parts: Vec<Part<'_>> = texts.iter().map(|text| Part::read(text)).collect();
     let (mut before, mut calls) = (Vec::new(), Vec::new());
@@ -22,10 +24,10 @@ pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Option<String> {
         }
     }
     before.append(&mut calls);
-    let first = said.first().filter(|_| !before.is_empty())?;
+    let Some(first) = said.first().filter(|_| !before.is_empty()) else { return Vec::new() };
     let mut patch = Patch::default();
     patch.set(first.json, &first.fields, "content", &format!("[{}]", before.join(",")));
-    Some(patch.apply(first.json))
+    vec![patch.apply(first.json)]
 }
 
 /// A round without its thinking.
