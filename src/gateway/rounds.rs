@@ -245,6 +245,7 @@ impl<'a> Rounds<'a> {
         let worked = work(splicer, &mut out);
         if matches!(worked, Err(Broken::Reported(_))) {
             out = self.provider.redact_bytes(out.freeze()).into();
+            self.note_leaving();
         }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
@@ -298,6 +299,7 @@ impl<'a> Rounds<'a> {
             headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         self.line.answer.set_head(AnswerHead { status, headers });
+        self.note_leaving();
         match self.line.send_last(BytesMut::from(body)).await {
             Ok(()) => Stop::Answered(told),
             Err(interruption) => interruption.into(),
@@ -390,6 +392,8 @@ impl<'a> Rounds<'a> {
     async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
         let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
         tracing::warn!(interception = %self.trail.id(), reason = %failure, detail, "failed");
+        // The client may ask again as soon as it knows.
+        self.note_leaving();
         let mut out = BytesMut::new();
         if self.line.answer.has_started() {
             if let Some(splicer) = &mut self.line.splicer {

@@ -45,7 +45,7 @@ fn habits() -> impl Strategy<Value = Habits> {
     let memory =
         prop::sample::select(vec![Memory::Items, Memory::StoredItems, Memory::Chain, Memory::References]);
     let native = prop::sample::select(vec![Native::Kept, Native::Dropped, Native::CallsOnly]);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (order(), order(), texts, memory, native, flags).prop_map(
         |(
             calls,
@@ -53,7 +53,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             texts,
             memory,
             native,
-            (drops_thinking, other_form, splits, interleaves, marks),
+            (drops_thinking, other_form, splits, interleaves, marks, respells),
         )| Habits {
             calls,
             results,
@@ -65,6 +65,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             marks,
             memory,
             native,
+            respells,
         },
     )
 }
