@@ -112,6 +112,8 @@ impl Rounds<'_> {
         let Some(journal) = &self.memory.journal else { return };
         if journal.rounds() > self.memory.conversation.added()
             && let Some(done) = journal.last()
+            // A round of which nothing ran is the model's to make again.
+            && done.results.iter().any(Option::is_some)
         {
             let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
             let results: Vec<ToolResult> = done.results.into_iter().map(result).collect();

@@ -27,6 +27,7 @@ mod mcp_server;
 mod mixed_turns;
 mod next_round;
 mod one_message;
+mod pins;
 mod process;
 mod properties;
 mod provider;

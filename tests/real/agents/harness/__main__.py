@@ -4,6 +4,7 @@
     python harness codex continue:cut      some clients, or some columns, or both: CLIENT, :COLUMN, CLIENT:COLUMN
     python harness --cuts [--seed 7]       cuts at random points
     python harness --long                  a tool of 330 s
+    python harness --prefix                how long the common prefix of consecutive requests is
     python harness --all                   all of these, and README.md's table must be the one that was printed
 
 AGENTS_CAPTURES names a folder that gets everything that clients sent and got.
@@ -19,6 +20,7 @@ sys.path[1:1] = [str(HERE / "provider"), str(HERE.parent / "provider")]
 
 import cuts
 import long
+import prefix
 import table
 from world import World
 
@@ -29,6 +31,7 @@ def main():
     options.add_argument("--cuts", action="store_true", help="cut the stream at random points")
     options.add_argument("--seed", type=int, default=None, help="the seed of the random points")
     options.add_argument("--long", action="store_true", help="a tool of 330 s")
+    options.add_argument("--prefix", action="store_true", help="compare the prefixes of consecutive requests")
     options.add_argument("--all", action="store_true", help="everything, and the README's table must be this one")
     chosen = options.parse_args()
     world = World.from_environment()
@@ -36,10 +39,12 @@ def main():
     with ThreadPoolExecutor(16) as patient:
         waiting = patient.submit(long.run, world) if chosen.long or chosen.all else None
         good = True
-        if chosen.all or not (chosen.cuts or chosen.long):
+        if chosen.all or not (chosen.cuts or chosen.long or chosen.prefix):
             good &= table.run(world, chosen.cells, check_readme=chosen.all)
         if chosen.cuts or chosen.all:
             good &= cuts.run(world, chosen.seed)
+        if chosen.prefix or chosen.all:
+            good &= prefix.run(world)
         if waiting:
             good &= waiting.result()
     sys.exit(not good)

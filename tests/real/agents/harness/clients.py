@@ -133,6 +133,7 @@ CLIENTS = [
     Client("pi", "messages", "@mariozechner/pi-coding-agent", pi),
     Client("Copilot CLI", "responses", "@github/copilot", copilot),
     Client("openai-agents", "responses", "openai-agents", program("openai_agents.py"), at_once=True),
+    Client("openai-agents", "chat, whole answers", "openai-agents", program("openai_agents_whole.py"), at_once=True),
     Client("Vercel AI SDK", "responses", "ai", program("ai_sdk.mjs"), at_once=True),
     Client("LangChain", "chat", "langchain", program("langchain_chat.py"), at_once=True),
     Client("pydantic-ai", "messages", "pydantic-ai-slim", program("pydantic_ai_messages.py"), at_once=True),

@@ -27,4 +27,5 @@ COLUMNS = [
     Column("cut", "retry after a cut", "cut", cut=True),
 ]
 LONG = Column("long", "tool of 330 s", "long", patience=460)
+TEN = Column("ten", "ten turns", "ten")
 CUTS = Column("cuts", "cut at random points", "cuts")

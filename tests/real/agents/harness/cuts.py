@@ -42,7 +42,7 @@ def _cut_at(world, client, kind, point):
     began = time.monotonic()
     outcome = cell.play(world, client, CUTS, AtByte(point) if kind == "byte" else AtTime(point))
     done = any(exchange["cut"] for exchange in outcome.exchanges)
-    words = "; ".join(outcome.wrong) or ("each call counted once" if done else "each call counted once; too late to cut")
+    words = "; ".join(outcome.wrong) or f"each call counted once{'' if done else '; too late to cut'}"
     print(f"{client.name}, cut at {kind} {point}: {words} ({time.monotonic() - began:.0f} s, case {outcome.case})",
           *outcome.details, sep="\n    ", file=sys.stderr, flush=True)
     return not outcome.wrong

@@ -34,7 +34,7 @@ class Line(ThreadingHTTPServer):
         if not self.may_cut:
             return False
         with self._lock:
-            if self.was_cut or exchange["status"] is None or not self._cut(self.exchanges):
+            if self.was_cut or not self._cut(self.exchanges):
                 return False
             self.was_cut = exchange["cut"] = True
         return True
@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _cut_now(self, gateway, exchange):
         """Ends both connections without an end of the answer, as a broken network does."""
-        if self.server.cuts(exchange):
+        if gateway.sock and self.server.cuts(exchange):
             self.close_connection = True
             for end in (self.connection, gateway.sock):
                 end.shutdown(socket.SHUT_RDWR)

@@ -28,8 +28,7 @@ def run(world, chosen, check_readme):
     print(printed, flush=True)
     good = all(expected for _, expected in results.values())
     if check_readme and f"{BEGIN}\n\n{printed}\n\n{END}" not in README.read_text(encoding="utf-8"):
-        print(f"README.md: the table between the markers is not this one. It begins with\n{BEGIN}\nand ends with\n{END}",
-              file=sys.stderr)
+        print(f"README.md: the table between {BEGIN} and {END} is not this one.", file=sys.stderr)
         good = False
     return good
 
@@ -62,7 +61,7 @@ def _play(world, client, column):
 
 def _markdown(results):
     clients = list(dict.fromkeys(client for client, _ in results))
-    columns = list(dict.fromkeys(column for _, column in results))
+    columns = [column for column in COLUMNS if any(column is played for _, played in results)]
     lines = [["client", *(column.title for column in columns)], ["---"] * (1 + len(columns))]
     lines += [[row(client), *(results.get((client, column), ("",))[0] for column in columns)] for client in clients]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -6,6 +6,7 @@ from anthropic import Anthropic
 
 gateway, key, prompt = sys.argv[1:]
 TOOL = {"name": "lookup", "input_schema": {"type": "object", "properties": {"path": {"type": "string"}}}}
-with Anthropic(base_url=f"{gateway}/anthropic", api_key=key).messages.stream(
-        model="claude-sonnet-4-5", max_tokens=4000, tools=[TOOL], messages=[{"role": "user", "content": prompt}]) as stream:
+client = Anthropic(base_url=f"{gateway}/anthropic", api_key=key)
+history = [{"role": "user", "content": prompt}]
+with client.messages.stream(model="claude-sonnet-4-5", max_tokens=4000, tools=[TOOL], messages=history) as stream:
     print(stream.get_final_message().content[-1].text)

@@ -13,7 +13,7 @@ def lookup(path: str) -> str:
 
 
 def ask_all(start):
-    """Asks prompt by prompt, as an application does: `start(gateway, key)` gives an `ask(prompt)` that keeps history."""
+    """Asks prompt by prompt, as applications do: `start(gateway, key)` gives an `ask(prompt)` that keeps the history."""
     gateway, key, *prompts = sys.argv[1:]
     asyncio.run(_ask_all(start(gateway, key), prompts))
 

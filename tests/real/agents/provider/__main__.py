@@ -138,12 +138,15 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = json.loads(raw)
-        if path == COUNT:
-            self._json(200, {"input_tokens": len(raw) // 4})
-        elif path in APIS:
-            self._guarded(APIS[path], headers, body, raw)
-        else:
-            self._json(404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error"}})
+        try:
+            if path == COUNT:
+                self._json(200, {"input_tokens": len(raw) // 4})
+            elif path in APIS:
+                self._guarded(APIS[path], headers, body, raw)
+            else:
+                self._json(404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error"}})
+        except OSError:
+            self.close_connection = True  # the gateway hung up: its client was cut
 
     def _guarded(self, api, headers, body, raw):
         """Answers, or tells what the API refuses."""
@@ -206,13 +209,10 @@ class Handler(BaseHTTPRequestHandler):
         self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        try:
-            for chunk in chunks(frames):
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-                self.wfile.flush()
-            self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            self.close_connection = True  # the gateway hung up: its client was cut
+        for chunk in chunks(frames):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
 
     def _head(self, status, content_type, headers):
         self.send_response(status)

@@ -8,7 +8,8 @@ from script import Refused
 
 def hear(body):
     tools = body.get("tools") or []
-    heard = Heard(body.get("model"), {tool[tool["type"]]["name"]: tool[tool["type"]].get("parameters", {}) for tool in tools})
+    functions = [tool[tool["type"]] for tool in tools]
+    heard = Heard(body.get("model"), {tool["name"]: tool.get("parameters", {}) for tool in functions})
     for tool in tools:
         heard.see("tool", tool)
     open_calls, seen = [], set()

@@ -124,8 +124,8 @@ def _check_answer(heard, answer, was):
         raise Refused(f"The calls of round {turn.number} came back changed: {answer.calls} is not {wanted}.")
     for id, call in zip(was.ids, turn.round.calls):
         result = heard.results.get(id)
-        if result is None or call.result not in result:
-            raise Refused(f"The result of `{call.tool}` does not hold {call.result!r}: {result!r}.")
+        if result is None or not any(wanted in result for wanted in call.results):
+            raise Refused(f"The result of `{call.tool}` does not hold {call.results[0]!r}: {result!r}.")
 
 
 def _check_thoughts(heard, answer, issued):

@@ -30,6 +30,9 @@ class Line:
     file: str | None
     arguments: dict
     result: str
+    """What its result has to hold."""
+    without: str | None
+    """What it may hold instead, where the client's line is cut and the client never hears of its call."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,19 @@ def prompts_in(text):
 def _load():
     text = (Path(__file__).parent.parent / "plays.json").read_text(encoding="utf-8")
     document = json.loads(text.replace('"{long}"', os.environ.get("AGENTS_LONG", "330")))
-    lines = {
-        name: Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"])
-        for name, entry in document["calls"].items()}
-    return {name: [[_script(entry, lines) for entry in turn] for turn in play]
+    lines = {name: _line(entry) for name, entry in document["calls"].items()}
+    return {name: [[_script(entry, lines) for entry in turn] for turn in _turns(play)]
             for name, play in document["plays"].items()}
+
+
+def _turns(play):
+    """The turns of a play: a list, or one turn so many times."""
+    return [play["turn"]] * play["times"] if isinstance(play, dict) else play
+
+
+def _line(entry):
+    return Line(entry.get("injected"), entry.get("client"), entry.get("arguments", {}), entry["result"],
+                entry.get("without"))
 
 
 def _script(entry, lines):

@@ -16,11 +16,8 @@ MARK = re.compile(r"_([0-9a-f]{12})_t\d+r\d+")
 class Call:
     tool: str
     arguments: str
-    injected: bool
-    key: str | None
-    """What the counter counts it under."""
-    result: str
-    """What its result has to hold."""
+    results: tuple
+    """What its result has to hold: one of these."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +86,8 @@ def turn_of(heard, prompt, number, thinks):
 def _call(line, key, offered, work):
     if line.file:
         tool, arguments = read_call(offered, work, line.file)
-        return Call(tool, json.dumps(arguments), False, None, line.result)
+        return Call(tool, json.dumps(arguments), (line.result, line.without or line.result))
     if line.injected not in offered:
         raise Refused(f"The script calls `{line.injected}`, which is not among the tools.")
-    counted = "{key}" in line.result
     arguments = json.dumps(line.arguments, ensure_ascii=False).replace("{key}", key)
-    return Call(line.injected, arguments, True, key if counted else None, line.result.replace("{key}", key))
+    return Call(line.injected, arguments, (line.result.replace("{key}", key),))
