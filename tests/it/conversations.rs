@@ -251,8 +251,9 @@ fn f17_no_conversation_gives_the_provider_a_reason_to_refuse() {
 #[test]
 fn f17_neither_does_one_that_shows_its_calls() {
     let stage = Stage::new(Render::Native);
-    check(60, case(), |case| {
+    check(60, case(), |mut case| {
         stage.model.forget_refusals();
+        case.habits.interleaves = false;
         stage.play(&case)
     });
 }
@@ -264,6 +265,7 @@ fn f17_neither_does_codex_which_carries_sealed_rounds() {
         stage.model.forget_refusals();
         (case.api, case.is_codex) = (Api::Responses, true);
         (case.habits.memory, case.habits.drops_thinking) = (Memory::Items, false);
+        case.habits.interleaves = false;
         stage.play(&case)
     });
 }
