@@ -31,7 +31,7 @@ pub enum Interruption {
     #[error("the client went away")]
     ClientGone,
     /// The client has sent the same request again, or goes on from what it has seen of this answer.
-    #[error("the client came again before the answer was complete")]
+    #[error("the same client came again before this answer was complete")]
     Superseded,
     /// The wall clock has run out.
     #[error("the wall clock ran out (limits.wall_clock_streamed, limits.wall_clock_whole)")]

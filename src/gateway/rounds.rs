@@ -137,7 +137,8 @@ impl<'a> Rounds<'a> {
             };
             self.note_round(&round);
             let verdict = self.answer_calls(&round).await?;
-            let kept = self.take_in(&round, &verdict.results);
+            let kept = self.take_in(&round, &verdict.results());
+            self.show(&round, &verdict.answered, &kept).await?;
             let Some(next) = verdict.next else { return Ok(self.finish(&round, verdict.capped).await) };
             self.incoming.operation.dialect.append(&mut self.request, &kept, next);
             self.splice(|splicer, out| {
@@ -355,8 +356,13 @@ impl<'a> Rounds<'a> {
             return end;
         }
         match stop {
-            Stop::Interrupted(gone @ (Interruption::ClientGone | Interruption::Superseded)) => {
+            Stop::Interrupted(gone @ Interruption::ClientGone) => {
                 self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
+            }
+            Stop::Interrupted(again @ Interruption::Superseded) => {
+                // Should its client be there all the same, it is not left without an answer.
+                let end = self.fail(&Failure::new(FailureKind::Superseded, again.to_string())).await;
+                InterceptionEnd { outcome: Outcome::Cancelled, ..end }
             }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
             Stop::Interrupted(closing @ Interruption::Closing) => {

@@ -5,18 +5,24 @@ use std::collections::BTreeMap;
 use super::continuity::{MAX_CARRIED, Proof};
 use super::rounds::{Rounds, Stop};
 use super::tool_loop::Answered;
-use crate::dialect::{Form, Listing, Round, Showing, ShownCall};
-use crate::domain::ToolResult;
+use crate::dialect::{Form, KeptRound, Listing, Round, Showing, ShownCall};
 
 impl Rounds<'_> {
     /// Shows a round's injected calls, which are done, as the client is to see them.
-    pub(super) async fn show(&mut self, round: &Round, answered: &[Answered]) -> Result<(), Stop> {
+    pub(super) async fn show(
+        &mut self,
+        round: &Round,
+        answered: &[Answered],
+        kept: &KeptRound,
+    ) -> Result<(), Stop> {
+        if answered.is_empty() {
+            return Ok(());
+        }
         if self.settings.form == Form::Hidden && !self.shows_lines {
             return Ok(());
         }
         let injection = std::mem::take(&mut self.injection);
-        let results: Vec<ToolResult> = answered.iter().map(|answered| answered.result.clone()).collect();
-        let proof = self.proof(round, &results);
+        let proof = self.proof(kept);
         let mut calls = Vec::with_capacity(answered.len());
         let mut servers: BTreeMap<&str, Listing<'_>> = BTreeMap::new();
         let injected = round.calls.iter().enumerate().filter(|(_, call)| call.injected);
@@ -55,18 +61,16 @@ impl Rounds<'_> {
     }
 
     /// What is proven of a round by everything that is shown of it.
-    fn proof(&self, round: &Round, results: &[ToolResult]) -> Proof {
+    fn proof(&self, kept: &KeptRound) -> Proof {
         let conversation = &self.memory.conversation;
-        let kept = self.incoming.operation.dialect.keep(round, results);
-        let went_up = kept.digest();
         let is_carried = kept.size() <= MAX_CARRIED;
         Proof {
             before: conversation.before,
             lineage: conversation.lineage,
-            round: is_carried.then_some(kept),
+            round: is_carried.then(|| kept.clone()),
             call: None,
             shown: None,
-            went_up,
+            went_up: kept.digest(),
         }
     }
 }

@@ -20,7 +20,7 @@ const NOT_RUN: &str = "Not run.";
 #[derive(Debug, Default)]
 pub struct Verdict {
     /// One for each injected call, in call order.
-    pub results: Vec<ToolResult>,
+    pub answered: Vec<Answered>,
     /// Which tools the next round may call; `None` where the message is complete.
     pub next: Option<NextRound>,
     /// A cap was reached.
@@ -28,6 +28,7 @@ pub struct Verdict {
 }
 
 /// A call that has its answer.
+#[derive(Debug)]
 pub struct Answered {
     /// What the model gets.
     pub result: ToolResult,
@@ -43,6 +44,13 @@ enum Decision {
     Reuse(ToolResult),
     /// The model gets this instead of a result.
     Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
+}
+
+impl Verdict {
+    /// The results of the injected calls, in call order.
+    pub fn results(&self) -> Vec<ToolResult> {
+        self.answered.iter().map(|answered| answered.result.clone()).collect()
+    }
 }
 
 impl Answered {
@@ -68,14 +76,12 @@ impl Rounds<'_> {
             for call in &injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
             }
-            let results = vec![ToolResult::error(NOT_RUN); injected.len()];
-            return Ok(Verdict { results, next: None, capped: is_exhausted });
+            let answered = injected.iter().map(|_| Answered::none()).collect();
+            return Ok(Verdict { answered, next: None, capped: is_exhausted });
         }
         let answered = self.answer_injected(&injected).await?;
-        self.show(round, &answered).await?;
         let next = if self.is_exhausted() { NextRound::MayNotCall } else { NextRound::MayCall };
-        let results = answered.into_iter().map(|answered| answered.result).collect();
-        Ok(Verdict { results, next: (!is_mixed).then_some(next), capped: false })
+        Ok(Verdict { answered, next: (!is_mixed).then_some(next), capped: false })
     }
 
     /// Whether the model has been told twice that a cap is reached: the first time it may still answer with

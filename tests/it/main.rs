@@ -22,6 +22,7 @@ mod live;
 mod mcp_server;
 mod next_round;
 mod one_message;
+mod pins;
 mod process;
 mod properties;
 mod provider;

@@ -146,8 +146,14 @@ impl World {
 
     /// Stops the gateway in order and starts another one with the same configuration and records.
     pub async fn restart(self) -> Self {
-        let (config, provider, key) = (self.config.clone(), self.provider.clone(), self.key.clone());
+        self.restart_with(|_| {}).await
+    }
+
+    /// The same with a changed configuration.
+    pub async fn restart_with(self, change: impl FnOnce(&mut Config)) -> Self {
+        let (mut config, provider, key) = (self.config.clone(), self.provider.clone(), self.key.clone());
         let folder = self.stop().await;
+        change(&mut config);
         Self { key, ..Self::launch(config, provider, folder).await }
     }
 

@@ -63,7 +63,7 @@ pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String
     let kept = Object::parse(&round.items.0).unwrap_or_default();
     let items = kept.array("output");
     let owed = round.calls.iter().filter(|call| call.result.is_none() && !is_answered(&call.id));
-    let no_result = quote(NO_RESULT);
+    let no_result = quote(&result::mark_error(&ToolResult::error(NO_RESULT), NO_RESULT));
     owed.map(|call| match items.iter().find(|item| item::is_custom_call(item, &call.id)) {
         Some(_) => item::custom_output(&call.id, &no_result),
         None => item::output(&call.id, &no_result),

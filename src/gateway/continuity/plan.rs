@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Continuity, Conversation, Entry, Proof, Scope};
-use crate::dialect::{Dialect, Echo, EchoedTurn, History, KeptRound, Proven, Request, Restoration};
+use crate::dialect::{Dialect, EchoedTurn, History, KeptRound, Proven, Request, Restoration};
 use crate::domain::Digest;
 
 /// What becomes of the turns of one history.
@@ -13,6 +13,8 @@ pub struct Plan {
     changes: Vec<(usize, Change)>,
     /// What was done, in words for the records.
     pub notes: Vec<String>,
+    /// Stands for the injected tools; the default where there are none.
+    tool_set: Digest,
     /// What has been put back in all.
     lineage: Digest,
     /// Of the turn with which the history ends, where it ends with one.
@@ -132,7 +134,7 @@ impl Continuity {
         let places: Vec<Digest> = history.turns.iter().map(|turn| scope.after(turn.before)).collect();
         let kept = self.find(&places).await?;
         let has_tools = tool_set != Digest::default() || request.tools.count() > 0;
-        let mut plan = Plan { lineage: tool_set, ..Plan::default() };
+        let mut plan = Plan { tool_set, lineage: tool_set, ..Plan::default() };
         let mut taken_in: BTreeSet<String> = BTreeSet::new();
         for (number, (turn, kept)) in history.turns.iter().zip(&kept).enumerate() {
             let calls = &turn.visible.calls;
@@ -225,7 +227,6 @@ fn fitting(kept: &[Arc<Entry>], turn: &EchoedTurn) -> Known {
 }
 
 fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
-    let forged = |echo: &Echo| matches!(echo, Echo::Call { .. } | Echo::Seal(_));
     match known {
         Known::Entry(entry) if !entry.rounds.is_empty() => {
             let (in_place, cut) = (entry.lineage == plan.lineage, entry.cut);
@@ -238,7 +239,7 @@ fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
             plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
             plan.restored(number, Source::Carried(rounds), in_place, false);
         }
-        _ if turn.echoes.iter().any(forged) => {
+        _ if !turn.echoes.is_empty() => {
             plan.descend(turn.before, "bare");
             plan.bare(number, "claims to be the gateway's and is not: it became plain text");
         }
@@ -253,6 +254,10 @@ fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
         _ if turn.has_thinking => {
             plan.descend(turn.before, "bare");
             plan.bare(number, "not known here, or what came before it has changed: thinking taken out");
+        }
+        Known::Nothing if plan.tool_set != Digest::default() && !turn.visible.is_empty() => {
+            plan.notes
+                .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
         }
         _ => {}
     }

@@ -11,7 +11,8 @@ impl Scope {
         let session = client.session.as_deref().unwrap_or_default();
         // Claude Code names its session in this field too, but leaves the field out when it counts tokens.
         let end_user = end_user.filter(|user| session.is_empty() || !user.contains(session));
-        Self::of(&["session", dialect, &caller.key, session, end_user.unwrap_or_default()])
+        let agent = client.agent.as_deref().unwrap_or_default();
+        Self::of(&["session", dialect, &caller.key, session, agent, end_user.unwrap_or_default()])
     }
 
     /// All conversations of this caller: for ids that were given to it, whatever the session.

@@ -19,6 +19,9 @@ const MAX_SESSION_CHARS: usize = 128;
 /// Session headers of programs that are not known by their own, the narrowest first.
 const SESSIONS: [&str; 4] = ["thread-id", "session-id", "x-session-id", "session_id"];
 
+/// Agents that work side by side in one session may all be asked the same.
+const AGENT: &str = "x-claude-code-agent-id";
+
 /// The program that sent a request, as far as its headers tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
@@ -27,6 +30,8 @@ pub struct Client {
     pub name: String,
     /// The program's own id of the conversation, where it sends one; at most 128 characters.
     pub session: Option<String>,
+    /// Which of the agents in that session it is, where it says so; at most 128 characters.
+    pub agent: Option<String>,
     /// What is known of the program.
     pub profile: Option<&'static Profile>,
     /// What it says that it asks for, if that is not a turn of a conversation.
@@ -42,6 +47,7 @@ impl Client {
         Self {
             name: profile.map_or_else(|| first_word(headers), |profile| profile.name.to_owned()),
             session: sessions.find_map(|header| text(headers, header, MAX_SESSION_CHARS)),
+            agent: text(headers, AGENT, MAX_SESSION_CHARS),
             profile,
             side: SideRequest::of(headers),
         }

@@ -47,7 +47,10 @@ fn user_agents_of_known_and_unknown_programs() {
     ] {
         assert_eq!(client(&[("user-agent", agent)]).name, name);
     }
-    assert_eq!(client(&[]), Client { name: "unknown".into(), session: None, profile: None, side: None });
+    assert_eq!(
+        client(&[]),
+        Client { name: "unknown".into(), session: None, agent: None, profile: None, side: None }
+    );
 }
 
 #[test]

@@ -67,8 +67,9 @@ fn results_of_a_mixed_turn_go_up_together() {
         call("c1", "read", "{}"),
         json!({"type": "custom_tool_call", "call_id": "c3", "name": "patch", "input": "x"}),
     ];
-    let owed =
-        |kind: &str, id: &str| format!(r#"{{"type":"{kind}","call_id":"{id}","output":"{NO_RESULT}"}}"#);
+    let owed = |kind: &str, id: &str| {
+        format!(r#"{{"type":"{kind}","call_id":"{id}","output":"Error: {NO_RESULT}"}}"#)
+    };
 
     // All results, in another order than the calls were made in.
     let outputs = [output("c2", "two"), patched.clone(), output("c1", "one")];
@@ -102,7 +103,8 @@ fn results_of_a_mixed_turn_go_up_together() {
 #[test]
 fn pieces_that_a_client_tells_between_outputs_are_taken_in() {
     let kept = [mixed()];
-    let owed = format!(r#"{{"type":"custom_tool_call_output","call_id":"c3","output":"{NO_RESULT}"}}"#);
+    let owed =
+        format!(r#"{{"type":"custom_tool_call_output","call_id":"c3","output":"Error: {NO_RESULT}"}}"#);
     let (one, two) = (output("c1", "one"), output("c2", "two"));
     let input = json!([
         user("Hi"),
