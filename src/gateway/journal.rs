@@ -39,7 +39,7 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct Notes {
     headers: HeaderMap,
-    rounds: Vec<Done>,
+    rounds: Vec<JournalRound>,
     state: State,
 }
 
@@ -56,20 +56,11 @@ enum State {
 
 /// A round of the model's, with what became of its injected calls.
 #[derive(Debug, Clone)]
-pub struct Done {
+pub struct JournalRound {
     /// As the provider answered it.
     pub round: Arc<Round>,
     /// One for each injected call, in call order; `None` where it has none yet, or was cancelled.
     pub results: Vec<Option<ToolResult>>,
-}
-
-/// What is asked of a journal next.
-#[derive(Debug)]
-pub enum Next<T> {
-    /// This.
-    Is(T),
-    /// It has not come to that, and never will.
-    Never,
 }
 
 impl Journals {
@@ -103,10 +94,9 @@ impl Journals {
             news: watch::Sender::new(0),
         });
         let _taking = lock(&self.taking);
-        let earlier = self
-            .recent
-            .get(&place)
-            .filter(|earlier| earlier.request == request && (is_same_client || earlier.is_open_to_others()));
+        let earlier = self.recent.get(&place).filter(|earlier| {
+            earlier.request == request && (is_same_client || earlier.may_be_repeated_by_anyone())
+        });
         self.recent.insert(place, Arc::clone(&own));
         if let Some(earlier) = &earlier {
             earlier.superseded.cancel();
@@ -115,7 +105,7 @@ impl Journals {
     }
 
     /// Waits for what still runs at a place that a client goes on from although its answer is not complete.
-    pub async fn await_broken(&self, place: Digest, is_same_client: bool) {
+    pub async fn end_earlier(&self, place: Digest, is_same_client: bool) {
         let Some(journal) = self.recent.get(&place) else { return };
         if lock(&journal.notes).state == State::Left || is_same_client {
             journal.superseded.cancel();
@@ -130,7 +120,7 @@ impl Journals {
             notes.state = if is_complete { State::Complete } else { State::Broken };
             notes.rounds.iter().any(|done| !done.results.is_empty())
         };
-        journal.tell();
+        journal.notify();
         let _taking = lock(&self.taking);
         if self.recent.get(&place).is_some_and(|there| Arc::ptr_eq(&there, journal)) {
             if has_calls {
@@ -181,8 +171,8 @@ impl Journal {
     /// Notes a round that is complete, and whose calls are about to run.
     pub fn add_round(&self, round: Arc<Round>) {
         let results = vec![None; round.injected_calls().count()];
-        lock(&self.notes).rounds.push(Done { round, results });
-        self.tell();
+        lock(&self.notes).rounds.push(JournalRound { round, results });
+        self.notify();
     }
 
     /// Notes the result of an injected call of the last round, by its number among these.
@@ -191,7 +181,7 @@ impl Journal {
         {
             *place = Some(result);
         }
-        self.tell();
+        self.notify();
     }
 
     /// Notes that the client has gone.
@@ -208,12 +198,13 @@ impl Journal {
     }
 
     /// The last round, with the results so far.
-    pub fn last(&self) -> Option<Done> {
+    pub fn last(&self) -> Option<JournalRound> {
         lock(&self.notes).rounds.last().cloned()
     }
 
-    /// This round, from 0, as soon as it is complete; its results may be still to come.
-    pub async fn round(&self, number: usize) -> Next<Arc<Round>> {
+    /// This round, from 0, as soon as it is complete; its results may be still to come. `None` where it never
+    /// will be.
+    pub async fn round(&self, number: usize) -> Option<Arc<Round>> {
         self.wait_for(|notes| notes.rounds.get(number).map(|done| Arc::clone(&done.round))).await
     }
 
@@ -226,47 +217,45 @@ impl Journal {
             })
             .await;
         match complete {
-            Next::Is(results) => results,
-            Next::Never => {
-                lock(&self.notes).rounds.get(number).map(|done| done.results.clone()).unwrap_or_default()
-            }
+            Some(results) => results,
+            None => lock(&self.notes).rounds.get(number).map(|done| done.results.clone()).unwrap_or_default(),
         }
     }
 
     async fn ended(&self) {
-        let _: Next<()> = self.wait_for(|_| None).await;
+        let _: Option<()> = self.wait_for(|_| None).await;
     }
 
-    async fn wait_for<T>(&self, find: impl Fn(&Notes) -> Option<T>) -> Next<T> {
+    async fn wait_for<T>(&self, find: impl Fn(&Notes) -> Option<T>) -> Option<T> {
         let mut news = self.news.subscribe();
         loop {
             {
                 let notes = lock(&self.notes);
                 if let Some(found) = find(&notes) {
-                    return Next::Is(found);
+                    return Some(found);
                 }
                 if matches!(notes.state, State::Broken | State::Complete) {
-                    return Next::Never;
+                    return None;
                 }
             }
             if news.changed().await.is_err() {
-                return Next::Never;
+                return None;
             }
         }
     }
 
-    fn is_open_to_others(&self) -> bool {
+    fn may_be_repeated_by_anyone(&self) -> bool {
         matches!(lock(&self.notes).state, State::Left | State::Broken)
     }
 
-    fn tell(&self) {
+    fn notify(&self) {
         self.news.send_modify(|news| *news += 1);
     }
 
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         let notes = lock(&self.notes);
-        let done = |done: &Done| {
+        let done = |done: &JournalRound| {
             2 * done.round.items.size() + done.results.iter().flatten().map(size).sum::<usize>()
         };
         1024 + notes.rounds.iter().map(done).sum::<usize>()

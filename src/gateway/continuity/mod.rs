@@ -2,10 +2,10 @@
 //! put back in their place when the conversation goes on.
 //!
 //! [`Continuity`] keeps and finds, in memory over the store; `plan` decides what becomes of each turn of a
-//! history; `carried` seals what clients carry themselves; `conversation` gathers what one interception adds.
+//! history; `carried` seals what clients carry themselves; `open_answer` gathers what one interception adds.
 
 mod carried;
-mod conversation;
+mod open_answer;
 mod plan;
 mod scope;
 
@@ -25,7 +25,7 @@ use crate::seal::Sealer;
 use crate::store::{Store, continuations};
 
 pub use carried::{MAX_CARRIED, Proof};
-pub use conversation::Conversation;
+pub use open_answer::OpenAnswer;
 pub use scope::Scope;
 
 /// After this time in memory an entry is read from the store again, and counts as used there.
@@ -36,13 +36,13 @@ const FRESH: Duration = Duration::from_hours(24);
 pub struct Continuity {
     store: Store,
     sealer: Sealer,
-    recent: Cache<Digest, Arc<Vec<Arc<Entry>>>>,
+    recent: Cache<Digest, Arc<Vec<Arc<KeptAnswer>>>>,
     tasks: TaskTracker,
 }
 
 /// What is kept of one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct KeptAnswer {
     /// What the client saw of it.
     pub visible: Visible,
     /// All its rounds; none where nothing was hidden.
@@ -57,7 +57,7 @@ pub struct Entry {
 impl Continuity {
     /// Nothing is in memory yet.
     pub fn new(store: Store, sealer: Sealer, settings: config::Continuity, tasks: TaskTracker) -> Self {
-        let weigh = |_: &Digest, entries: &Arc<Vec<Arc<Entry>>>| {
+        let weigh = |_: &Digest, entries: &Arc<Vec<Arc<KeptAnswer>>>| {
             let bytes: usize = entries.iter().map(|entry| entry.size()).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
@@ -67,7 +67,7 @@ impl Continuity {
     }
 
     /// Keeps what an answer hid, at these places; durable on return.
-    pub async fn keep(&self, places: &[Digest], entry: &Entry) -> Result<(), sqlx::Error> {
+    pub async fn keep(&self, places: &[Digest], entry: &KeptAnswer) -> Result<(), sqlx::Error> {
         let Ok(plain) = serde_json::to_vec(entry) else { return Ok(()) };
         let id = Digest::of(&plain);
         let row = |place: &Digest| continuations::Continuation {
@@ -90,7 +90,7 @@ impl Continuity {
     }
 
     /// What is kept at each of these places, in their order.
-    pub async fn find(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<Entry>>>>, sqlx::Error> {
+    pub async fn find(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<KeptAnswer>>>>, sqlx::Error> {
         let mut found = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
         for place in places {
@@ -105,11 +105,11 @@ impl Continuity {
     }
 
     /// What the store has at each of these places. What is found counts as used now.
-    async fn read(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<Entry>>>>, sqlx::Error> {
+    async fn read(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<KeptAnswer>>>>, sqlx::Error> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut entries: Vec<Vec<Arc<Entry>>> = vec![Vec::new(); places.len()];
+        let mut entries: Vec<Vec<Arc<KeptAnswer>>> = vec![Vec::new(); places.len()];
         for (number, sealed) in continuations::find(&self.store, places).await? {
             entries[number].extend(self.open(places[number], &sealed));
         }
@@ -140,7 +140,7 @@ impl Continuity {
         });
     }
 
-    fn open(&self, place: Digest, sealed: &str) -> Option<Arc<Entry>> {
+    fn open(&self, place: Digest, sealed: &str) -> Option<Arc<KeptAnswer>> {
         let opened = BASE64.decode(sealed).ok().and_then(|sealed| self.sealer.open(&place.0, &sealed));
         let entry = opened.and_then(|plain| serde_json::from_slice(&plain).ok());
         if entry.is_none() {
@@ -150,7 +150,7 @@ impl Continuity {
     }
 }
 
-impl Entry {
+impl KeptAnswer {
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         256 + self.visible.text.len() + self.rounds.iter().map(KeptRound::size).sum::<usize>()

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Continuity, Conversation, Entry, Proof, Scope};
+use super::{Continuity, KeptAnswer, OpenAnswer, Proof, Scope};
 use crate::dialect::{Dialect, EchoedTurn, History, KeptRound, Proven, Request, Restoration};
 use crate::domain::Digest;
 
@@ -38,14 +38,14 @@ enum Change {
 
 #[derive(Debug)]
 enum Source {
-    Kept(Arc<Entry>),
+    Kept(Arc<KeptAnswer>),
     Carried(Vec<KeptRound>),
 }
 
 /// What is known of a turn.
 enum Known {
     /// All of it.
-    Entry(Arc<Entry>),
+    Answer(Arc<KeptAnswer>),
     /// What its client carried; whether that is all, as it went up, in its place.
     Carried {
         rounds: Vec<KeptRound>,
@@ -66,14 +66,14 @@ impl Plan {
         }
     }
 
-    /// What the answer to a request with this history adds to its conversation.
-    pub fn conversation(&self, scope: Scope, history: &History) -> Conversation {
+    /// The answer to a request with this history, about to begin.
+    pub fn answer(&self, scope: Scope, history: &History) -> OpenAnswer {
         match history.turns.last().filter(|turn| turn.is_last) {
             Some(turn) => {
-                let begun = Conversation::new(scope, turn.before, self.last.lineage);
+                let begun = OpenAnswer::new(scope, turn.before, self.last.lineage);
                 begun.going_on(turn.visible.clone(), self.last.rounds.clone())
             }
-            None => Conversation::new(scope, history.whole, self.lineage),
+            None => OpenAnswer::new(scope, history.whole, self.lineage),
         }
     }
 
@@ -144,11 +144,11 @@ impl Continuity {
             taken_in.clear();
             let known = match fitting(kept, turn) {
                 // Calls in a request without tools would be refused.
-                Known::Entry(entry) if !has_tools && !entry.rounds.is_empty() => Known::Nothing,
+                Known::Answer(entry) if !has_tools && !entry.rounds.is_empty() => Known::Nothing,
                 Known::Nothing if has_tools => self.carried(scope, dialect, request, turn).await?,
                 known => known,
             };
-            if let Known::Entry(entry) = &known
+            if let Known::Answer(entry) = &known
                 && !entry.rounds.is_empty()
             {
                 // A provider that uses ids again begins a new turn with one that is told already.
@@ -178,11 +178,11 @@ impl Continuity {
             return Ok(Known::Nothing);
         }
         let elsewhere = self.find(&[scope.after(first.before)]).await?;
-        if let Some(Known::Entry(entry)) = elsewhere.first().map(|kept| fitting(kept, turn)) {
+        if let Some(Known::Answer(entry)) = elsewhere.first().map(|kept| fitting(kept, turn)) {
             // Not in its place: the thinking in it is of no use there.
             let lineage = (first.before == turn.before).then_some(entry.lineage);
             return Ok(match lineage {
-                Some(_) => Known::Entry(entry),
+                Some(_) => Known::Answer(entry),
                 None => Known::Carried { rounds: entry.rounds.clone(), lineage },
             });
         }
@@ -207,13 +207,13 @@ impl Proof {
 }
 
 /// The one entry that this turn can be an echo of.
-fn fitting(kept: &[Arc<Entry>], turn: &EchoedTurn) -> Known {
+fn fitting(kept: &[Arc<KeptAnswer>], turn: &EchoedTurn) -> Known {
     let whole = kept.iter().filter(|entry| !entry.cut && entry.visible.is_echoed_by(&turn.visible));
-    let mut fitting: Vec<&Arc<Entry>> = whole.collect();
+    let mut fitting: Vec<&Arc<KeptAnswer>> = whole.collect();
     if fitting.is_empty() {
         let cut = || kept.iter().filter(|entry| entry.cut && entry.visible.is_begun_by(&turn.visible));
         // A repeat that broke off again went further than what it repeated.
-        let goes_on = |entry: &Arc<Entry>, other: &Arc<Entry>| {
+        let goes_on = |entry: &Arc<KeptAnswer>, other: &Arc<KeptAnswer>| {
             other.rounds.len() > entry.rounds.len() && other.rounds.starts_with(&entry.rounds)
         };
         fitting = cut().filter(|entry| !cut().any(|other| goes_on(entry, other))).collect();
@@ -221,19 +221,19 @@ fn fitting(kept: &[Arc<Entry>], turn: &EchoedTurn) -> Known {
     fitting.dedup_by(|a, b| a.rounds == b.rounds && a.lineage == b.lineage);
     match fitting.as_slice() {
         [] => Known::Nothing,
-        [entry] => Known::Entry(Arc::clone(entry)),
+        [entry] => Known::Answer(Arc::clone(entry)),
         _ => Known::Ambiguous,
     }
 }
 
 fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
     match known {
-        Known::Entry(entry) if !entry.rounds.is_empty() => {
+        Known::Answer(entry) if !entry.rounds.is_empty() => {
             let (in_place, cut) = (entry.lineage == plan.lineage, entry.cut);
             plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
             plan.restored(number, Source::Kept(entry), in_place, cut);
         }
-        Known::Entry(entry) if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
+        Known::Answer(entry) if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
         Known::Carried { rounds, lineage } if !rounds.is_empty() => {
             let in_place = lineage == Some(plan.lineage);
             plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });

@@ -3,7 +3,7 @@
 
 use super::Gateway;
 use super::admission::{Incoming, unreadable};
-use super::continuity::{Conversation, Scope};
+use super::continuity::{OpenAnswer, Scope};
 use super::injection::Injection;
 use crate::dialect::{History, Request};
 use crate::domain::{Digest, Failure};
@@ -13,9 +13,9 @@ const RETRIES: &str = "x-stainless-retry-count";
 
 /// A request's place in its conversation.
 #[derive(Debug)]
-pub struct Continuation {
+pub struct Resumption {
     /// What the answer adds.
-    pub conversation: Conversation,
+    pub answer: OpenAnswer,
     /// What is asked, apart from how the answer is delivered.
     pub asked: Digest,
     /// Whether the same request again certainly comes from the same client, which does not ask it on purpose.
@@ -26,19 +26,19 @@ pub struct Continuation {
 
 impl Gateway {
     /// Puts back what earlier answers hid from this client, into a request that has been read.
-    pub(super) async fn go_on(
+    pub(super) async fn resume(
         &self,
         incoming: &Incoming,
         request: &mut Request,
         history: &History,
         injection: &Injection,
-    ) -> Result<Continuation, Failure> {
+    ) -> Result<Resumption, Failure> {
         let dialect = incoming.operation.dialect;
         let scope =
             Scope::new(dialect.name(), &incoming.caller, &incoming.client, history.end_user.as_deref());
         let is_same_client = incoming.client.session.is_some() || is_retry(incoming);
         if let Some(last) = history.turns.last() {
-            self.journals.await_broken(scope.after(last.before), is_same_client).await;
+            self.journals.end_earlier(scope.after(last.before), is_same_client).await;
         }
         let tool_set = injection.digest();
         let plan = self.continuity.plan(scope, dialect, request, history, tool_set).await;
@@ -49,8 +49,8 @@ impl Gateway {
             incoming.provider.as_deref().unwrap_or_default().as_bytes(),
             &history.request.0,
         ]);
-        let conversation = plan.conversation(scope, history);
-        Ok(Continuation { conversation, asked, is_same_client, notes: plan.notes })
+        let answer = plan.answer(scope, history);
+        Ok(Resumption { answer, asked, is_same_client, notes: plan.notes })
     }
 }
 
