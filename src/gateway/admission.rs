@@ -8,12 +8,12 @@ use http::{HeaderMap, header};
 use tokio::time::{Duration, timeout};
 
 use super::Gateway;
-use super::continuation::Continuation;
 use super::continuity::Scope;
 use super::injection::{self, Injection};
+use super::past::Past;
 use crate::config::ProviderKind;
 use crate::dialect::{Dialect, Request};
-use crate::domain::{Caller, Failure, FailureKind};
+use crate::domain::{Caller, Failure, FailureKind, InterceptionId};
 use crate::identity::Client;
 use crate::provider::Provider;
 
@@ -85,8 +85,10 @@ pub struct Admitted<'a> {
     pub request: Request,
     /// Where it goes.
     pub provider: &'a Provider,
-    /// Its place in its conversation.
-    pub continuation: Continuation,
+    /// What went before, and what it leaves.
+    pub past: Past<'a>,
+    /// What became of earlier turns of its conversation, in words for the records.
+    pub notes: Vec<String>,
 }
 
 impl Admission<'_> {
@@ -104,14 +106,15 @@ impl Admission<'_> {
 
 impl Gateway {
     /// Reads a request and decides whether it may go on, and with which tools.
-    pub async fn admit(&self, incoming: &Incoming, body: Body) -> Admission<'_> {
+    pub async fn admit(&self, id: InterceptionId, incoming: &Incoming, body: Body) -> Admission<'_> {
         let mut admission = Admission::refused(Failure::new(FailureKind::Internal, "not read yet"));
-        admission.request = self.read(incoming, body, &mut admission).await;
+        admission.request = self.read(id, incoming, body, &mut admission).await;
         admission
     }
 
     async fn read<'a>(
         &'a self,
+        id: InterceptionId,
         incoming: &Incoming,
         body: Body,
         admission: &mut Admission<'a>,
@@ -127,11 +130,14 @@ impl Gateway {
         self.resolve_references(incoming, &mut request).await?;
         let history = incoming.operation.dialect.history(&request);
         admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
-        let continuation = self.go_on(incoming, &mut request, &history, &admission.injection).await?;
+        let mut resumption =
+            self.resume(incoming, provider, &mut request, &history, &admission.injection).await?;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
-        Ok(Admitted { request, provider, continuation })
+        let notes = std::mem::take(&mut resumption.notes);
+        let may_loop = incoming.operation.generates && admission.injection.is_active();
+        Ok(Admitted { request, provider, past: self.recall(id, resumption, may_loop), notes })
     }
 
     fn provider(&self, incoming: &Incoming) -> Result<&Provider, Failure> {
@@ -179,7 +185,9 @@ impl Gateway {
                 let dialect = incoming.operation.dialect;
                 let place = Scope::of_caller(dialect.name(), &incoming.caller).answer(&id);
                 let kept = self.continuity.find(&[place]).await.map_err(unreadable)?;
-                let last = kept.first().and_then(|kept| kept.last()).and_then(|entry| entry.rounds.last());
+                // Two that could be meant, by a provider that uses ids again, are none.
+                let only = kept.first().filter(|kept| kept.len() == 1).and_then(|kept| kept.first());
+                let last = only.and_then(|answer| answer.rounds.last());
                 dialect.continue_from(request, &issued, last);
             }
         }

@@ -6,9 +6,7 @@ use axum::body::Body;
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
-use super::continuation::Continuation;
-use super::line::Line;
-use super::memory::Memory;
+use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
 use super::{Gateway, Reply, answer};
@@ -31,7 +29,9 @@ impl Gateway {
         let place = self.places.try_acquire();
         let admission = match &place {
             Ok(_) => tokio::select! {
-                admission = self.admit(&incoming, body) => admission,
+                admission = self.admit(id, &incoming, body) => admission,
+                // One that nobody waits for must not take the place of another that comes after it.
+                () = answer.gone() => Admission::refused(gone()),
                 () = self.closing.cancelled() => Admission::refused(closing()),
             },
             Err(_) => Admission::refused(Failure::new(
@@ -40,19 +40,7 @@ impl Gateway {
             )),
         };
         answer.own_header("x-toolgate-injection", admission.injection.word);
-        let has_journal = incoming.operation.generates && admission.injection.is_active();
-        let pages = admission.request.as_ref().ok().filter(|_| has_journal);
-        let (journal, earlier) = match pages {
-            Some(admitted) => {
-                let Continuation { conversation, asked, is_same_client, .. } = &admitted.continuation;
-                let (journal, earlier) =
-                    self.journals.open(conversation.place(), id, *asked, *is_same_client);
-                (Some(journal), earlier)
-            }
-            None => (None, None),
-        };
-        let repeats = earlier.as_ref().map(|earlier| earlier.id);
-        let mut trail = match self.audit.begin(start(id, &incoming, &admission, repeats)).await {
+        let mut trail = match self.audit.begin(start(id, &incoming, &admission)).await {
             Ok(trail) => trail,
             Err(error) => {
                 let failure =
@@ -67,22 +55,15 @@ impl Gateway {
         let admitted = match admission.request {
             Ok(admitted) => admitted,
             Err(failure) => {
+                let outcome = if answer.is_gone() { Outcome::Cancelled } else { Outcome::Refused };
                 refuse(&mut answer, &incoming, &failure).await;
-                return trail.end(refused(&failure));
+                return trail.end(refused(&failure, outcome));
             }
         };
         let delivery = admitted.request.delivery;
         let line = Line::new(answer, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
-            let memory = Memory { conversation: admitted.continuation.conversation, journal, earlier };
-            let mut rounds = Rounds::new(
-                self,
-                &incoming,
-                (admitted.provider, admitted.request),
-                admission.injection,
-                memory,
-                (line, trail),
-            );
+            let mut rounds = Rounds::new(self, &incoming, admitted, admission.injection, line, trail);
             let end = rounds.run().await;
             trail = rounds.into_trail();
             end
@@ -94,15 +75,10 @@ impl Gateway {
 }
 
 /// What the records say of an interception when it begins.
-fn start(
-    id: InterceptionId,
-    incoming: &Incoming,
-    admission: &Admission<'_>,
-    repeats: Option<InterceptionId>,
-) -> InterceptionStart {
+fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> InterceptionStart {
     let admitted = admission.request.as_ref();
     let hosted = admitted.map(|admitted| admitted.request.tools.hosted.clone());
-    let notes = admitted.map(|admitted| admitted.continuation.notes.clone());
+    let notes = admitted.map(|admitted| admitted.notes.clone());
     InterceptionStart {
         id,
         caller: (*incoming.caller).clone(),
@@ -115,7 +91,7 @@ fn start(
         left_out: admission.injection.left_out.clone(),
         hosted: hosted.unwrap_or_default(),
         continuity: notes.unwrap_or_default(),
-        repeats,
+        repeats: admitted.ok().and_then(|admitted| admitted.past.repeats()),
     }
 }
 
@@ -128,13 +104,17 @@ async fn refuse(answer: &mut Answer, incoming: &Incoming, failure: &Failure) {
     let _ = answer.send(body.into()).await;
 }
 
+fn gone() -> Failure {
+    Failure::new(FailureKind::BadRequest, Interruption::ClientGone.to_string())
+}
+
 fn closing() -> Failure {
     Failure::new(FailureKind::Unavailable, "the gateway is shutting down")
 }
 
-fn refused(failure: &Failure) -> InterceptionEnd {
+fn refused(failure: &Failure, outcome: Outcome) -> InterceptionEnd {
     InterceptionEnd {
-        outcome: Outcome::Refused,
+        outcome,
         status: Some(failure.kind.status()),
         error: Some(failure.message.clone()),
         stop_reason: None,

@@ -1,26 +1,32 @@
 //! One request from its first byte to its last.
 //!
 //! [`interception`] shows the phases on one screen, `rounds` the upstream calls, `tool_loop` what becomes
-//! of a round's calls. No wire JSON here: a dialect's items are moved without a look inside.
+//! of a round's calls, `ending` how it ends; `resume` what a request goes on with, `keeping` what its answer
+//! leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items are moved without a look
+//! inside.
 
 mod admission;
 mod answer;
-mod continuation;
 mod continuity;
+mod ending;
 mod injection;
+pub mod interception;
 mod issued_ids;
 mod journal;
-pub mod interception;
+mod keeping;
 mod line;
-mod memory;
+mod past;
 mod pins;
 mod relay;
 mod rendering;
+mod repeat;
 mod result_size;
+mod resume;
 pub mod retention;
 mod rounds;
 mod showing;
 mod tool_loop;
+mod upstream_error;
 
 use std::sync::Arc;
 

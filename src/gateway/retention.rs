@@ -51,7 +51,7 @@ mod tests {
         for name in ["old", "new"] {
             let place = Digest::of(name.as_bytes());
             let row = Continuation { place, id: place, sealed: name.into() };
-            continuations::remember(&store, &[row]).await.unwrap();
+            continuations::remember(&store, &[row], &[]).await.unwrap();
             pins::remember(&store, place, place, name).await.unwrap();
             let id = IssuedId { id: name.into(), upstream: "u".into(), unanswered: vec![] };
             issued::remember(&store, "key", &[id]).await.unwrap();

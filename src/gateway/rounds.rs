@@ -3,27 +3,22 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, Method, header};
+use bytes::BytesMut;
+use http::{HeaderMap, Method, header};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::Gateway;
-use super::admission::Incoming;
+use super::admission::{Admitted, Incoming};
 use super::answer::AnswerHead;
+use super::ending::Stop;
 use super::injection::Injection;
-use super::line::{Interruption, Line};
-use super::memory::Memory;
+use super::line::Line;
+use super::past::Past;
 use super::rendering;
-use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
-use crate::dialect::{Broken, Ending, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::audit::{InterceptionEnd, TokenUsage, Trail};
+use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
 use crate::provider::{self, Provider};
-
-/// How much of a provider's error body is passed on, bytes.
-const MAX_ERROR_BODY: usize = 1024 * 1024;
-/// How much of a provider's error body is recorded, bytes.
-const RECORDED_ERROR: usize = 2048;
 
 /// The rounds of one interception.
 pub struct Rounds<'a> {
@@ -31,8 +26,8 @@ pub struct Rounds<'a> {
     pub(super) incoming: &'a Incoming,
     pub(super) provider: &'a Provider,
     pub(super) request: Request,
-    pub(super) injection: Injection,
-    pub(super) memory: Memory<'a>,
+    pub(super) injection: Arc<Injection>,
+    pub(super) past: Past<'a>,
     pub(super) line: Line,
     pub(super) trail: Trail,
     headers: HeaderMap,
@@ -53,38 +48,17 @@ pub struct Rounds<'a> {
     pub(super) told: Option<InterceptionEnd>,
 }
 
-/// Why the rounds end before the model's message does.
-#[derive(Debug)]
-pub enum Stop {
-    /// Nothing more can be done for the client.
-    Interrupted(Interruption),
-    /// The gateway has to say that it failed.
-    Failed(Failure),
-    /// The client has been told already, by an error event of the provider's.
-    Reported(String),
-    /// The provider's error has been passed on as the answer.
-    Answered(String),
-}
-
-impl From<Interruption> for Stop {
-    fn from(interruption: Interruption) -> Self {
-        Self::Interrupted(interruption)
-    }
-}
-
 impl<'a> Rounds<'a> {
     /// Nothing is sent yet.
     pub fn new(
         gateway: &'a Gateway,
         incoming: &'a Incoming,
-        (provider, request): (&'a Provider, Request),
+        admitted: Admitted<'a>,
         injection: Injection,
-        memory: Memory<'a>,
-        (mut line, trail): (Line, Trail),
+        line: Line,
+        trail: Trail,
     ) -> Self {
-        if let Some(journal) = &memory.journal {
-            line.give_way_to(journal.superseded.clone());
-        }
+        let Admitted { request, provider, past, .. } = admitted;
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
         let settings = gateway.settings(incoming, provider);
@@ -95,8 +69,8 @@ impl<'a> Rounds<'a> {
             incoming,
             provider,
             request,
-            injection,
-            memory,
+            injection: Arc::new(injection),
+            past,
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
@@ -122,7 +96,7 @@ impl<'a> Rounds<'a> {
             Ok(end) => end,
             Err(stop) => {
                 let end = self.stop(stop).await;
-                self.keep_cut().await;
+                self.keep_broken().await;
                 end
             }
         }
@@ -207,7 +181,7 @@ impl<'a> Rounds<'a> {
             }
             Some(_) => {}
         }
-        if let Some(journal) = self.memory.journal.as_ref().filter(|_| self.number == 1) {
+        if let Some(journal) = self.past.journal.as_ref().filter(|_| self.number == 1) {
             journal.set_headers(&headers);
         }
         self.line.answer.set_head(AnswerHead { status: response.status(), headers });
@@ -246,6 +220,7 @@ impl<'a> Rounds<'a> {
         let worked = work(splicer, &mut out);
         if matches!(worked, Err(Broken::Reported(_))) {
             out = self.provider.redact_bytes(out.freeze()).into();
+            self.note_leaving();
         }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
@@ -255,54 +230,6 @@ impl<'a> Rounds<'a> {
                 Stop::Failed(Failure::new(FailureKind::Upstream, message))
             }
         })
-    }
-
-    fn too_large(&self) -> Stop {
-        let (name, limit) = (&self.provider.name, self.settings.max_answer);
-        let message =
-            format!("the answer of the provider {name} is larger than {limit} bytes (limits.max_answer)");
-        Stop::Failed(Failure::new(FailureKind::Upstream, message))
-    }
-
-    fn too_slow(&self) -> Stop {
-        let seconds = self.gateway.limits.provider_silence.as_secs();
-        let message = format!("the provider {} was silent for {seconds} s", self.provider.name);
-        Stop::Failed(Failure::new(FailureKind::UpstreamTimeout, message))
-    }
-
-    /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
-    async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
-        let (status, mut headers) = (response.status(), provider::response_headers(response.headers()));
-        let silence = self.gateway.limits.provider_silence;
-        let body = match self.line.attend(timeout(silence, read_error(response))).await {
-            Ok(Ok(body)) => self.provider.redact_bytes(body),
-            Ok(Err(_)) => return self.too_slow(),
-            Err(interruption) => return interruption.into(),
-        };
-        let told = format!(
-            "HTTP {}: {}",
-            status.as_u16(),
-            String::from_utf8_lossy(&body[..body.len().min(RECORDED_ERROR)])
-        );
-        if self.line.answer.has_started() {
-            let message = format!(
-                "the provider {} answered with status {} in round {}",
-                self.provider.name,
-                status.as_u16(),
-                self.number
-            );
-            return Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(told));
-        }
-        let curable = status.is_server_error() || matches!(status.as_u16(), 408 | 409 | 429);
-        let told_already = headers.contains_key("x-should-retry");
-        if self.calls_run > 0 || (!curable && !told_already) {
-            headers.insert("x-should-retry", HeaderValue::from_static("false"));
-        }
-        self.line.answer.set_head(AnswerHead { status, headers });
-        match self.line.send_last(BytesMut::from(body)).await {
-            Ok(()) => Stop::Answered(told),
-            Err(interruption) => interruption.into(),
-        }
     }
 
     fn record(&mut self, round: &Round) {
@@ -327,104 +254,4 @@ impl<'a> Rounds<'a> {
             self.trail.tokens(TokenUsage { round: number, model, response_id, usage });
         }
     }
-
-    /// Ends the message as the model did.
-    async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
-        self.keep_answer().await;
-        // From here on a client that comes again has the whole answer.
-        self.line.give_way_to(CancellationToken::new());
-        let mut out = BytesMut::new();
-        if let Some(splicer) = &mut self.line.splicer {
-            splicer.finish(Ending::Natural, &mut out);
-        }
-        let sent = self.line.send(out).await;
-        self.line.answer.close();
-        if sent.is_ok() {
-            self.note_complete();
-        }
-        let outcome = match (sent, capped) {
-            (Err(_), _) => Outcome::Cancelled,
-            (Ok(()), true) => Outcome::Capped,
-            (Ok(()), false) => Outcome::Completed,
-        };
-        self.end(outcome, None, round.stop_reason.clone())
-    }
-
-    /// Ends the interception early, telling the client what it can still be told.
-    async fn stop(&mut self, stop: Stop) -> InterceptionEnd {
-        if let Some(end) = self.told.take() {
-            return end;
-        }
-        match stop {
-            Stop::Interrupted(gone @ Interruption::ClientGone) => {
-                self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
-            }
-            Stop::Interrupted(again @ Interruption::Superseded) => {
-                // Should its client be there all the same, it is not left without an answer.
-                let end = self.fail(&Failure::new(FailureKind::Superseded, again.to_string())).await;
-                InterceptionEnd { outcome: Outcome::Cancelled, ..end }
-            }
-            Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
-            Stop::Interrupted(closing @ Interruption::Closing) => {
-                self.fail(&Failure::new(FailureKind::Unavailable, closing.to_string())).await
-            }
-            Stop::Failed(failure) => self.fail(&failure).await,
-            Stop::Reported(error) | Stop::Answered(error) => {
-                let error = self.provider.redact(&error);
-                self.end(Outcome::Failed, Some(&error), None)
-            }
-        }
-    }
-
-    /// Ends the message where it stands, in the API's idiom for a length limit.
-    pub(super) async fn cut_short(&mut self) -> InterceptionEnd {
-        let reason = Interruption::OutOfTime.to_string();
-        if !self.line.splicer.as_ref().is_some_and(|splicer| splicer.has_begun()) {
-            return self.fail(&Failure::new(FailureKind::UpstreamTimeout, reason)).await;
-        }
-        self.note_leaving();
-        self.remember_ids().await;
-        self.keep_cut().await;
-        let mut out = BytesMut::new();
-        if let Some(splicer) = &mut self.line.splicer {
-            splicer.finish(Ending::CutShort, &mut out);
-        }
-        let _ = self.line.send_last(out).await;
-        self.end(Outcome::Capped, Some(&reason), None)
-    }
-
-    async fn fail(&mut self, failure: &Failure) -> InterceptionEnd {
-        let detail = failure.detail.as_ref().map(|detail| self.provider.redact(detail));
-        tracing::warn!(interception = %self.trail.id(), reason = %failure, detail, "failed");
-        let mut out = BytesMut::new();
-        if self.line.answer.has_started() {
-            if let Some(splicer) = &mut self.line.splicer {
-                splicer.fail(failure, &mut out);
-            }
-        } else {
-            let is_final = self.calls_run > 0 || !failure.kind.is_retryable();
-            self.line.answer.set_head(AnswerHead::of_failure(failure, is_final));
-            out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
-        }
-        let _ = self.line.send_last(out).await;
-        let error =
-            detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
-        self.end(Outcome::Failed, Some(&error), None)
-    }
-
-    fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {
-        let status = self.line.answer.status().map(|status| status.as_u16());
-        InterceptionEnd { outcome, status, error: error.map(str::to_owned), stop_reason }
-    }
-}
-
-async fn read_error(mut response: reqwest::Response) -> Bytes {
-    let mut body = BytesMut::new();
-    while let Ok(Some(piece)) = response.chunk().await {
-        body.extend_from_slice(&piece);
-        if body.len() >= MAX_ERROR_BODY {
-            break;
-        }
-    }
-    body.freeze()
 }

@@ -1,9 +1,11 @@
 //! What a client is shown of the calls that were run for it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::continuity::{MAX_CARRIED, Proof};
-use super::rounds::{Rounds, Stop};
+use super::ending::Stop;
+use super::rounds::Rounds;
 use super::tool_loop::Answered;
 use crate::dialect::{Form, KeptRound, Listing, Round, Showing, ShownCall};
 
@@ -21,7 +23,7 @@ impl Rounds<'_> {
         if self.settings.form == Form::Hidden && !self.shows_lines {
             return Ok(());
         }
-        let injection = std::mem::take(&mut self.injection);
+        let injection = Arc::clone(&self.injection);
         let proof = self.proof(kept);
         let mut calls = Vec::with_capacity(answered.len());
         let mut servers: BTreeMap<&str, Listing<'_>> = BTreeMap::new();
@@ -34,11 +36,11 @@ impl Rounds<'_> {
             }
             let line = self.shows_lines.then(|| line(&definition.source.to_string(), answered));
             if let Some(line) = &line {
-                self.memory.conversation.add_line(line);
+                self.past.answer.add_line(line);
             }
             let sealed = proof.of_call(&call.call, self.number, position, &answered.result);
             calls.push(ShownCall {
-                seal: self.gateway.continuity.seal_for(self.memory.conversation.scope, &sealed),
+                seal: self.gateway.continuity.seal_for(self.past.answer.scope, &sealed),
                 call: &call.call,
                 server,
                 tool: &definition.source.tool,
@@ -47,26 +49,22 @@ impl Rounds<'_> {
             });
         }
         let seal = (self.settings.form == Form::Sealed)
-            .then(|| self.gateway.continuity.seal_for(self.memory.conversation.scope, &proof));
+            .then(|| self.gateway.continuity.seal_for(self.past.answer.scope, &proof));
         let showing = Showing { calls, seal, listings: servers.into_values().collect() };
-        let shown = self
-            .splice(|splicer, out| {
-                splicer.show(&showing, out);
-                Ok(())
-            })
-            .await;
-        drop(showing);
-        self.injection = injection;
-        shown
+        self.splice(|splicer, out| {
+            splicer.show(&showing, out);
+            Ok(())
+        })
+        .await
     }
 
     /// What is proven of a round by everything that is shown of it.
     fn proof(&self, kept: &KeptRound) -> Proof {
-        let conversation = &self.memory.conversation;
+        let answer = &self.past.answer;
         let is_carried = kept.size() <= MAX_CARRIED;
         Proof {
-            before: conversation.before,
-            lineage: conversation.lineage,
+            before: answer.before,
+            lineage: answer.lineage,
             round: is_carried.then(|| kept.clone()),
             call: None,
             shown: None,

@@ -5,9 +5,10 @@ use futures::stream::FuturesUnordered;
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Stop;
 use super::line::Interruption;
 use super::result_size::{cap, size};
-use super::rounds::{Rounds, Stop};
+use super::rounds::Rounds;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
 use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId};
@@ -120,7 +121,7 @@ impl Rounds<'_> {
                 }
             };
             if let Some(result) = &result {
-                self.memory.note_result(place, result);
+                self.past.note_result(place, result);
             }
             answers.push(result.map(|result| Answered { result, duration_ms: None }));
         }
@@ -144,7 +145,7 @@ impl Rounds<'_> {
             return self.trail.flush().await.map_err(unrecorded);
         }
         // What these calls bring is new to the model: how it went on before is of no use any more.
-        self.memory.earlier = None;
+        self.past.go_own_way();
         let cleared = self.line.attend(self.trail.clear(intents)).await?;
         let clearances = cleared.map_err(unrecorded)?;
         self.line.still_wanted()?;
@@ -240,10 +241,7 @@ impl Rounds<'_> {
                     Ok(ended) => ended,
                     Err(why) => {
                         interruption = Some(why);
-                        // A client that has come again waits for these calls there.
-                        if why != Interruption::Superseded {
-                            cancel.cancel();
-                        }
+                        cancel.cancel();
                         self.tell_before_waiting(why).await;
                         continue;
                     }
@@ -255,7 +253,7 @@ impl Rounds<'_> {
                     (Some(end.duration_ms), end.outcome == ToolOutcome::Cancelled);
                 let result = self.record_end(id, end);
                 if !was_cancelled {
-                    self.memory.note_result(place, &result);
+                    self.past.note_result(place, &result);
                 }
                 answers[place] = Some(Answered { result, duration_ms });
             }

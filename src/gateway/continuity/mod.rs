@@ -2,10 +2,10 @@
 //! put back in their place when the conversation goes on.
 //!
 //! [`Continuity`] keeps and finds, in memory over the store; `plan` decides what becomes of each turn of a
-//! history; `carried` seals what clients carry themselves; `conversation` gathers what one interception adds.
+//! history; `carried` seals what clients carry themselves; `open_answer` gathers what one interception adds.
 
 mod carried;
-mod conversation;
+mod open_answer;
 mod plan;
 mod scope;
 
@@ -25,7 +25,8 @@ use crate::seal::Sealer;
 use crate::store::{Store, continuations};
 
 pub use carried::{MAX_CARRIED, Proof};
-pub use conversation::Conversation;
+pub use open_answer::OpenAnswer;
+pub use plan::Told;
 pub use scope::Scope;
 
 /// After this time in memory an entry is read from the store again, and counts as used there.
@@ -36,13 +37,13 @@ const FRESH: Duration = Duration::from_hours(24);
 pub struct Continuity {
     store: Store,
     sealer: Sealer,
-    recent: Cache<Digest, Arc<Vec<Arc<Entry>>>>,
+    recent: Cache<Digest, Arc<Vec<Arc<KeptAnswer>>>>,
     tasks: TaskTracker,
 }
 
 /// What is kept of one answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct KeptAnswer {
     /// What the client saw of it.
     pub visible: Visible,
     /// All its rounds; none where nothing was hidden.
@@ -51,13 +52,13 @@ pub struct Entry {
     pub lineage: Digest,
     /// It broke off, so its client may have seen less than this.
     #[serde(default)]
-    pub cut: bool,
+    pub broken: bool,
 }
 
 impl Continuity {
     /// Nothing is in memory yet.
     pub fn new(store: Store, sealer: Sealer, settings: config::Continuity, tasks: TaskTracker) -> Self {
-        let weigh = |_: &Digest, entries: &Arc<Vec<Arc<Entry>>>| {
+        let weigh = |_: &Digest, entries: &Arc<Vec<Arc<KeptAnswer>>>| {
             let bytes: usize = entries.iter().map(|entry| entry.size()).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
@@ -66,8 +67,9 @@ impl Continuity {
         Self { store, sealer, recent, tasks }
     }
 
-    /// Keeps what an answer hid, at these places; durable on return.
-    pub async fn keep(&self, places: &[Digest], entry: &Entry) -> Result<(), sqlx::Error> {
+    /// Keeps what an answer hid, at these places; durable on return. What broke off before it got so far is
+    /// forgotten there.
+    pub async fn keep(&self, places: &[Digest], entry: &KeptAnswer) -> Result<(), sqlx::Error> {
         let Ok(plain) = serde_json::to_vec(entry) else { return Ok(()) };
         let id = Digest::of(&plain);
         let row = |place: &Digest| continuations::Continuation {
@@ -76,21 +78,24 @@ impl Continuity {
             sealed: BASE64.encode(self.sealer.seal(&place.0, &plain)),
         };
         let rows: Vec<_> = places.iter().map(row).collect();
-        let earlier = continuations::find(&self.store, places).await?;
-        continuations::remember(&self.store, &rows).await?;
-        let entry = Arc::new(entry.clone());
-        for (number, place) in places.iter().enumerate() {
-            let earlier = earlier.iter().filter(|(found, _)| *found == number);
-            let mut entries: Vec<_> = earlier.filter_map(|(_, sealed)| self.open(*place, sealed)).collect();
-            entries.retain(|known| **known != *entry);
-            entries.push(Arc::clone(&entry));
-            self.recent.insert(*place, Arc::new(entries)).await;
+        let mut outdone = Vec::new();
+        for (number, sealed) in continuations::find(&self.store, places).await? {
+            let Some(earlier) = self.open(places[number], &sealed) else { continue };
+            if *earlier != *entry && entry.goes_on(&earlier) {
+                outdone
+                    .push((places[number], Digest::of(&serde_json::to_vec(&*earlier).unwrap_or_default())));
+            }
+        }
+        continuations::remember(&self.store, &rows, &outdone).await?;
+        for place in places {
+            // The next look is into the store: what is there may be more than this.
+            self.recent.invalidate(place).await;
         }
         Ok(())
     }
 
     /// What is kept at each of these places, in their order.
-    pub async fn find(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<Entry>>>>, sqlx::Error> {
+    pub async fn find(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<KeptAnswer>>>>, sqlx::Error> {
         let mut found = Vec::with_capacity(places.len());
         let mut missing = Vec::new();
         for place in places {
@@ -105,11 +110,11 @@ impl Continuity {
     }
 
     /// What the store has at each of these places. What is found counts as used now.
-    async fn read(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<Entry>>>>, sqlx::Error> {
+    async fn read(&self, places: &[Digest]) -> Result<Vec<Arc<Vec<Arc<KeptAnswer>>>>, sqlx::Error> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let mut entries: Vec<Vec<Arc<Entry>>> = vec![Vec::new(); places.len()];
+        let mut entries: Vec<Vec<Arc<KeptAnswer>>> = vec![Vec::new(); places.len()];
         for (number, sealed) in continuations::find(&self.store, places).await? {
             entries[number].extend(self.open(places[number], &sealed));
         }
@@ -140,7 +145,7 @@ impl Continuity {
         });
     }
 
-    fn open(&self, place: Digest, sealed: &str) -> Option<Arc<Entry>> {
+    fn open(&self, place: Digest, sealed: &str) -> Option<Arc<KeptAnswer>> {
         let opened = BASE64.decode(sealed).ok().and_then(|sealed| self.sealer.open(&place.0, &sealed));
         let entry = opened.and_then(|plain| serde_json::from_slice(&plain).ok());
         if entry.is_none() {
@@ -150,7 +155,14 @@ impl Continuity {
     }
 }
 
-impl Entry {
+impl KeptAnswer {
+    /// Whether an earlier answer broke off, and this one is what became of it: the model said the same, and here
+    /// it got as far or farther.
+    fn goes_on(&self, earlier: &Self) -> bool {
+        let said = |answer: &Self| answer.rounds.iter().map(|round| round.items.clone()).collect::<Vec<_>>();
+        earlier.broken && said(self).starts_with(&said(earlier))
+    }
+
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         256 + self.visible.text.len() + self.rounds.iter().map(KeptRound::size).sum::<usize>()

@@ -1,10 +1,10 @@
-use super::{Entry, Scope};
+use super::{KeptAnswer, Scope};
 use crate::dialect::{KeptRound, Round, Visible};
 use crate::domain::Digest;
 
 /// What one interception adds to its conversation.
 #[derive(Debug, Clone)]
-pub struct Conversation {
+pub struct OpenAnswer {
     /// Whose it is.
     pub scope: Scope,
     /// What is visible of it before the answer.
@@ -18,7 +18,7 @@ pub struct Conversation {
     added: usize,
 }
 
-impl Conversation {
+impl OpenAnswer {
     /// Nothing has been answered yet.
     pub fn new(scope: Scope, before: Digest, lineage: Digest) -> Self {
         Self {
@@ -69,15 +69,16 @@ impl Conversation {
     }
 
     /// What is to be kept of the whole answer; `None` where it cannot be put back.
-    pub fn entry(&self) -> Option<Entry> {
+    pub fn kept(&self) -> Option<KeptAnswer> {
         let rounds = if self.hides { self.rounds.clone() } else { Vec::new() };
-        let entry = Entry { visible: self.visible.clone(), rounds, lineage: self.lineage, cut: false };
+        let entry =
+            KeptAnswer { visible: self.visible.clone(), rounds, lineage: self.lineage, broken: false };
         (!self.is_prefilled).then_some(entry)
     }
 
     /// What is to be kept of an answer that broke off; `None` where no round is complete that hides anything.
-    pub fn cut_entry(&self) -> Option<Entry> {
-        let entry = self.entry().filter(|entry| !entry.rounds.is_empty())?;
-        Some(Entry { cut: true, ..entry })
+    pub fn broken(&self) -> Option<KeptAnswer> {
+        let entry = self.kept().filter(|entry| !entry.rounds.is_empty())?;
+        Some(KeptAnswer { broken: true, ..entry })
     }
 }
