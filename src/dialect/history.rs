@@ -89,8 +89,8 @@ impl Visible {
 pub enum Echo {
     /// A call that was shown in the API's own form for server-run tools, with its result.
     Call {
-        /// The id that it was shown under.
-        id: String,
+        /// The seal, as it stood in the id that it was shown under.
+        seal: String,
         /// The arguments, as JSON.
         arguments: String,
         /// The text of the result.

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
+use crate::domain::{Failure, Form, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
 use draft::Draft;
 use sse::FrameTooLarge;
 
@@ -38,12 +38,15 @@ pub use history::{
 };
 pub use messages::Messages;
 pub use responses::Responses;
-pub use showing::{Form, Listing, Showing, ShownCall};
+pub use showing::{Listing, Showing, ShownCall, digest_of_shown, text_of};
 
 /// One wire API.
 pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// `chat`, `responses` or `messages`.
     fn name(&self) -> &'static str;
+
+    /// The forms in which clients can be shown the calls that the gateway ran.
+    fn forms(&self) -> &'static [Form];
 
     /// Reads a request shallowly; the failure says what is wrong with it, in words for the caller.
     fn read(&self, body: Bytes) -> Result<Request, Failure>;
@@ -325,12 +328,6 @@ impl Items {
     pub fn size(&self) -> usize {
         self.0.len()
     }
-}
-
-/// A result in words alone: what a client is shown of it in every API.
-pub fn text_of(result: &ToolResult) -> String {
-    let texts: Vec<String> = result::parts(result).iter().map(result::in_words).collect();
-    texts.join("\n")
 }
 
 impl From<FrameTooLarge> for Broken {

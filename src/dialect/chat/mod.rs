@@ -30,7 +30,7 @@ use super::{
     Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
     is_event_stream, openai,
 };
-use crate::domain::{Failure, ToolDefinition, ToolResult};
+use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
 
 /// The dialect `chat`.
 #[derive(Debug)]
@@ -39,6 +39,10 @@ pub struct Chat;
 impl Dialect for Chat {
     fn name(&self) -> &'static str {
         "chat"
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[Form::Hidden]
     }
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {

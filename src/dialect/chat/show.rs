@@ -1,6 +1,7 @@
 //! What a client is shown of calls that the gateway ran.
 
-use crate::dialect::{Form, Showing, raw};
+use crate::dialect::{Showing, raw};
+use crate::domain::Form;
 
 /// The lines about a round's calls, escaped. This API has no form for calls that the server runs.
 pub fn show(showing: &Showing<'_>, _form: Form) -> Vec<String> {

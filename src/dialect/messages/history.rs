@@ -81,7 +81,7 @@ fn read_shown(turn: &mut OpenTurn, id: &str, block: &Part<'_>, shown: &[(Cow<'_,
     }
     let result = of_call("mcp_tool_result");
     turn.echo(Echo::Call {
-        id: id.strip_prefix(SHOWN_ID).unwrap_or(id).to_owned(),
+        seal: id.strip_prefix(SHOWN_ID).unwrap_or(id).to_owned(),
         arguments: block.fields.get("input").unwrap_or_default().to_owned(),
         result: result.map(Part::result_text).unwrap_or_default(),
         is_error: result.is_some_and(|result| result.fields.is_true("is_error")),

@@ -1,8 +1,9 @@
 //! What a client is shown of calls that the gateway ran.
 
 use super::message::{SHOWN_ID, text_block};
-use crate::dialect::raw::{Object, quote};
-use crate::dialect::{Form, Showing, ShownCall, text_of};
+use crate::dialect::raw::quote;
+use crate::dialect::{Showing, ShownCall, text_of};
+use crate::domain::Form;
 
 /// The content blocks that show a round's calls: all calls, then the lines about them, then all results.
 pub fn show(showing: &Showing<'_>, form: Form) -> Vec<String> {
@@ -16,8 +17,7 @@ pub fn show(showing: &Showing<'_>, form: Form) -> Vec<String> {
 
 fn mcp_tool_use(shown: &ShownCall<'_>) -> String {
     let (tool, server) = (quote(shown.tool), quote(shown.server));
-    let is_object = Object::parse(&shown.call.arguments).is_ok();
-    let input = if is_object { shown.call.arguments.as_str() } else { "{}" };
+    let input = shown.arguments();
     format!(
         r#"{{"type":"mcp_tool_use","id":"{SHOWN_ID}{}","name":{tool},"server_name":{server},"input":{input}}}"#,
         shown.seal

@@ -69,8 +69,8 @@ fn read_turn(turn: &mut OpenTurn, element: &Element<'_>) {
         Kind::Seal => turn.echo(Echo::Seal(element::seal(fields).unwrap_or_default())),
         Kind::Claim => {
             let Claim { id, arguments, result, is_error, .. } = Claim::read(fields);
-            let id = id.strip_prefix(OWN_CALL).map(str::to_owned).unwrap_or(id);
-            turn.echo(Echo::Call { id, arguments, result, is_error });
+            let seal = id.strip_prefix(OWN_CALL).unwrap_or(&id).to_owned();
+            turn.echo(Echo::Call { seal, arguments, result, is_error });
         }
         Kind::Reference => {
             let id = field("id");

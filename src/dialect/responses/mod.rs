@@ -27,7 +27,7 @@ use super::{
     Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream, openai,
 };
-use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
+use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 
 /// The dialect `responses`.
 #[derive(Debug)]
@@ -36,6 +36,10 @@ pub struct Responses;
 impl Dialect for Responses {
     fn name(&self) -> &'static str {
         "responses"
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[Form::Hidden, Form::Native, Form::Sealed]
     }
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {

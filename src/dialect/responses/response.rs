@@ -11,9 +11,9 @@ use super::request::is_stored;
 use super::show;
 use crate::dialect::raw::{Object, Patch, quote};
 use crate::dialect::{
-    Form, Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
+    Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
 };
-use crate::domain::IssuedId;
+use crate::domain::{Form, IssuedId};
 
 /// What the client sees of the provider's `response` objects, over all rounds.
 pub struct View {

@@ -2,8 +2,8 @@
 
 use super::element::{OWN_CALL, OWN_LINE, OWN_LISTING, OWN_REASONING, SEAL};
 use crate::dialect::raw::quote;
-use crate::dialect::{Form, Listing, Showing, ShownCall, text_of};
-use crate::domain::Digest;
+use crate::dialect::{Listing, Showing, ShownCall, text_of};
+use crate::domain::{Digest, Form};
 
 /// The items by which a client is shown a round's calls.
 pub fn show(showing: &Showing<'_>, form: Form) -> Vec<String> {
@@ -38,7 +38,7 @@ fn mcp_call(call: &ShownCall<'_>) -> String {
         call.seal,
         quote(call.server),
         quote(call.tool),
-        quote(&call.call.arguments),
+        quote(call.arguments()),
     )
 }
 

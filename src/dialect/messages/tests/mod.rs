@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::Messages;
 use crate::dialect::{
-    Delivery, Dialect, Ending, Form, History, KeptRound, Request, Round, Showing, ShownCall, SpliceSettings,
+    Delivery, Dialect, Ending, History, KeptRound, Request, Round, Showing, ShownCall, SpliceSettings,
     Splicer, UsageStyle,
 };
-use crate::domain::ToolResult;
+use crate::domain::{Form, ToolResult};
 
 /// A request of these messages, with the client's tool `read`; `more` holds further fields, or others.
 fn request(messages: &Value, more: &Value) -> Request {

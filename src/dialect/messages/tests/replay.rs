@@ -2,7 +2,8 @@ use bytes::BytesMut;
 use serde_json::{Value, json};
 
 use super::{answer, call, fold, message, splice, splicer, text, thinking};
-use crate::dialect::{Delivery, Dialect, Ending, Form, Messages, Round};
+use crate::dialect::{Delivery, Dialect, Ending, Messages, Round};
+use crate::domain::Form;
 
 const DELIVERIES: [Delivery; 2] = [Delivery::Streamed, Delivery::Whole];
 

@@ -2,9 +2,8 @@ use serde_json::{Value, json};
 
 use super::{body, call, history, kept, message, request, result, round, says, shown, text, thinking};
 use crate::dialect::result::NO_RESULT;
-use crate::dialect::{
-    Delivery, Dialect, Form, KeptRound, Messages, NextRound, Request, Restoration, Visible,
-};
+use crate::dialect::{Delivery, Dialect, KeptRound, Messages, NextRound, Request, Restoration, Visible};
+use crate::domain::Form;
 
 fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]) -> Request {
     let mut request = request(messages, more);

@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
 use super::{call, message, text, thinking};
-use crate::dialect::{Delivery, Form};
+use crate::dialect::Delivery;
+use crate::domain::Form;
 
 const DELIVERIES: [Delivery; 2] = [Delivery::Streamed, Delivery::Whole];
 
