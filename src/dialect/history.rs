@@ -158,7 +158,7 @@ impl KeptRound {
     }
 
     /// Whether the client has calls of its own in it.
-    pub fn is_for_client(&self) -> bool {
+    pub fn has_client_calls(&self) -> bool {
         self.calls.iter().any(|call| call.result.is_none())
     }
 }
@@ -172,13 +172,13 @@ pub enum Restoration<'a> {
         rounds: &'a [KeptRound],
         /// What comes before them is what it was when they were made; otherwise their thinking, which their
         /// provider vouches for in its place alone, is left out.
-        in_place: bool,
+        with_thinking: bool,
         /// The answer broke off after these rounds: text of the echo that goes beyond theirs stays behind them.
-        cut: bool,
+        broken: bool,
     },
     /// It stays, without thinking; what the gateway showed in it, and what claims to be of the gateway,
     /// becomes plain text.
-    Bare,
+    Stripped,
 }
 
 /// What an [`Echo`] was proven to be.

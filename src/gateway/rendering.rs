@@ -62,7 +62,7 @@ impl Rounds<'_> {
             let Some(definition) = injection.definition(&call.call.name) else { continue };
             let server = definition.source.server.as_str();
             if self.listed.insert(server.to_owned()) {
-                servers.insert(server, Listing { server, tools: injection.of_server(server) });
+                servers.insert(server, Listing { server, tools: injection.tools_of_server(server) });
             }
             let line = self.shows_lines.then(|| line(&definition.source.to_string(), answered));
             if let Some(line) = &line {

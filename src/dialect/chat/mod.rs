@@ -10,6 +10,7 @@ mod content;
 mod history;
 mod inject;
 mod message;
+mod owners;
 mod reasoning;
 mod replay;
 mod request;

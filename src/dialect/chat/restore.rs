@@ -23,15 +23,15 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     for (turn, change) in changes {
         let Some(turn) = history.turns.get(*turn) else { continue };
         let (elements, new) = match change {
-            Restoration::Bare if !turn.has_thinking => continue,
-            Restoration::Bare => {
+            Restoration::Stripped if !turn.has_thinking => continue,
+            Restoration::Stripped => {
                 let said = messages.get(turn.elements.clone()).unwrap_or_default();
                 (turn.elements.clone(), strip::turn(said))
             }
-            Restoration::Rounds { rounds, in_place, cut } => {
+            Restoration::Rounds { rounds, with_thinking, broken } => {
                 let echoed = Echoed { messages: &messages, turn, own: &own };
-                let (elements, mut new) = restored(&echoed, rounds, *in_place);
-                if let Some(rest) = cut.then(|| echoed.beyond(rounds)).flatten() {
+                let (elements, mut new) = restored(&echoed, rounds, *with_thinking);
+                if let Some(rest) = broken.then(|| echoed.beyond(rounds)).flatten() {
                     new.push(&rest);
                 }
                 (elements, new.all())
@@ -62,10 +62,10 @@ struct Following<'a> {
 }
 
 /// The elements that give way to a turn's rounds, and what comes into their place.
-fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, Elements) {
+fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], with_thinking: bool) -> (Range<usize>, Elements) {
     let elements = echoed.turn.elements.clone();
     let Some((last, before)) = rounds.split_last() else { return (0..0, Elements::default()) };
-    let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, in_place)).collect();
+    let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, with_thinking)).collect();
     if let Some(marker) = elements.end.checked_sub(1).and_then(|last| Marker::of(echoed.messages.get(last)?))
     {
         marker.put(&mut messages);
@@ -78,7 +78,7 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     if let Some(message) = messages.last() {
         new.push_round(message, last);
     }
-    if !last.is_for_client() {
+    if !last.has_client_calls() {
         new.push_images(last);
         return (elements, new);
     }
@@ -96,8 +96,8 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     (elements.start..following.end, new)
 }
 
-fn message(round: &KeptRound, in_place: bool) -> Cow<'_, str> {
-    if in_place { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
+fn message(round: &KeptRound, with_thinking: bool) -> Cow<'_, str> {
+    if with_thinking { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
 }
 
 fn unanswered(id: &str) -> String {

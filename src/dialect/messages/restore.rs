@@ -18,8 +18,10 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     for (number, change) in changes {
         let Some(turn) = history.turns.get(*number) else { continue };
         let (elements, new) = match change {
-            Restoration::Rounds { rounds, in_place, cut } => echo.rounds(*number, rounds, *in_place, *cut),
-            Restoration::Bare => {
+            Restoration::Rounds { rounds, with_thinking, broken } => {
+                echo.rounds(*number, rounds, *with_thinking, *broken)
+            }
+            Restoration::Stripped => {
                 let said = &echo.messages[turn.elements.clone()];
                 (turn.elements.clone(), strip::turn(said, brings_servers(&object)))
             }
@@ -47,12 +49,12 @@ impl<'a> Echoed<'_, 'a> {
         &self,
         number: usize,
         rounds: &[KeptRound],
-        in_place: bool,
-        cut: bool,
+        with_thinking: bool,
+        broken: bool,
     ) -> (Range<usize>, Vec<String>) {
         let mut elements = self.history.turns[number].elements.clone();
         let stripped: Vec<KeptRound>;
-        let rounds = if in_place {
+        let rounds = if with_thinking {
             rounds
         } else {
             stripped = rounds.iter().map(strip::round).collect();
@@ -61,10 +63,10 @@ impl<'a> Echoed<'_, 'a> {
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
         let mut new: Vec<String> = before.iter().map(turn).collect();
         let said = &self.messages[elements.clone()];
-        let beyond = if cut { beyond(said, rounds) } else { Vec::new() };
+        let beyond = if broken { beyond(said, rounds) } else { Vec::new() };
         let marker = said.last().filter(|_| beyond.is_empty()).and_then(Message::marker);
         let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
-        if last.is_for_client() {
+        if last.has_client_calls() {
             new.push(assistant(&last.items));
             let answers = self.answers(number, &last);
             elements.end = answers.end;
@@ -145,9 +147,9 @@ impl<'a> Echoed<'_, 'a> {
             }
             let loses = match change {
                 None => false,
-                Some(Restoration::Bare) => turn.has_thinking,
-                Some(Restoration::Rounds { in_place, rounds, .. }) => {
-                    !in_place && rounds.iter().any(|round| strip::round(round) != *round)
+                Some(Restoration::Stripped) => turn.has_thinking,
+                Some(Restoration::Rounds { with_thinking, rounds, .. }) => {
+                    !with_thinking && rounds.iter().any(|round| strip::round(round) != *round)
                 }
             };
             if loses {

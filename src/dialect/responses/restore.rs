@@ -17,21 +17,21 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             continue;
         };
         match change {
-            Restoration::Rounds { rounds, in_place, cut } => {
+            Restoration::Rounds { rounds, with_thinking, broken } => {
                 let mut elements: Vec<String> =
-                    rounds.iter().flat_map(|round| append::elements(round, *in_place)).collect();
+                    rounds.iter().flat_map(|round| append::elements(round, *with_thinking)).collect();
                 if let Some(last) = rounds.last() {
                     let pieces = input.pieces(turn, history, last);
                     let answered = input.answered(turn.elements.end, &pieces);
                     elements.extend(append::owed(last, |call| answered.contains(call)));
                     edits.extend(pieces.into_iter().map(|piece| (piece, Vec::new())));
                 }
-                if *cut {
+                if *broken {
                     elements.extend(input.beyond(&turn.elements, rounds));
                 }
                 edits.push((turn.elements.clone(), elements));
             }
-            Restoration::Bare => {
+            Restoration::Stripped => {
                 let said = &input.elements[turn.elements.clone()];
                 edits.push((turn.elements.clone(), strip::turn(said)));
             }
