@@ -197,6 +197,8 @@ pub struct ProvenCall {
     pub round: u32,
     /// The call among all calls of the round, from 0.
     pub position: u32,
+    /// How many calls the round has, the client's too.
+    pub calls: u32,
     /// The provider's id of the call.
     pub call_id: String,
     /// The tool's name as the model sees it.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ProvenCall;
 use crate::domain::{ToolCall, Usage};
 
 /// One upstream call, as the gateway sees it.
@@ -64,6 +65,18 @@ impl Round {
             + self.thoughts.len()
             + self.text.len()
             + calls.chain(ids).sum::<usize>()
+    }
+
+    /// What a seal says of one of its calls; `number` is the round's in its turn, from 1.
+    pub fn proven(&self, number: u32, position: usize, call: &ToolCall) -> ProvenCall {
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        ProvenCall {
+            round: number,
+            position: count(position),
+            calls: count(self.calls.len()),
+            call_id: call.id.clone(),
+            name: call.name.clone(),
+        }
     }
 
     /// The injected calls, in the model's order.

@@ -68,7 +68,8 @@ impl Rounds<'_> {
             if let Some(line) = &line {
                 self.past.answer.add_line(line);
             }
-            let sealed = proof.of_call(&call.call, self.number, position, &answered.result);
+            let proven = round.proven(self.number, position, &call.call);
+            let sealed = proof.of_call(proven, &call.call, &answered.result);
             calls.push(ShownCall {
                 seal: self.gateway.continuity.seal_for(self.past.answer.scope, &sealed),
                 call: &call.call,

@@ -10,7 +10,7 @@ use crate::domain::ToolResult;
 /// The rounds of a turn as far as its echo tells them; `proven` are its echoes, in their order.
 ///
 /// A round's own blocks come first, then its shown calls and their results. The client's calls, which clients
-/// move, are of the last round.
+/// move, are of the last round: of the last with shown calls, where these are not all that it has.
 pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
     let object = request.draft.object();
     let messages = messages(&object);
@@ -45,10 +45,10 @@ struct Rebuilt {
 #[derive(Default)]
 struct RoundUnderWay {
     own: Vec<String>,
-    /// The injected calls: the place among all calls, id, block and result.
+    /// The injected calls: the position among all calls, id, block and result.
     shown: Vec<(usize, String, String, KeptResult)>,
-    /// One of the client's calls stood before the injected ones.
-    begins_with_calls: bool,
+    /// How many calls it has, where any was shown.
+    calls: usize,
 }
 
 impl Rebuilt {
@@ -58,7 +58,6 @@ impl Rebuilt {
         patch.remove(part.json, &part.fields, &["cache_control"]);
         let block = patch.apply(part.json);
         if part.kind == "tool_use" {
-            self.rounds.last_mut()?.begins_with_calls |= self.rounds.last()?.shown.is_empty();
             self.calls.push((part.string("id").into_owned(), block));
             return Some(());
         }
@@ -85,16 +84,20 @@ impl Rebuilt {
         let result = ToolResult { is_error, ..ToolResult::text(result.result_text()) };
         let element = tool_result(&proven.call_id, &result);
         let kept = KeptResult { element, follows: String::new() };
-        let place = usize::try_from(proven.position).ok()?;
+        let position = usize::try_from(proven.position).ok()?;
+        let calls = usize::try_from(proven.calls).ok()?;
         let round = self.rounds.last_mut()?;
-        round.shown.push((place, proven.call_id.clone(), block, kept));
+        if !round.shown.is_empty() && round.calls != calls {
+            return None;
+        }
+        round.calls = calls;
+        round.shown.push((position, proven.call_id.clone(), block, kept));
         (number == self.rounds.len()).then_some(())
     }
 
     fn finish(mut self) -> Option<Vec<KeptRound>> {
         let last = self.rounds.last()?;
-        let gaps = last.shown.iter().any(|(place, ..)| *place >= last.shown.len());
-        if !self.calls.is_empty() && !last.shown.is_empty() && !last.begins_with_calls && !gaps {
+        if !self.calls.is_empty() && !last.shown.is_empty() && last.shown.len() == last.calls {
             self.rounds.push(RoundUnderWay::default());
         }
         let count = self.rounds.len();
@@ -114,11 +117,14 @@ impl RoundUnderWay {
     /// not fit together.
     fn keep(mut self, client_calls: Vec<(String, String)>) -> Option<KeptRound> {
         let count = self.shown.len() + client_calls.len();
-        self.shown.sort_by_key(|(place, ..)| *place);
+        if !self.shown.is_empty() && count != self.calls {
+            return None;
+        }
+        self.shown.sort_by_key(|(position, ..)| *position);
         let (mut shown, mut client_calls) = (self.shown.into_iter().peekable(), client_calls.into_iter());
         let mut calls = Vec::with_capacity(count);
         for at in 0..count {
-            let (id, block, result) = match shown.next_if(|(place, ..)| *place == at) {
+            let (id, block, result) = match shown.next_if(|(position, ..)| *position == at) {
                 Some((_, id, block, result)) => (id, block, Some(result)),
                 None => client_calls.next().map(|(id, block)| (id, block, None))?,
             };

@@ -71,6 +71,8 @@ struct RoundUnderWay<'a> {
 /// A call that the gateway ran.
 struct Injected {
     position: usize,
+    /// How many calls its round has.
+    calls: usize,
     item: String,
     kept: KeptCall,
 }
@@ -89,6 +91,7 @@ impl Injected {
         let result = Some(KeptResult { element, follows: String::new() });
         Self {
             position: usize::try_from(proof.position).unwrap_or(usize::MAX),
+            calls: usize::try_from(proof.calls).unwrap_or(usize::MAX),
             item: format!(
                 r#"{{"type":"function_call","call_id":{id},"name":{name},"arguments":{arguments}}}"#
             ),
@@ -108,7 +111,8 @@ impl RoundUnderWay<'_> {
             return (is_last || !sealed.has_client_calls()).then(|| sealed.clone());
         }
         let for_client = self.own.iter().filter(|(_, call)| call.is_some()).count();
-        if for_client > 0 && !is_last {
+        let count = self.injected.len() + for_client;
+        if (for_client > 0 && !is_last) || self.injected.iter().any(|call| call.calls != count) {
             return None;
         }
         self.injected.sort_by_key(|call| call.position);

@@ -48,14 +48,7 @@ impl Continuity {
 
 impl Proof {
     /// What is proven of one call of the round, the result being what its client is shown.
-    pub fn of_call(&self, call: &ToolCall, round: u32, position: usize, result: &ToolResult) -> Self {
-        let position = u32::try_from(position).unwrap_or(u32::MAX);
-        let (call_id, name) = (call.id.clone(), call.name.clone());
-        Self {
-            round: None,
-            call: Some(ProvenCall { round, position, call_id, name }),
-            shown: Some(digest_of_shown(call, result)),
-            ..self.clone()
-        }
+    pub fn of_call(&self, proven: ProvenCall, call: &ToolCall, result: &ToolResult) -> Self {
+        Self { round: None, call: Some(proven), shown: Some(digest_of_shown(call, result)), ..self.clone() }
     }
 }

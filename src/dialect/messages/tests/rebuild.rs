@@ -8,10 +8,11 @@ use crate::domain::Form;
 fn proven(rounds: &[Value]) -> Vec<ProvenCall> {
     let mut proven = Vec::new();
     for (round, blocks) in (1..).zip(rounds) {
-        let calls = blocks.as_array().unwrap().iter().filter(|block| block["type"] == "tool_use");
-        for (position, call) in (0..).zip(calls).filter(|(_, call)| call["name"] != "read") {
+        let all = blocks.as_array().unwrap().iter().filter(|block| block["type"] == "tool_use");
+        let calls = u32::try_from(all.clone().count()).unwrap();
+        for (position, call) in (0..).zip(all).filter(|(_, call)| call["name"] != "read") {
             let string = |key: &str| call[key].as_str().unwrap().to_owned();
-            proven.push(ProvenCall { round, position, call_id: string("id"), name: string("name") });
+            proven.push(ProvenCall { round, position, calls, call_id: string("id"), name: string("name") });
         }
     }
     proven
@@ -50,6 +51,8 @@ fn rounds_come_back_from_what_was_shown_of_them() {
         vec![json!([call("a", "gh")]), json!([text("Now yours."), call("c", "read"), call("d", "read")])],
         vec![json!([call("a", "gh")]), json!([text("Both."), call("d", "read"), call("c", "gh")])],
         vec![json!([call("a", "gh")]), json!([call("c", "read")])],
+        vec![json!([text("Both."), call("a", "gh"), call("c", "read")])],
+        vec![json!([call("b", "gh")]), json!([call("a", "gh"), call("c", "read"), call("d", "read")])],
         // Cut short after a call ran.
         vec![json!([text("I look."), call("a", "gh")])],
     ] {
@@ -88,7 +91,18 @@ fn what_does_not_tell_a_whole_is_not_rebuilt() {
     assert_eq!(changed(|call| call.round = 3), None);
     assert_eq!(changed(|call| call.position = 0), None);
     assert_eq!(changed(|call| call.position = 2), None);
+    assert_eq!(changed(|call| call.calls = 3), None);
     assert_eq!(rebuilt(&content, &proven[..2]), None);
+}
+
+#[test]
+fn a_mixed_round_without_all_of_the_clients_calls_is_not_rebuilt() {
+    let rounds = [json!([call("a", "gh"), call("c", "read"), call("d", "read")])];
+    let content = message(Delivery::Whole, Form::Native, false, &rounds)["content"].clone();
+    assert!(rebuilt(&content, &proven(&rounds)).is_some());
+    let less: Vec<Value> =
+        content.as_array().unwrap().iter().filter(|block| block["id"] != "d").cloned().collect();
+    assert_eq!(rebuilt(&json!(less), &proven(&rounds)), None);
 }
 
 #[test]

@@ -2,9 +2,9 @@ use super::*;
 use crate::dialect::raw::Object;
 use crate::dialect::{Proven, ProvenCall};
 
-fn proven(round: u32, position: u32, id: &str) -> Proven {
+fn proven(round: u32, position: u32, calls: u32, id: &str) -> Proven {
     let name = if id.ends_with('2') { "srv__count" } else { "srv__look" };
-    Proven::Call(ProvenCall { round, position, call_id: id.to_owned(), name: name.to_owned() })
+    Proven::Call(ProvenCall { round, position, calls, call_id: id.to_owned(), name: name.to_owned() })
 }
 
 fn claim(id: &str, arguments: &str, result: &str) -> Value {
@@ -68,7 +68,7 @@ fn a_native_echo_tells_the_rounds_that_it_was_made_of() {
         call("c2", "read", "{}"),
         claim("4", "{}", "result of g4"),
     ];
-    let proofs = [proven(1, 0, "g1"), proven(1, 1, "g2"), proven(2, 0, "g3"), proven(3, 1, "g4")];
+    let proofs = [proven(1, 0, 2, "g1"), proven(1, 1, 2, "g2"), proven(2, 0, 1, "g3"), proven(3, 1, 3, "g4")];
     let rounds = rebuilt(&turn, &proofs).unwrap();
     assert_eq!(told(&rounds), told(&kept));
     let calls = |rounds: &[KeptRound]| rounds.iter().map(|round| round.calls.clone()).collect::<Vec<_>>();
@@ -87,7 +87,7 @@ fn an_error_comes_back_as_it_went_up() {
     failed["output"] = json!(null);
     failed["error"] =
         json!({"type": "mcp_tool_execution_error", "content": [{"type": "text", "text": "No birds."}]});
-    let rounds = rebuilt(&[failed, said("msg_1", "None.")], &[proven(1, 0, "g1")]).unwrap();
+    let rounds = rebuilt(&[failed, said("msg_1", "None.")], &[proven(1, 0, 1, "g1")]).unwrap();
     let first = with_tools(request(&json!("Hi"), &json!({})));
     let kept = Responses.keep(
         &round(&first, &answer("r1", &[call("g1", "srv__look", "{}")])),
@@ -99,31 +99,32 @@ fn an_error_comes_back_as_it_went_up() {
 #[test]
 fn an_echo_that_does_not_tell_a_whole_is_not_rebuilt() {
     let (one, two, text) = (claim("1", "{}", "1"), claim("2", "{}", "2"), said("msg_1", "42."));
-    let both = [proven(1, 0, "g1"), proven(1, 1, "g2")];
+    let both = [proven(1, 0, 2, "g1"), proven(1, 1, 2, "g2")];
     let whole = [one.clone(), two.clone(), text.clone()];
     assert!(rebuilt(&whole, &both).is_some());
     for (turn, proofs, why) in [
         (vec![two.clone(), text.clone()], vec![both[1].clone()], "a call of the round is missing"),
         (whole.to_vec(), vec![both[0].clone(), both[0].clone()], "a place is taken twice"),
-        (whole.to_vec(), vec![both[0].clone(), proven(3, 0, "g2")], "a round is missing"),
+        (whole.to_vec(), vec![both[0].clone(), proven(3, 0, 2, "g2")], "a round is missing"),
         (
             vec![one.clone(), text.clone(), two.clone()],
             both.to_vec(),
             "one round stands on both sides of a text",
         ),
-        (vec![two.clone(), text.clone()], vec![proven(2, 0, "g2")], "the first round is missing"),
+        (vec![two.clone(), text.clone()], vec![proven(2, 0, 1, "g2")], "the first round is missing"),
         (whole.to_vec(), vec![both[0].clone()], "fewer proofs than calls"),
         (
             whole.to_vec(),
-            vec![both[0].clone(), both[1].clone(), proven(2, 0, "g3")],
+            vec![both[0].clone(), both[1].clone(), proven(2, 0, 1, "g3")],
             "more proofs than calls",
         ),
         (
             vec![call("c1", "read", "{}"), one.clone(), text.clone()],
-            vec![proven(1, 1, "g1")],
+            vec![proven(1, 1, 2, "g1")],
             "a client's call in a round that went on",
         ),
-        (vec![one.clone()], vec![proven(1, 1, "g1")], "the client's call of a mixed round is missing"),
+        (vec![one.clone()], vec![proven(1, 1, 2, "g1")], "the client's call of a mixed round is missing"),
+        (vec![one.clone()], vec![proven(1, 0, 2, "g1")], "the client's call behind it is missing"),
     ] {
         assert!(rebuilt(&turn, &proofs).is_none(), "{why}");
     }
@@ -133,7 +134,7 @@ fn an_echo_that_does_not_tell_a_whole_is_not_rebuilt() {
 fn reasoning_without_its_seal_is_left_out_with_the_ids_that_miss_it() {
     let open = json!({"type": "reasoning", "id": "rs_1", "summary": []});
     let rounds =
-        rebuilt(&[open, said("msg_1", "I look."), claim("1", "{}", "1")], &[proven(1, 0, "g1")]).unwrap();
+        rebuilt(&[open, said("msg_1", "I look."), claim("1", "{}", "1")], &[proven(1, 0, 1, "g1")]).unwrap();
     let items = &rounds[0].items.0;
     assert!(!items.contains("reasoning") && !items.contains("msg_1") && items.contains("I look."), "{items}");
 }
@@ -157,5 +158,5 @@ fn sealed_rounds_stand_for_themselves() {
         rebuilt(&[&last[..], &first].concat(), &[&proofs[2..], &proofs[..2]].concat()).is_none(),
         "it was for the client"
     );
-    assert!(rebuilt(&[seal("a")], &[proven(1, 0, "g1")]).is_none());
+    assert!(rebuilt(&[seal("a")], &[proven(1, 0, 1, "g1")]).is_none());
 }
