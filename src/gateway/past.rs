@@ -33,6 +33,14 @@ impl Gateway {
 }
 
 impl Past<'_> {
+    /// From here on this try does what the earlier one did not.
+    pub fn go_own_way(&mut self) {
+        self.earlier = None;
+        if let Some(journal) = &self.journal {
+            journal.go_own_way();
+        }
+    }
+
     /// The interception whose request has come again.
     pub fn repeats(&self) -> Option<InterceptionId> {
         self.earlier.as_ref().map(|earlier| earlier.id)

@@ -1,6 +1,9 @@
 use crate::domain::{Caller, Digest};
 use crate::identity::Client;
 
+/// A shorter session id may be a part of anything, characters.
+const LIKE_AN_ID: usize = 16;
+
 /// Whose conversation it is: nothing is ever put back into the conversation of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope(Digest);
@@ -10,7 +13,7 @@ impl Scope {
     pub fn new(dialect: &str, caller: &Caller, client: &Client, end_user: Option<&str>) -> Self {
         let session = client.session.as_deref().unwrap_or_default();
         // Claude Code names its session in this field too, but leaves the field out when it counts tokens.
-        let end_user = end_user.filter(|user| session.is_empty() || !user.contains(session));
+        let end_user = end_user.filter(|user| session.len() < LIKE_AN_ID || !user.contains(session));
         let agent = client.agent.as_deref().unwrap_or_default();
         Self::of(&["session", dialect, &caller.key, session, agent, end_user.unwrap_or_default()])
     }

@@ -52,7 +52,7 @@ function leg(rounds) {
     // The client's own calls, which end the leg.
     calls: last.calls
       .map((call, index) => ({ place: `r${last.number}_${index}`, ...call }))
-      .filter((call) => !call.left_out),
+      .filter((call) => !call.hidden),
     total,
     // Input as OpenAI counts it: the cached part included.
     promptTokens: total("input") + total("cache_read") + total("cache_write"),

@@ -8,7 +8,7 @@ remembered for that, and any number of cases may run at once.
 import json
 import os
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SCENARIOS = Path(__file__).parent.parent / "scenarios.json"
@@ -27,8 +27,6 @@ class Call:
     tool: str
     arguments: str
     """JSON text, unless the scenario wants it broken."""
-    left_out: bool
-    """In a mixed turn the gateway takes it out, and it never comes back; such calls come last."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +73,7 @@ class Turn:
 
     def past(self, call_id):
         """The earlier turn that made this call, as its answer has to come back."""
-        number = round_of(call_id, self.case)
-        rounds = tuple(
-            replace(entry, calls=tuple(call for call in entry.calls if not call.left_out))
-            for entry in self.scenario.rounds)
-        return Turn(replace(self.scenario, rounds=rounds), self.case, number)
+        return Turn(self.scenario, self.case, round_of(call_id, self.case))
 
 
 def turn_of(model, prompt, results, tools_are_off):
@@ -99,8 +93,7 @@ def turn_of(model, prompt, results, tools_are_off):
         raise Refused(f"The script of `{model}` ends before round {number}.")
     if number == len(scenario.rounds) and scenario.until_tools_are_off and not tools_are_off:
         raise Refused(f"`{model}` goes on until tool_choice is none; round {number} still allows tools.")
-    return Turn(scenario, case, number, [[result for result in group if not _left_out(scenario, result["id"], case)]
-                                         for group in results])
+    return Turn(scenario, case, number, results)
 
 
 def case_of(prompt):
@@ -115,12 +108,6 @@ def round_of(call_id, case):
     if not found:
         raise Refused(f"The call id `{call_id}` was never issued in case {case}.")
     return int(found[1])
-
-
-def _left_out(scenario, call_id, case):
-    """A call that the gateway took out needs a result all the same where the provider itself keeps the history."""
-    index = int(call_id.rsplit("_", 1)[1])
-    return scenario.rounds[round_of(call_id, case) - 1].calls[index].left_out
 
 
 def _load():
@@ -138,7 +125,7 @@ def _load():
 def _call(call):
     raw = call.get("raw")
     arguments = json.dumps(call["arguments"]) if raw is None else raw
-    return Call(call["tool"], arguments, call.get("left_out", False))
+    return Call(call["tool"], arguments)
 
 
 SCRIPT, USAGE = _load()

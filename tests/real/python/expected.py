@@ -42,7 +42,7 @@ class Leg:
     def calls(self):
         """The client's own calls, which end the leg."""
         last = self.rounds[-1]
-        return [(f"r{last.number}_{index}", call) for index, call in enumerate(last.calls) if not call.get("left_out")]
+        return [(f"r{last.number}_{index}", call) for index, call in enumerate(last.calls) if not call.get("hidden")]
 
     def total(self, kind):
         return sum(entry.usage[kind] for entry in self.rounds)

@@ -15,7 +15,7 @@ OUTCOMES = {
     "plain": [],
     "thinking-call": ["ok"],
     "parallel-two": ["ok", "ok"],
-    "mixed-turn": ["released", "not_executed"],
+    "mixed-turn": ["ok", "released"],
     "tool-error": ["tool_error"],
     "tool-timeout": ["timed_out", "ok"],
     "bad-arguments": ["invalid_arguments", "ok"],

@@ -25,9 +25,10 @@ import chat
 import hear_chat
 import hear_messages
 import hear_responses
-import heard as rules
 import messages
 import responses
+import rules
+from heard import place
 from plays import PLAYS, PROMPT
 from script import Refused
 from turn import Issued, aside, turn_of
@@ -152,10 +153,12 @@ class Handler(BaseHTTPRequestHandler):
         """Answers, or tells what the API refuses."""
         found = PROMPT.findall(raw.decode(errors="replace"))
         case = found[-1][1] if found else None
+        for leak in rules.leaks(headers):
+            self.book.violation(case, leak)
         try:
             api.dialect.check_key(headers, self.key)
             heard = api.ear.hear(body)
-            asked = rules.place(heard, self.book.issued)
+            asked = place(heard, self.book.issued)
             self.book.request(case, {
                 "path": self.path, "at": time.time(), "headers": headers, "body": body,
                 "turn": asked and asked[0].turn, "round": asked and asked[1]})
