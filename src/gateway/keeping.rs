@@ -38,8 +38,8 @@ impl Rounds<'_> {
         let Some(journal) = &self.past.journal else { return };
         if journal.rounds() > self.past.answer.added()
             && let Some(done) = journal.last()
-            // A round of which nothing ran is the model's to make again.
-            && done.results.iter().any(Option::is_some)
+            // A round of which nothing ran is the model's to make again, unless the client acts on calls of its own.
+            && (done.results.iter().any(Option::is_some) || done.round.client_calls().next().is_some())
         {
             let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
             let results: Vec<ToolResult> = done.results.into_iter().map(result).collect();
