@@ -93,7 +93,7 @@ impl App {
             pins: Pins::new(store.clone()),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
             continuity: Continuity::new(store.clone(), sealer, config.continuity, tasks.clone()),
-            journals: Journals::new(config.continuity),
+            journals: Journals::new(config.continuity.repeat_window),
             tasks,
             closing: CancellationToken::new(),
             limits: config.limits.clone(),

@@ -181,8 +181,8 @@ pub enum ToolOutcome {
     InvalidArguments,
     /// A cap on rounds or calls was reached first.
     CapReached,
-    /// An injected call that was left out: in a mixed turn, past a cap, at a length limit, or because its intent
-    /// could not be recorded.
+    /// An injected call that was not run: past a cap, at a length limit, or because its intent could not be
+    /// recorded.
     NotExecuted,
     /// The client's own call, handed to the client.
     Released,

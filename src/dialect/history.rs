@@ -69,10 +69,13 @@ impl Visible {
     }
 
     /// Whether an answer that broke off, and had shown at least this, can be what a client echoes of it: it may
-    /// have seen less, or more.
-    pub fn is_begun_by(&self, echo: &Self) -> bool {
+    /// have seen less, or more. Where nothing of it is to be seen, only a client's session can tell that it is
+    /// meant.
+    pub fn is_begun_by(&self, echo: &Self, is_same_client: bool) -> bool {
+        let is_shown = !self.text.is_empty() && !echo.text.is_empty();
+        let shares_call = echo.calls.iter().any(|call| self.calls.contains(call));
         let text_fits = self.text.starts_with(&echo.text) || echo.text.starts_with(&self.text);
-        text_fits && echo.calls.is_subset(&self.calls)
+        text_fits && echo.calls.is_subset(&self.calls) && (is_shown || shares_call || is_same_client)
     }
 
     /// Whether there is nothing to be seen.

@@ -15,7 +15,6 @@ fn kind_and_code(kind: FailureKind) -> (&'static str, &'static str) {
         FailureKind::BadRequest | FailureKind::UnsupportedMediaType | FailureKind::UpgradeRequired => {
             ("invalid_request_error", "null")
         }
-        FailureKind::Superseded => ("invalid_request_error", r#""superseded""#),
         FailureKind::TooLarge => ("invalid_request_error", r#""request_too_large""#),
         FailureKind::Unauthenticated => ("invalid_request_error", r#""invalid_api_key""#),
         FailureKind::Forbidden => ("permission_error", r#""forbidden""#),

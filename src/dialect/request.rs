@@ -7,10 +7,21 @@ use bytes::Bytes;
 use super::draft::Draft;
 use super::raw::{self, Object};
 use super::{ClientTools, Delivery, Request};
-use crate::domain::{Failure, FailureKind, ToolDefinition};
+use crate::domain::{Digest, Failure, FailureKind, ToolDefinition};
 
 /// What the APIs call the most tokens that an answer may have.
 const LIMITS: [&str; 3] = ["max_tokens", "max_output_tokens", "max_completion_tokens"];
+
+/// Fields that may differ between two tries of one request: agents fall back to another delivery.
+const DELIVERY: [&str; 7] = [
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "metadata",
+    "client_metadata",
+];
 
 impl Request {
     /// Reads the body, the model and the delivery; `known` are the top-level keys that decisions are made on.
@@ -42,6 +53,17 @@ impl Request {
     /// The body to send upstream: the client's very bytes, where nothing had to change.
     pub fn body(&self) -> Bytes {
         self.draft.render()
+    }
+
+    /// What is asked, to the byte, apart from how the answer is to be delivered and told of.
+    pub fn fingerprint(&self) -> Digest {
+        let object = self.draft.object();
+        let mut fields: Vec<_> =
+            object.fields.iter().filter(|field| !DELIVERY.contains(&&*field.key)).collect();
+        fields.sort_by(|a, b| a.key.cmp(&b.key));
+        let parts: Vec<&[u8]> =
+            fields.iter().flat_map(|field| [field.key.as_bytes(), field.value.as_bytes()]).collect();
+        Digest::of_parts(&parts)
     }
 
     /// Whether any tool has been injected.

@@ -29,8 +29,6 @@ pub enum FailureKind {
     TooLarge,
     /// The body is not JSON by its content type.
     UnsupportedMediaType,
-    /// The same request has come again, and its answer goes there.
-    Superseded,
     /// More requests at once than the gateway takes.
     TooMany,
     /// A WebSocket upgrade where there is none.
@@ -54,7 +52,6 @@ impl FailureKind {
             Self::Unauthenticated => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::Superseded => 409,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
             Self::UpgradeRequired => 426,

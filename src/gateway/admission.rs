@@ -130,7 +130,8 @@ impl Gateway {
         self.resolve_references(incoming, &mut request).await?;
         let history = incoming.operation.dialect.history(&request);
         admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
-        let mut resumption = self.resume(incoming, &mut request, &history, &admission.injection).await?;
+        let mut resumption =
+            self.resume(incoming, provider, &mut request, &history, &admission.injection).await?;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
@@ -184,7 +185,9 @@ impl Gateway {
                 let dialect = incoming.operation.dialect;
                 let place = Scope::of_caller(dialect.name(), &incoming.caller).answer(&id);
                 let kept = self.continuity.find(&[place]).await.map_err(unreadable)?;
-                let last = kept.first().and_then(|kept| kept.last()).and_then(|entry| entry.rounds.last());
+                // Two that could be meant, by a provider that uses ids again, are none.
+                let only = kept.first().filter(|kept| kept.len() == 1).and_then(|kept| kept.first());
+                let last = only.and_then(|answer| answer.rounds.last());
                 dialect.continue_from(request, &issued, last);
             }
         }

@@ -1,7 +1,6 @@
 //! How an interception ends: as the model did, at a cap, or because something went wrong.
 
 use bytes::BytesMut;
-use tokio_util::sync::CancellationToken;
 
 use super::answer::AnswerHead;
 use super::line::Interruption;
@@ -33,8 +32,6 @@ impl Rounds<'_> {
     /// Ends the message as the model did.
     pub(super) async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
         self.keep_answer().await;
-        // From here on a client that comes again has the whole answer.
-        self.line.give_way_to(CancellationToken::new());
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::Natural, &mut out);
@@ -60,11 +57,6 @@ impl Rounds<'_> {
         match stop {
             Stop::Interrupted(gone @ Interruption::ClientGone) => {
                 self.end(Outcome::Cancelled, Some(&gone.to_string()), None)
-            }
-            Stop::Interrupted(again @ Interruption::Superseded) => {
-                // Should its client be there all the same, it is not left without an answer.
-                let end = self.fail(&Failure::new(FailureKind::Superseded, again.to_string())).await;
-                InterceptionEnd { outcome: Outcome::Cancelled, ..end }
             }
             Stop::Interrupted(Interruption::OutOfTime) => self.cut_short().await,
             Stop::Interrupted(closing @ Interruption::Closing) => {

@@ -6,7 +6,7 @@ use axum::body::Body;
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
-use super::line::Line;
+use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
 use super::{Gateway, Reply, answer};
@@ -30,6 +30,8 @@ impl Gateway {
         let admission = match &place {
             Ok(_) => tokio::select! {
                 admission = self.admit(id, &incoming, body) => admission,
+                // One that nobody waits for must not take the place of another that comes after it.
+                () = answer.gone() => Admission::refused(gone()),
                 () = self.closing.cancelled() => Admission::refused(closing()),
             },
             Err(_) => Admission::refused(Failure::new(
@@ -53,8 +55,9 @@ impl Gateway {
         let admitted = match admission.request {
             Ok(admitted) => admitted,
             Err(failure) => {
+                let outcome = if answer.is_gone() { Outcome::Cancelled } else { Outcome::Refused };
                 refuse(&mut answer, &incoming, &failure).await;
-                return trail.end(refused(&failure));
+                return trail.end(refused(&failure, outcome));
             }
         };
         let delivery = admitted.request.delivery;
@@ -101,13 +104,17 @@ async fn refuse(answer: &mut Answer, incoming: &Incoming, failure: &Failure) {
     let _ = answer.send(body.into()).await;
 }
 
+fn gone() -> Failure {
+    Failure::new(FailureKind::BadRequest, Interruption::ClientGone.to_string())
+}
+
 fn closing() -> Failure {
     Failure::new(FailureKind::Unavailable, "the gateway is shutting down")
 }
 
-fn refused(failure: &Failure) -> InterceptionEnd {
+fn refused(failure: &Failure, outcome: Outcome) -> InterceptionEnd {
     InterceptionEnd {
-        outcome: Outcome::Refused,
+        outcome,
         status: Some(failure.kind.status()),
         error: Some(failure.message.clone()),
         stop_reason: None,

@@ -1,25 +1,28 @@
 //! What interceptions did lately, so that the same request, sent again after a cut, goes on with it: agents
 //! repeat whole turns, and what a tool did must not be done twice.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Duration;
 
 use super::result_size::size;
-use crate::config;
 use crate::dialect::Round;
 use crate::domain::{Digest, InterceptionId, ToolResult};
 
 /// The journals of the interceptions that run or ended a short while ago, by their places in conversations.
 #[derive(Debug)]
 pub struct Journals {
-    recent: Cache<Digest, Arc<Journal>>,
-    /// Makes finding the earlier journal and putting one's own in its place one step.
-    taking: Mutex<()>,
+    /// As many as there are interceptions.
+    running: Mutex<HashMap<Digest, Vec<Arc<Journal>>>>,
+    /// The oldest of a place go first.
+    ended: Cache<Digest, Arc<Vec<Arc<Journal>>>>,
 }
 
 /// What one interception has done so far.
@@ -29,8 +32,6 @@ pub struct Journal {
     pub id: InterceptionId,
     /// What it was asked.
     request: Digest,
-    /// Cancelled when the same client has come again: nobody waits for this answer any more.
-    pub superseded: CancellationToken,
     notes: Mutex<Notes>,
     /// Counts what is noted.
     news: watch::Sender<u64>,
@@ -41,6 +42,8 @@ struct Notes {
     headers: HeaderMap,
     rounds: Vec<JournalRound>,
     state: State,
+    /// The earlier try, as long as this one has done nothing that is new.
+    follows: Option<Arc<Journal>>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -63,73 +66,89 @@ pub struct JournalRound {
     pub results: Vec<Option<ToolResult>>,
 }
 
+/// How many ended journals of one place are kept.
+const ENDED_AT_PLACE: usize = 8;
+
+/// How much memory ended journals may take, bytes.
+const MEMORY: u64 = 64 << 20;
+
 impl Journals {
-    /// Journals are kept this long, in this much memory.
-    pub fn new(settings: config::Continuity) -> Self {
-        let weigh = |_: &Digest, journal: &Arc<Journal>| u32::try_from(journal.size()).unwrap_or(u32::MAX);
-        let recent = Cache::builder()
+    /// Journals are kept for this long after their end.
+    pub fn new(window: Duration) -> Self {
+        let weigh = |_: &Digest, journals: &Arc<Vec<Arc<Journal>>>| {
+            u32::try_from(journals.iter().map(|journal| journal.size()).sum::<usize>()).unwrap_or(u32::MAX)
+        };
+        let ended = Cache::builder()
             .weigher(weigh)
-            .max_capacity(settings.memory as u64)
-            .time_to_live(settings.repeat_window)
+            .max_capacity(MEMORY)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_live(window)
             .build();
-        Self { recent, taking: Mutex::default() }
+        Self { running: Mutex::default(), ended }
     }
 
     /// Opens a journal at a place, and gives the earlier one there if this is the same request again.
     ///
-    /// Without a sign that it comes from the same client (`is_same_client`), only an answer that its client has
+    /// Without a sign that its client asks it again (`is_repeat`), only an answer that its client has
     /// left, or that broke off, counts as one to be repeated: others may ask the same on purpose.
     pub fn open(
         &self,
         place: Digest,
         id: InterceptionId,
         request: Digest,
-        is_same_client: bool,
+        is_repeat: bool,
     ) -> (OpenJournal<'_>, Option<Arc<Journal>>) {
-        let own = Arc::new(Journal {
-            id,
-            request,
-            superseded: CancellationToken::new(),
-            notes: Mutex::default(),
-            news: watch::Sender::new(0),
-        });
-        let _taking = lock(&self.taking);
-        let earlier = self.recent.get(&place).filter(|earlier| {
-            earlier.request == request && (is_same_client || earlier.may_be_repeated_by_anyone())
-        });
-        self.recent.insert(place, Arc::clone(&own));
-        if let Some(earlier) = &earlier {
-            earlier.superseded.cancel();
-        }
+        let mut running = lock(&self.running);
+        let here = running.entry(place).or_default();
+        let ended = self.ended.get(&place).unwrap_or_default();
+        let earlier =
+            here.iter().rev().chain(ended.iter().rev()).find(|earlier| {
+                earlier.request == request && (is_repeat || earlier.may_be_repeated_by_anyone())
+            });
+        // A try that has only repeated another has nothing that the other has not.
+        let earlier = earlier.map(|earlier| earlier.follows().unwrap_or_else(|| Arc::clone(earlier)));
+        let notes = Mutex::new(Notes { follows: earlier.clone(), ..Notes::default() });
+        let own = Arc::new(Journal { id, request, notes, news: watch::Sender::new(0) });
+        here.push(Arc::clone(&own));
         (OpenJournal { journals: self, place, journal: own, is_complete: false }, earlier)
     }
 
-    /// Waits for what still runs at a place that a client goes on from although its answer is not complete.
-    pub async fn end_earlier(&self, place: Digest, is_same_client: bool) {
-        let Some(journal) = self.recent.get(&place) else { return };
-        if lock(&journal.notes).state == State::Left || is_same_client {
-            journal.superseded.cancel();
-            journal.ended().await;
+    /// Waits for the end of what runs at a place for a client that goes on from it already, and so has left it;
+    /// tells whether there was anything.
+    pub async fn left(&self, place: Digest, is_same_client: bool) -> bool {
+        let mut has_waited = false;
+        let here = lock(&self.running).get(&place).cloned().unwrap_or_default();
+        for journal in here {
+            if is_same_client || journal.may_be_repeated_by_anyone() {
+                journal.ended().await;
+                has_waited = true;
+            }
         }
+        has_waited
     }
 
     /// Ends a journal. One that holds no injected calls is of no use to anyone.
     fn close(&self, place: Digest, journal: &Arc<Journal>, is_complete: bool) {
-        let has_calls = {
+        let is_of_use = {
             let mut notes = lock(&journal.notes);
             notes.state = if is_complete { State::Complete } else { State::Broken };
-            notes.rounds.iter().any(|done| !done.results.is_empty())
+            !notes.rounds.is_empty() && notes.follows.is_none()
         };
-        journal.notify();
-        let _taking = lock(&self.taking);
-        if self.recent.get(&place).is_some_and(|there| Arc::ptr_eq(&there, journal)) {
-            if has_calls {
-                // Again, for it weighs more than at its beginning.
-                self.recent.insert(place, Arc::clone(journal));
-            } else {
-                self.recent.invalidate(&place);
+        let mut running = lock(&self.running);
+        if is_of_use {
+            let mut ended = self.ended.get(&place).map(|ended| ended.to_vec()).unwrap_or_default();
+            ended.push(Arc::clone(journal));
+            let too_many = ended.len().saturating_sub(ENDED_AT_PLACE);
+            self.ended.insert(place, Arc::new(ended.split_off(too_many)));
+        }
+        if let Entry::Occupied(mut here) = running.entry(place) {
+            here.get_mut().retain(|other| !Arc::ptr_eq(other, journal));
+            if here.get().is_empty() {
+                here.remove();
             }
         }
+        drop(running);
+        journal.notify();
     }
 }
 
@@ -182,6 +201,15 @@ impl Journal {
             *place = Some(result);
         }
         self.notify();
+    }
+
+    /// Notes that this try goes its own way from here on.
+    pub fn go_own_way(&self) {
+        lock(&self.notes).follows = None;
+    }
+
+    fn follows(&self) -> Option<Arc<Journal>> {
+        lock(&self.notes).follows.clone()
     }
 
     /// Notes that the client has gone.

@@ -33,20 +33,24 @@ impl Rounds<'_> {
         self.keep(&places, &entry).await;
     }
 
-    /// Keeps what an answer hid that broke off, so that its calls need not run again.
-    pub(super) async fn keep_broken(&mut self) {
+    /// Keeps what an answer hid that broke off, so that its calls need not run again. What it keeps now gives way
+    /// to what it keeps later, when more of its calls have their results.
+    pub(super) async fn keep_broken(&self) {
         let Some(journal) = &self.past.journal else { return };
-        if journal.rounds() > self.past.answer.added()
-            && let Some(done) = journal.last()
-            // A round of which nothing ran is the model's to make again, unless the client acts on calls of its own.
-            && (done.results.iter().any(Option::is_some) || done.round.client_calls().next().is_some())
-        {
+        let mut answer = self.past.answer.clone();
+        // A round of which no call has a result is made again: none of its calls did anything that is known. Only
+        // where it has calls of the client's may the client act on it already.
+        let open = journal.last().filter(|open| {
+            journal.rounds() > answer.added()
+                && (open.results.iter().any(Option::is_some) || open.round.client_calls().next().is_some())
+        });
+        if let Some(open) = open {
             let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
-            let results: Vec<ToolResult> = done.results.into_iter().map(result).collect();
-            self.take_in(&done.round, &results);
+            let results: Vec<ToolResult> = open.results.into_iter().map(result).collect();
+            answer.add(&open.round, self.incoming.operation.dialect.keep(&open.round, &results));
         }
-        let Some(entry) = self.past.answer.broken() else { return };
-        self.keep(&[self.past.answer.place()], &entry).await;
+        let Some(entry) = answer.broken() else { return };
+        self.keep(&[answer.place()], &entry).await;
     }
 
     async fn keep(&self, places: &[Digest], entry: &KeptAnswer) {

@@ -21,7 +21,6 @@ pub struct Line {
     keep_alive: Duration,
     last_sent: Instant,
     closing: CancellationToken,
-    superseded: CancellationToken,
 }
 
 /// Why work for the client stops before it is done.
@@ -30,9 +29,6 @@ pub enum Interruption {
     /// The client has gone.
     #[error("the client went away")]
     ClientGone,
-    /// The client has sent the same request again, or goes on from what it has seen of this answer.
-    #[error("the same client came again before this answer was complete")]
-    Superseded,
     /// The wall clock has run out.
     #[error("the wall clock ran out (limits.wall_clock_streamed, limits.wall_clock_whole)")]
     OutOfTime,
@@ -46,20 +42,7 @@ impl Line {
     pub fn new(answer: Answer, limits: &Limits, delivery: Delivery, closing: CancellationToken) -> Self {
         let now = Instant::now();
         let deadline = now + wall_clock(limits, delivery);
-        Self {
-            answer,
-            splicer: None,
-            deadline,
-            keep_alive: limits.keep_alive,
-            last_sent: now,
-            closing,
-            superseded: CancellationToken::new(),
-        }
-    }
-
-    /// Gives up when this token is cancelled: the client has come again.
-    pub fn give_way_to(&mut self, superseded: CancellationToken) {
-        self.superseded = superseded;
+        Self { answer, splicer: None, deadline, keep_alive: limits.keep_alive, last_sent: now, closing }
     }
 
     /// Waits for work, unless the client goes away, time runs out or the gateway closes.
@@ -70,7 +53,6 @@ impl Line {
                 biased;
                 done = &mut work => return Ok(done),
                 () = self.answer.gone() => return Err(Interruption::ClientGone),
-                () = self.superseded.cancelled() => return Err(Interruption::Superseded),
                 () = self.closing.cancelled() => return Err(Interruption::Closing),
                 () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
                 () = sleep_until(self.last_sent + self.keep_alive) => self.keep_alive()?,
@@ -82,9 +64,6 @@ impl Line {
     pub fn still_wanted(&self) -> Result<(), Interruption> {
         if self.answer.is_gone() {
             return Err(Interruption::ClientGone);
-        }
-        if self.superseded.is_cancelled() {
-            return Err(Interruption::Superseded);
         }
         if self.closing.is_cancelled() {
             return Err(Interruption::Closing);
@@ -100,7 +79,6 @@ impl Line {
         let sent = tokio::select! {
             biased;
             sent = self.answer.send(bytes.freeze()) => sent,
-            () = self.superseded.cancelled() => return Err(Interruption::Superseded),
             () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
             () = self.closing.cancelled() => return Err(Interruption::Closing),
         };

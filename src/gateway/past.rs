@@ -23,16 +23,24 @@ impl Gateway {
     /// Looks for an earlier try of a request. That is done before its records begin, for these say what is
     /// repeated.
     pub(super) fn recall(&self, id: InterceptionId, resumption: Resumption, may_loop: bool) -> Past<'_> {
-        let Resumption { answer, asked, is_same_client, .. } = resumption;
+        let Resumption { answer, asked, is_repeat, .. } = resumption;
         if !may_loop {
             return Past { answer, journal: None, earlier: None };
         }
-        let (journal, earlier) = self.journals.open(answer.place(), id, asked, is_same_client);
+        let (journal, earlier) = self.journals.open(answer.place(), id, asked, is_repeat);
         Past { answer, journal: Some(journal), earlier }
     }
 }
 
 impl Past<'_> {
+    /// From here on this try does what the earlier one did not.
+    pub fn go_own_way(&mut self) {
+        self.earlier = None;
+        if let Some(journal) = &self.journal {
+            journal.go_own_way();
+        }
+    }
+
     /// The interception whose request has come again.
     pub fn repeats(&self) -> Option<InterceptionId> {
         self.earlier.as_ref().map(|earlier| earlier.id)

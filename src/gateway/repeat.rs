@@ -15,16 +15,12 @@ impl Rounds<'_> {
     /// The next round as it went when the same request came before; `None` where it did not come so far.
     pub(super) async fn repeated_round(&mut self) -> Result<Option<Arc<Round>>, Stop> {
         let Some(earlier) = self.past.earlier.clone() else { return Ok(None) };
-        match self.line.attend(earlier.round(self.number as usize - 1)).await? {
-            Some(round) => {
-                self.show_again(&earlier, &round).await?;
-                Ok(Some(round))
-            }
-            None => {
-                self.past.earlier = None;
-                Ok(None)
-            }
+        let round = self.line.attend(earlier.round(self.number as usize - 1)).await?;
+        match &round {
+            Some(round) => self.show_again(&earlier, round).await?,
+            None => self.past.go_own_way(),
         }
+        Ok(round)
     }
 
     /// The results of this round's injected calls when the same request came before.
@@ -47,6 +43,9 @@ impl Rounds<'_> {
             self.line.splicer = Some(dialect.splicer(&self.request, content_type, self.settings));
             let mut headers = earlier.headers();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if let Some(journal) = &self.past.journal {
+                journal.set_headers(&headers);
+            }
             self.line.answer.set_head(AnswerHead { status: StatusCode::OK, headers });
         }
         let bytes = dialect.replay(round, delivery);
@@ -57,7 +56,10 @@ impl Rounds<'_> {
     /// Notes a round of the model's, whose calls are about to run.
     pub(super) fn note_round(&self, round: &Arc<Round>) {
         if let Some(journal) = &self.past.journal {
-            journal.add_round(Arc::clone(round));
+            // A round without such calls does nothing that must not be done twice; it is made anew.
+            if round.injected_calls().next().is_some() {
+                journal.add_round(Arc::clone(round));
+            }
         }
     }
 

@@ -3,13 +3,11 @@
 
 use super::Gateway;
 use super::admission::{Incoming, unreadable};
-use super::continuity::{OpenAnswer, Scope};
+use super::continuity::{OpenAnswer, Scope, Told};
 use super::injection::Injection;
 use crate::dialect::{History, Request};
 use crate::domain::{Digest, Failure};
-
-/// The header in which official SDKs count their tries.
-const RETRIES: &str = "x-stainless-retry-count";
+use crate::provider::Provider;
 
 /// A request's place in its conversation.
 #[derive(Debug)]
@@ -18,17 +16,21 @@ pub struct Resumption {
     pub answer: OpenAnswer,
     /// What is asked, apart from how the answer is delivered.
     pub asked: Digest,
-    /// Whether the same request again certainly comes from the same client, which does not ask it on purpose.
-    pub is_same_client: bool,
+    /// Whether, if the same was asked before, it was by the same client, which does not ask twice on purpose.
+    pub is_repeat: bool,
     /// What became of earlier turns, in words for the records.
     pub notes: Vec<String>,
 }
+
+/// The header in which official SDKs count their tries.
+const RETRIES: &str = "x-stainless-retry-count";
 
 impl Gateway {
     /// Puts back what earlier answers hid from this client, into a request that has been read.
     pub(super) async fn resume(
         &self,
         incoming: &Incoming,
+        provider: &Provider,
         request: &mut Request,
         history: &History,
         injection: &Injection,
@@ -36,21 +38,32 @@ impl Gateway {
         let dialect = incoming.operation.dialect;
         let scope =
             Scope::new(dialect.name(), &incoming.caller, &incoming.client, history.end_user.as_deref());
-        let is_same_client = incoming.client.session.is_some() || is_retry(incoming);
-        if let Some(last) = history.turns.last() {
-            self.journals.end_earlier(scope.after(last.before), is_same_client).await;
+        let is_same_client = incoming.client.session.is_some();
+        let told = Told {
+            scope,
+            dialect,
+            history,
+            tool_set: injection.digest(),
+            provider: &provider.name,
+            is_same_client,
+        };
+        let mut plan = self.continuity.plan(&told, request).await.map_err(unreadable)?;
+        // Who goes on from an answer that nobody knows may have seen one that still runs.
+        if incoming.operation.generates
+            && let Some(place) = plan.unknown_end()
+            && self.journals.left(place, is_same_client).await
+        {
+            plan = self.continuity.plan(&told, request).await.map_err(unreadable)?;
         }
-        let tool_set = injection.digest();
-        let plan = self.continuity.plan(scope, dialect, request, history, tool_set).await;
-        let plan = plan.map_err(unreadable)?;
         plan.apply(dialect, request, history);
         let asked = Digest::of_parts(&[
             incoming.operation.path.as_bytes(),
-            incoming.provider.as_deref().unwrap_or_default().as_bytes(),
-            &history.request.0,
+            provider.name.as_bytes(),
+            &request.fingerprint().0,
         ]);
         let answer = plan.answer(scope, history);
-        Ok(Resumption { answer, asked, is_same_client, notes: plan.notes })
+        let is_repeat = is_same_client || is_retry(incoming);
+        Ok(Resumption { answer, asked, is_repeat, notes: plan.notes })
     }
 }
 

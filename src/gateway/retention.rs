@@ -50,8 +50,8 @@ mod tests {
         let store = Store::in_memory().await.unwrap();
         for name in ["old", "new"] {
             let place = Digest::of(name.as_bytes());
-            let row = Resumption { place, id: place, sealed: name.into() };
-            continuations::remember(&store, &[row]).await.unwrap();
+            let row = Continuation { place, id: place, sealed: name.into() };
+            continuations::remember(&store, &[row], &[]).await.unwrap();
             pins::remember(&store, place, place, name).await.unwrap();
             let id = IssuedId { id: name.into(), upstream: "u".into(), unanswered: vec![] };
             issued::remember(&store, "key", &[id]).await.unwrap();

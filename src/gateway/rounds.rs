@@ -55,13 +55,10 @@ impl<'a> Rounds<'a> {
         incoming: &'a Incoming,
         admitted: Admitted<'a>,
         injection: Injection,
-        mut line: Line,
+        line: Line,
         trail: Trail,
     ) -> Self {
         let Admitted { request, provider, past, .. } = admitted;
-        if let Some(journal) = &past.journal {
-            line.give_way_to(journal.superseded.clone());
-        }
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
         let settings = gateway.settings(incoming, provider);

@@ -145,7 +145,7 @@ impl Rounds<'_> {
             return self.trail.flush().await.map_err(unrecorded);
         }
         // What these calls bring is new to the model: how it went on before is of no use any more.
-        self.past.earlier = None;
+        self.past.go_own_way();
         let cleared = self.line.attend(self.trail.clear(intents)).await?;
         let clearances = cleared.map_err(unrecorded)?;
         self.line.still_wanted()?;
@@ -241,10 +241,7 @@ impl Rounds<'_> {
                     Ok(ended) => ended,
                     Err(why) => {
                         interruption = Some(why);
-                        // A client that has come again waits for these calls there.
-                        if why != Interruption::Superseded {
-                            cancel.cancel();
-                        }
+                        cancel.cancel();
                         self.tell_before_waiting(why).await;
                         continue;
                     }

@@ -21,8 +21,13 @@ pub struct Continuation {
     pub sealed: String,
 }
 
-/// Remembers rows; durable when it returns. What is there already counts as used now.
-pub async fn remember(store: &Store, rows: &[Continuation]) -> Result<(), sqlx::Error> {
+/// Remembers rows, and forgets others (place and id) for them; durable when it returns. What is there already
+/// counts as used now.
+pub async fn remember(
+    store: &Store,
+    rows: &[Continuation],
+    outdone: &[(Digest, Digest)],
+) -> Result<(), sqlx::Error> {
     let now = time_text(Timestamp::now());
     let mut transaction = store.begin().await?;
     for row in rows {
@@ -36,6 +41,13 @@ pub async fn remember(store: &Store, rows: &[Continuation]) -> Result<(), sqlx::
         .bind(&now)
         .execute(&mut *transaction)
         .await?;
+    }
+    for (place, id) in outdone {
+        sqlx::query("DELETE FROM continuations WHERE place = $1 AND id = $2")
+            .bind(place.to_string())
+            .bind(id.to_string())
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await
 }

@@ -72,6 +72,8 @@ pub struct Habits {
     pub marks: bool,
     pub memory: Memory,
     pub native: Native,
+    /// Arguments are written anew, and items have no ids (opencode).
+    pub respells: bool,
 }
 
 /// A client in a conversation.
@@ -277,6 +279,9 @@ impl Agent {
         if self.habits.calls == Order::Reversed {
             calls.reverse();
         }
+        if self.habits.respells {
+            calls.iter_mut().for_each(|call| respell(&mut call["function"]["arguments"]));
+        }
         if self.habits.splits && !turn["content"].is_null() {
             return vec![turn, json!({"role": "assistant", "content": null, "tool_calls": calls})];
         }
@@ -299,6 +304,14 @@ impl Agent {
                 let text = |item: &Value| json!({"role": "assistant", "content": item["content"][0]["text"]});
                 let messages = items.iter_mut().filter(|item| item["type"] == "message");
                 messages.for_each(|item| *item = text(item));
+            }
+        }
+        if self.habits.respells && self.habits.memory == Memory::Items {
+            for item in &mut items {
+                item.as_object_mut().unwrap().retain(|key, _| key != "id" && key != "status");
+                if let Some(arguments) = item.get_mut("arguments") {
+                    respell(arguments);
+                }
             }
         }
         self.drop_native(&mut items);
@@ -352,6 +365,15 @@ impl Agent {
                 items.extend(calls.into_iter().rev());
             }
         }
+    }
+}
+
+/// Writes arguments as another JSON library would: with its own spaces and order of keys.
+fn respell(arguments: &mut Value) {
+    let parsed = arguments.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    if let Some(Value::Object(fields)) = parsed {
+        let reversed: serde_json::Map<String, Value> = fields.into_iter().rev().collect();
+        *arguments = json!(serde_json::to_string_pretty(&reversed).unwrap());
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::wire::{Api, Call, Mode};
 
 /// An answer as it came.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -151,20 +151,29 @@ impl Answer {
         ApiError { kind: string(&error["code"]), message: string(&error["message"]) }
     }
 
-    /// The message, read as strictly as the SDKs do.
-    pub fn message(&self, api: Api, mode: Mode) -> Message {
+    /// The answer in one piece, folded as strictly as the SDKs do.
+    pub fn whole(&self, api: Api, mode: Mode) -> Value {
         assert_eq!(self.status, 200, "{}", self.body);
-        let whole = match (api, mode) {
+        match (api, mode) {
             (_, Mode::Whole) => self.json(),
             (Api::Messages, Mode::Streamed) => fold_messages(self),
             (Api::Chat, Mode::Streamed) => fold_chat(self),
             (Api::Responses, Mode::Streamed) => fold_responses(self),
-        };
-        match api {
-            Api::Messages => read_message(&whole),
-            Api::Chat => read_completion(&whole),
-            Api::Responses => read_response(&whole),
         }
+    }
+
+    /// The message, read as strictly as the SDKs do.
+    pub fn message(&self, api: Api, mode: Mode) -> Message {
+        read(api, &self.whole(api, mode))
+    }
+}
+
+/// What a client makes of an answer in one piece.
+pub fn read(api: Api, whole: &Value) -> Message {
+    match api {
+        Api::Messages => read_message(whole),
+        Api::Chat => read_completion(whole),
+        Api::Responses => read_response(whole),
     }
 }
 
@@ -225,16 +234,20 @@ fn fold_messages(answer: &Answer) -> Value {
                     "text_delta" => append(&mut block["text"], &delta["text"]),
                     "thinking_delta" => append(&mut block["thinking"], &delta["thinking"]),
                     "signature_delta" => block["signature"] = delta["signature"].clone(),
-                    "input_json_delta" => append(&mut block["json"], &delta["partial_json"]),
+                    "input_json_delta" => {
+                        // Claude Code breaks off at pieces of any other block's input.
+                        assert_eq!(block["type"], "tool_use", "pieces of a block that has to come whole");
+                        append(&mut block["json"], &delta["partial_json"]);
+                    }
                     other => panic!("an unknown delta {other}"),
                 }
             }
             "content_block_stop" => {
                 assert_eq!(open.take(), Some(index()), "a stop of no open block");
                 let block = &mut message["content"][index()];
-                if let Some(json) = block["json"].as_str() {
+                if let Some(Value::String(json)) = block.as_object_mut().unwrap().remove("json") {
                     block["input"] =
-                        serde_json::from_str(json).unwrap_or_else(|_| json!({ "unfinished": json }));
+                        serde_json::from_str(&json).unwrap_or_else(|_| json!({ "unfinished": json }));
                 }
             }
             "message_delta" => {
@@ -368,6 +381,11 @@ fn read_message(message: &Value) -> Message {
     let of = |kind: &str, key: &str| -> Vec<String> {
         blocks.iter().filter(|block| block["type"] == kind).map(|block| string(&block[key])).collect()
     };
+    let ids = |kind: &str, key: &str| -> Vec<&Value> {
+        blocks.iter().filter(|block| block["type"] == kind).map(|block| &block[key]).collect()
+    };
+    // Claude Code throws a call away that has no result in its own turn.
+    assert_eq!(ids("mcp_tool_use", "id"), ids("mcp_tool_result", "tool_use_id"), "{message}");
     let calls = blocks.iter().filter(|block| block["type"] == "tool_use").map(|block| Call {
         id: string(&block["id"]),
         name: string(&block["name"]),

@@ -45,7 +45,7 @@ fn habits() -> impl Strategy<Value = Habits> {
     let memory =
         prop::sample::select(vec![Memory::Items, Memory::StoredItems, Memory::Chain, Memory::References]);
     let native = prop::sample::select(vec![Native::Kept, Native::Dropped, Native::CallsOnly]);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (order(), order(), texts, memory, native, flags).prop_map(
         |(
             calls,
@@ -53,7 +53,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             texts,
             memory,
             native,
-            (drops_thinking, other_form, splits, interleaves, marks),
+            (drops_thinking, other_form, splits, interleaves, marks, respells),
         )| Habits {
             calls,
             results,
@@ -65,6 +65,7 @@ fn habits() -> impl Strategy<Value = Habits> {
             marks,
             memory,
             native,
+            respells,
         },
     )
 }
@@ -250,8 +251,9 @@ fn f17_no_conversation_gives_the_provider_a_reason_to_refuse() {
 #[test]
 fn f17_neither_does_one_that_shows_its_calls() {
     let stage = Stage::new(Render::Native);
-    check(60, case(), |case| {
+    check(60, case(), |mut case| {
         stage.model.forget_refusals();
+        case.habits.interleaves = false;
         stage.play(&case)
     });
 }
@@ -263,6 +265,7 @@ fn f17_neither_does_codex_which_carries_sealed_rounds() {
         stage.model.forget_refusals();
         (case.api, case.is_codex) = (Api::Responses, true);
         (case.habits.memory, case.habits.drops_thinking) = (Memory::Items, false);
+        case.habits.interleaves = false;
         stage.play(&case)
     });
 }

@@ -5,14 +5,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
 
+mod agent;
 mod awkward_providers;
 mod bad_input;
 mod callers;
 mod cli;
 mod client;
+mod continuity;
 mod conversation;
+mod conversations;
 mod durability;
 mod echoes;
+mod expected;
 mod fidelity;
 mod headers;
 mod injection;
@@ -20,16 +24,21 @@ mod keep_alive;
 mod leaving;
 mod live;
 mod mcp_server;
+mod mixed_turns;
 mod next_round;
 mod one_message;
 mod pins;
 mod process;
 mod properties;
 mod provider;
+mod rendering;
+mod repeats;
 mod results;
 mod routes;
 mod secrets;
+mod stable_prefix;
 mod stored_ids;
+mod strict_model;
 mod tool_loop;
 mod tools;
 mod upstream;

@@ -23,7 +23,7 @@ fn mixed(id: &str) -> Say {
     let call = |n: u8| format!("{id}_c{n}");
     say(id)
         .thinking("Both at once.")
-        .text("One moment.")
+        .text(&format!("One moment, {id}."))
         .call(&call(1), "srv__say", r#"{"x":1}"#)
         .call(&call(2), "mine", r#"{"a":"é"}"#)
         .call(&call(3), "srv__say", r#"{"x":3}"#)
@@ -257,9 +257,14 @@ async fn f21_at_the_cap_of_rounds_a_mixed_turn_is_still_whole() {
 async fn what_fails_in_a_mixed_turn_goes_up_as_an_error_beside_the_clients_results() {
     for (api, mode) in all_forms() {
         let failure = json!({"content": [{"type": "text", "text": "no such file"}], "isError": true});
-        let world = World::with(McpServer::new().tool("look", failure)).await;
+        let schema = json!({"type": "object", "properties": {"n": {"type": "integer"}}});
+        let server = McpServer::new().tool_with("look", schema, move |_| {
+            let failure = failure.clone();
+            Box::pin(async move { failure })
+        });
+        let world = World::with(server).await;
         let model = StrictModel::new();
-        let round = say("r1").call("c1", "srv__look", "{}").call("c2", "srv__look", "[1]").call(
+        let round = say("r1").call("c1", "srv__look", "{}").call("c2", "srv__look", r#"{"n":"x"}"#).call(
             "c3",
             "mine",
             r#"{"a":1}"#,
@@ -315,21 +320,21 @@ fn ways_back(api: Api) -> Vec<Habits> {
 
 #[tokio::test]
 async fn f17_whatever_order_or_form_the_client_gives_its_turn_the_models_own_goes_up() {
+    let (world, model, _) = world(World::builder(), &[]).await;
     for (api, mode) in all_forms() {
-        for habits in ways_back(api) {
-            let (world, model, _) = world(World::builder(), &[mixed("r1"), mixed("r2"), done("r3")]).await;
-            model.plan("And then?", &[mixed("r4"), done("r5")]);
-            let mut agent = agent(api, mode, habits);
-            let mut messages = agent.turn(&world, PROMPT).await;
-            messages.extend(agent.turn(&world, "And then?").await);
-            assert_eq!(model.refusals(), [""; 0], "{api:?} {mode:?} {habits:?}");
+        for (number, habits) in ways_back(api).into_iter().enumerate() {
+            let case = format!("{api:?} {mode:?} {number}");
+            let (first, second) = (format!("First, {case}"), format!("Second, {case}"));
+            model.plan(&first, &[mixed("r1"), mixed("r2"), done("r3")]);
+            model.plan(&second, &[mixed("r4"), done("r5")]);
+            let mut agent = agent(api, mode, habits).header("x-session-id", &case);
+            let mut messages = agent.turn(&world, &first).await;
+            messages.extend(agent.turn(&world, &second).await);
+            assert_eq!(model.refusals(), [""; 0], "{case} {habits:?}");
             assert_eq!(messages.len(), 5);
-            let seen = model.seen(PROMPT);
+            let seen = model.seen(&first);
             for (earlier, later) in seen.iter().zip(&seen[1..]) {
-                assert!(
-                    later.starts_with(earlier),
-                    "{api:?} {mode:?} {habits:?}: what was said before was changed"
-                );
+                assert!(later.starts_with(earlier), "{case} {habits:?}: what was said before was changed");
             }
         }
     }
@@ -370,6 +375,7 @@ async fn a_client_that_comes_back_twice_gets_the_same_both_times() {
     }
 }
 
+/// Whether the model is told that the client gave no result for this call.
 fn no_result(id: &str) -> impl Fn(&Told) -> bool {
     move |told| told.id == id && told.is_error && told.text.ends_with(NO_RESULT)
 }
@@ -386,7 +392,7 @@ async fn a_client_that_has_some_results_only_goes_on_with_errors_for_the_rest() 
             assert_eq!(last.texts.concat(), "Done.");
             let mut told = last_told(&world, api);
             assert_eq!(told.len(), 4, "{told:?}");
-            let missing = told.iter().position(no_result("r1_c2")).expect("no word about the missing result");
+            let missing = told.iter().position(no_result("r1_c2")).unwrap_or_else(|| panic!("{told:?}"));
             told.remove(missing);
             assert_eq!(told, [ours("r1").to_vec(), theirs("r1")[1..].to_vec()].concat());
         }
@@ -406,7 +412,8 @@ async fn a_client_that_goes_on_with_words_instead_of_results_is_answered() {
             assert_eq!(model.refusals(), [""; 0], "{api:?} {mode:?} {some:?}");
             assert_eq!(last.texts.concat(), "As you like.");
             let told = last_told(&world, api);
-            assert_eq!(told[..2], ours("r1"), "{api:?} {mode:?} {some:?}");
+            assert_eq!(told.len(), 4, "{told:?}");
+            assert!(ours("r1").iter().all(|ours| told.contains(ours)), "{api:?} {mode:?} {some:?} {told:?}");
             for id in ["r1_c2", "r1_c4"] {
                 let is_there = |told: &Told| told.id == id && told.text == result(id);
                 let told = told.iter().find(|told| told.id == id).unwrap();

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::Message;
 use crate::conversation::{Conversation, End};
+use crate::expected::spelled;
 use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
 
 pub const OURS: [&str; 3] = ["srv__look", "srv__look_up", "srv__é"];
@@ -135,39 +136,7 @@ fn begin(api: Api, mode: Mode, pieces: &[usize], injected: &[&str]) -> Conversat
 
 /// What the client must make of these rounds, but for its usage.
 fn expected(api: Api, rounds: &[Say]) -> Message {
-    let texts: Vec<String> =
-        rounds.iter().map(|round| round.text.concat()).filter(|text| !text.is_empty()).collect();
-    let thinking: Vec<String> = rounds.iter().filter_map(|round| round.thinking.clone()).collect();
-    let join = |texts: Vec<String>| match api {
-        Api::Chat if !texts.is_empty() => vec![texts.join("\n\n")],
-        _ => texts,
-    };
-    let last = rounds.last().unwrap();
-    let calls: Vec<_> = last.calls.iter().filter(|call| !OURS.contains(&&*call.name)).cloned().collect();
-    let stop = match (api, calls.is_empty()) {
-        (Api::Messages, true) => "end_turn",
-        (Api::Messages, false) => "tool_use",
-        (Api::Chat, true) => "stop",
-        (Api::Chat, false) => "tool_calls",
-        (Api::Responses, _) => "completed",
-    };
-    Message {
-        id: "r0".to_owned(),
-        texts: join(texts),
-        thinking: join(thinking),
-        calls,
-        stop: stop.to_owned(),
-        usage: Value::Null,
-    }
-}
-
-/// A message whose calls' arguments are spelled in one way, for messages keep no spelling.
-fn spelled(mut message: Message) -> Message {
-    for call in &mut message.calls {
-        let parsed: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| json!({}));
-        call.arguments = parsed.to_string();
-    }
-    message
+    crate::expected::expected(api, rounds, |name| OURS.contains(&name))
 }
 
 fn check_usage(api: Api, usage: &Value, rounds: &[Say]) {

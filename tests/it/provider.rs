@@ -23,8 +23,14 @@ pub struct Provider {
     shared: Arc<Shared>,
 }
 
+/// What answers where no answer lies ready.
+pub trait Model: Send + Sync {
+    fn answer(&self, request: &Received) -> Reply;
+}
+
 struct Shared {
     replies: Mutex<VecDeque<Reply>>,
+    model: Mutex<Option<Arc<dyn Model>>>,
     requests: Mutex<Vec<Received>>,
     /// Counts the requests that have come.
     arrived: watch::Sender<usize>,
@@ -151,6 +157,7 @@ impl Provider {
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             replies: Mutex::default(),
+            model: Mutex::default(),
             requests: Mutex::default(),
             arrived: watch::Sender::new(0),
             dropped: watch::Sender::new(0),
@@ -163,6 +170,12 @@ impl Provider {
     /// Lays an answer ready, after those that lie there.
     pub fn will(&self, reply: Reply) -> &Self {
         self.shared.replies.lock().unwrap().push_back(reply);
+        self
+    }
+
+    /// Answers as this model does, once no answer lies ready any more.
+    pub fn plays(&self, model: impl Model + 'static) -> &Self {
+        *self.shared.model.lock().unwrap() = Some(Arc::new(model));
         self
     }
 
@@ -195,16 +208,19 @@ impl Provider {
 async fn receive(State(shared): State<Arc<Shared>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    shared.requests.lock().unwrap().push(Received {
+    let received = Received {
         method: parts.method.to_string(),
         path: parts.uri.path().to_owned(),
         query: parts.uri.query().map(str::to_owned),
         headers: parts.headers,
         body,
-    });
+    };
+    shared.requests.lock().unwrap().push(received.clone());
     shared.arrived.send_modify(|arrived| *arrived += 1);
-    let reply = shared.replies.lock().unwrap().pop_front();
-    let reply = reply
+    let ready = shared.replies.lock().unwrap().pop_front();
+    let model = shared.model.lock().unwrap().clone();
+    let reply = ready
+        .or_else(|| Some(model?.answer(&received)))
         .unwrap_or_else(|| Reply::error(599, r#"{"error":{"message":"the test laid no answer ready"}}"#));
     let watch = DropWatch(Some(shared.dropped.clone()));
     let body = stream::unfold((reply.steps.into_iter(), watch), |(mut steps, mut watch)| async move {

@@ -425,12 +425,12 @@ async fn lines_about_calls_are_shown_and_taken_out_on_the_way_back() {
                 }
                 agent.turn(&world, "Go on.").await;
                 assert_eq!(model.refusals(), [""; 0], "{api:?} {mode:?} {render:?} lost: {lost}");
+                // Nothing but the store tells a line of text from the model's own where nothing stands beside it.
+                let is_known =
+                    !lost || api == Api::Responses || (api, render) == (Api::Messages, Render::Native);
                 let text = json!(line).to_string();
-                assert!(
-                    !sent(&world).contains(text.trim_matches('"')),
-                    "{api:?} {mode:?} {render:?} lost: {lost}: {}",
-                    sent(&world)
-                );
+                let went_up = sent(&world).contains(text.trim_matches('"'));
+                assert_eq!(went_up, !is_known, "{api:?} {mode:?} {render:?} lost: {lost}: {}", sent(&world));
                 if !lost {
                     assert_eq!(world.provider.requests().last().unwrap().told(api).len(), 1);
                 }

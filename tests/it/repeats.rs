@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use toolgate::domain::Repeat;
 
+use crate::agent::Agent;
 use crate::client::{Answer, patiently};
 use crate::expected::{expected, spelled};
 use crate::mcp_server::McpServer;
@@ -23,8 +24,6 @@ enum Sign {
     None,
 }
 
-const SIGNS: [Sign; 3] = [Sign::Session, Sign::RetryCount, Sign::None];
-
 impl Sign {
     fn headers(self, again: bool) -> Vec<(&'static str, &'static str)> {
         match self {
@@ -39,6 +38,14 @@ impl Sign {
 /// Each API, with the deliveries of the first request and of the second.
 fn forms() -> impl Iterator<Item = (Api, Mode, Mode)> {
     all_forms().flat_map(|(api, first)| MODES.into_iter().map(move |second| (api, first, second)))
+}
+
+/// Each form with a session, and for each API the other signs.
+fn cases() -> impl Iterator<Item = (Api, Mode, Mode, Sign)> {
+    let others = |api| [Sign::RetryCount, Sign::None].map(|sign| (api, Mode::Streamed, Mode::Streamed, sign));
+    forms()
+        .map(|(api, first, second)| (api, first, second, Sign::Session))
+        .chain(APIS.into_iter().flat_map(others))
 }
 
 /// The model writes down what it was told, in one call, and says so.
@@ -159,70 +166,78 @@ async fn f59_a_call_that_still_runs_is_joined() {
 
 #[tokio::test]
 async fn f59_a_call_that_has_ended_since_is_not_run_again() {
-    for (api, first, second) in forms() {
-        for sign in SIGNS {
-            let gate = Gate::new();
-            let server = McpServer::new().gated("write", &gate);
-            let world = World::with(server.clone()).await;
-            let [one, two] = rounds();
-            world.provider.will_say(api, first, std::slice::from_ref(&one));
-            leave(&world, api, first, sign, server.arrived(1)).await;
-            gate.open();
-            assert_eq!(world.first_record().await.outcome(), "cancelled");
-            world.provider.will_say(api, second, std::slice::from_ref(&two));
-            let answer = again(&world, api, second, sign).await;
-            check_complete(api, second, &answer, &[one, two]);
-            assert_eq!(server.calls().len(), 1, "{api:?} {first:?} {second:?} {sign:?}");
-            check_records(&world, &answer).await;
-        }
+    for (api, first, second, sign) in cases() {
+        let gate = Gate::new();
+        let server = McpServer::new().gated("write", &gate);
+        let world = World::with(server.clone()).await;
+        let [one, two] = rounds();
+        world.provider.will_say(api, first, std::slice::from_ref(&one));
+        leave(&world, api, first, sign, server.arrived(1)).await;
+        gate.open();
+        assert_eq!(world.first_record().await.outcome(), "cancelled");
+        world.provider.will_say(api, second, std::slice::from_ref(&two));
+        let answer = again(&world, api, second, sign).await;
+        check_complete(api, second, &answer, &[one, two]);
+        assert_eq!(server.calls().len(), 1, "{api:?} {first:?} {second:?} {sign:?}");
+        check_records(&world, &answer).await;
     }
 }
 
 #[tokio::test]
 async fn f59_a_client_that_left_in_the_second_round_gets_both_without_a_second_call() {
-    for (api, first, second) in forms() {
-        for sign in SIGNS {
-            let server = McpServer::new().echo("write");
-            let world = World::with(server.clone()).await;
-            let [one, two] = rounds();
-            world.provider.will_say(api, first, std::slice::from_ref(&one)).will(hangs(api, first, &two));
-            leave(&world, api, first, sign, world.provider.arrived(2)).await;
-            world.first_record().await;
-            world.provider.will_say(api, second, std::slice::from_ref(&two));
-            let answer = again(&world, api, second, sign).await;
-            check_complete(api, second, &answer, &[one, two]);
-            let requests = world.provider.requests();
-            assert_eq!(
-                (server.calls().len(), requests.len()),
-                (1, 3),
-                "{api:?} {first:?} {second:?} {sign:?}"
-            );
-            let history = |at: usize| requests[at].history(api);
-            assert_eq!(history(1), history(2), "the second round was asked for in other words");
-            check_records(&world, &answer).await;
-        }
+    for (api, first, second, sign) in cases() {
+        let server = McpServer::new().echo("write");
+        let world = World::with(server.clone()).await;
+        let [one, two] = rounds();
+        world.provider.will_say(api, first, std::slice::from_ref(&one)).will(hangs(api, first, &two));
+        leave(&world, api, first, sign, world.provider.arrived(2)).await;
+        world.first_record().await;
+        world.provider.will_say(api, second, std::slice::from_ref(&two));
+        let answer = again(&world, api, second, sign).await;
+        check_complete(api, second, &answer, &[one, two]);
+        let requests = world.provider.requests();
+        assert_eq!((server.calls().len(), requests.len()), (1, 3), "{api:?} {first:?} {second:?} {sign:?}");
+        let history = |at: usize| requests[at].history(api);
+        assert_eq!(history(1), history(2), "the second round was asked for in other words");
+        check_records(&world, &answer).await;
     }
 }
 
+/// The ways in which a provider fails in a round.
+fn failures(api: Api, mode: Mode, say: &Say) -> Vec<Reply> {
+    let overloaded = r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded","code":null,"param":null}}"#;
+    let mut failures = vec![cut(api, mode, say), Reply::error(529, overloaded)];
+    if mode == Mode::Streamed {
+        let mut steps = half(api, mode, say);
+        let event = match api {
+            Api::Messages => format!("event: error\ndata: {overloaded}\n\n"),
+            Api::Chat => format!("data: {overloaded}\n\n"),
+            Api::Responses => {
+                "event: error\ndata: {\"type\":\"error\",\"code\":\"server_error\",\"message\":\"Overloaded\",\"param\":null,\"sequence_number\":9}\n\n".to_owned()
+            }
+        };
+        steps.push(Step::Bytes(event.into()));
+        failures.push(Reply::steps(steps));
+    }
+    failures
+}
+
 #[tokio::test]
-async fn f59_a_provider_that_breaks_off_in_the_second_round_makes_no_call_run_twice() {
-    for (api, first, second) in forms() {
-        for sign in SIGNS {
+async fn f59_a_provider_that_fails_in_the_second_round_makes_no_call_run_twice() {
+    for (api, first, second, sign) in cases() {
+        for (number, failure) in failures(api, first, &rounds()[1]).into_iter().enumerate() {
             let server = McpServer::new().echo("write");
             let world = World::with(server.clone()).await;
             let [one, two] = rounds();
-            world.provider.will_say(api, first, std::slice::from_ref(&one)).will(cut(api, first, &two));
+            world.provider.will_say(api, first, std::slice::from_ref(&one)).will(failure);
             let headers = sign.headers(false);
             let broken = world.post(api.path(), body(api, first).to_string(), &headers).await;
-            broken.failure(api);
+            assert!(broken.status >= 400 || broken.body.contains("error"), "{}", broken.body);
             world.provider.will_say(api, second, std::slice::from_ref(&two));
             let answer = again(&world, api, second, sign).await;
+            let case = format!("{api:?} {first:?} {second:?} {sign:?} {number}");
+            assert_eq!((server.calls().len(), world.provider.requests().len()), (1, 3), "{case}");
             check_complete(api, second, &answer, &[one, two]);
-            assert_eq!(
-                (server.calls().len(), world.provider.requests().len()),
-                (1, 3),
-                "{api:?} {first:?} {second:?} {sign:?}"
-            );
             check_records(&world, &answer).await;
         }
     }
@@ -293,7 +308,7 @@ async fn f62_after_a_cut_stream_the_whole_answer_is_kept_for_the_next_turn() {
             Mode::Streamed,
             &two,
         ));
-        let mut agent = crate::agent::Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
+        let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
         agent.prompt("Write it down.").ask(&world).await.failure(api);
         world.provider.will_say(api, Mode::Whole, std::slice::from_ref(&two));
         agent.mode = Mode::Whole;
@@ -399,7 +414,10 @@ async fn after_the_window_a_request_is_a_new_one() {
         let world = builder.server("srv", server.clone()).start().await;
         world.provider.will_say(api, mode, &rounds()[..1]).will(cut(api, mode, &rounds()[1]));
         let headers = Sign::Session.headers(false);
-        world.post(api.path(), body(api, mode).to_string(), &headers).await.failure(api);
+        let first = world.post(api.path(), body(api, mode).to_string(), &headers).await;
+        first.failure(api);
+        // What runs is joined at any time.
+        world.record(&first).await;
         world.provider.will_say(api, mode, &rounds());
         let answer = again(&world, api, mode, Sign::Session).await;
         check_complete(api, mode, &answer, &rounds());
@@ -438,5 +456,85 @@ async fn a_server_whose_calls_may_run_again_has_them_run_again() {
         assert!(message.texts.concat().ends_with("Written.") && message.calls.is_empty(), "{message:?}");
         assert_eq!((once.calls().len(), often.calls().len()), (1, 2), "{api:?} {first:?} {second:?}");
         assert_eq!(world.record(&answer).await.outcomes_by_id(), [("c1", "reused"), ("c2", "ok")]);
+    }
+}
+
+/// Where the first answer breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Break {
+    /// The client leaves while the call runs, which ends later.
+    InTheCall,
+    /// The client leaves in the second round.
+    InRoundTwo,
+    /// The provider breaks off in the second round.
+    ByProvider,
+}
+
+/// Breaks off an answer whose first round was shown to the client.
+async fn break_off(world: &World, server: &McpServer, gate: &Gate, agent: &Agent, moment: Break) {
+    let (api, [one, two]) = (agent.api, rounds());
+    world.provider.will_say(api, Mode::Streamed, std::slice::from_ref(&one));
+    let asking = agent.ask(world);
+    match moment {
+        Break::InTheCall => {
+            tokio::select! {
+                _ = asking => panic!("the answer was complete"),
+                () = server.arrived(1) => {}
+            }
+        }
+        Break::InRoundTwo => {
+            gate.open();
+            world.provider.will(hangs(api, Mode::Streamed, &two));
+            tokio::select! {
+                _ = asking => panic!("the answer was complete"),
+                () = world.provider.arrived(2) => {}
+            }
+            world.first_record().await;
+        }
+        Break::ByProvider => {
+            gate.open();
+            world.provider.will(cut(api, Mode::Streamed, &two));
+            asking.await.failure(api);
+        }
+    }
+}
+
+#[tokio::test]
+async fn f59_a_client_that_goes_on_from_what_it_saw_of_a_cut_answer_runs_nothing_again() {
+    let resume = "Your response above was cut off mid-stream. Resume directly from where it stops.";
+    for (api, says_so) in [(Api::Messages, true), (Api::Responses, false), (Api::Responses, true)] {
+        for moment in [Break::InTheCall, Break::InRoundTwo, Break::ByProvider] {
+            let gate = Gate::new();
+            let server = McpServer::new().gated("write", &gate);
+            let world = World::with(server.clone()).await;
+            let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
+            agent.prompt("Write it down.");
+            break_off(&world, &server, &gate, &agent, moment).await;
+            // Claude Code and Codex keep the whole blocks and items that they saw.
+            let [one, _] = rounds();
+            let whole = api.whole(&one);
+            match api {
+                Api::Messages => {
+                    let blocks = &whole["content"].as_array().unwrap()[..2];
+                    agent.history.push(json!({"role": "assistant", "content": blocks}));
+                }
+                _ => agent.history.extend(whole["output"].as_array().unwrap()[..2].to_vec()),
+            }
+            if says_so {
+                agent.prompt(resume);
+            }
+            world.provider.will_say(api, Mode::Streamed, &[say("r3").text("It is written.")]);
+            let (message, ()) = futures::future::join(agent.send(&world), async { gate.open() }).await;
+            assert!(message.texts.concat().ends_with("It is written."), "{message:?}");
+            assert_eq!(server.calls().len(), 1, "{api:?} {moment:?}");
+            let request = world.provider.requests().pop().unwrap();
+            let told: Vec<_> = request.told(api).into_iter().map(|told| (told.id, told.text)).collect();
+            assert_eq!(told, [("c1".to_owned(), "write".to_owned())], "{api:?} {moment:?}");
+            // And it stays so in the next turn.
+            world.provider.will_say(api, Mode::Streamed, &[say("r4").text("Yes.")]);
+            agent.prompt("Is it?").send(&world).await;
+            let request = world.provider.requests().pop().unwrap();
+            assert_eq!(request.told(api).len(), 1, "{api:?} {moment:?}: forgotten in the next turn");
+        }
     }
 }

@@ -36,6 +36,8 @@ pub struct Say {
     pub calls: Vec<Call>,
     pub input: u64,
     pub output: u64,
+    /// Reasoning goes out without its seal: the provider stores the response, or was not asked for it.
+    pub unsealed: bool,
     /// Another stop reason than the one that follows from the calls, in the API's words.
     pub stop: Option<String>,
 }
@@ -290,8 +292,11 @@ fn chat_frames(say: &Say) -> Vec<String> {
 pub fn response(say: &Say, status: &str) -> Value {
     let mut output = Vec::new();
     if let Some(thinking) = &say.thinking {
-        output.push(json!({"id": format!("rs_{}", say.id), "type": "reasoning", "summary": [{"type": "summary_text", "text": thinking}],
-            "encrypted_content": format!("sealed-{}", say.id)}));
+        let mut item = json!({"id": format!("rs_{}", say.id), "type": "reasoning", "summary": [{"type": "summary_text", "text": thinking}]});
+        if !say.unsealed {
+            item["encrypted_content"] = json!(format!("sealed-{}", say.id));
+        }
+        output.push(item);
     }
     if !say.text.is_empty() {
         output.push(json!({"id": format!("msg_{}", say.id), "type": "message", "status": "completed", "role": "assistant",

@@ -126,6 +126,17 @@ impl World {
         self.record_of(&newest.interception.start.id.to_string()).await
     }
 
+    /// The record of the oldest interception, once it has ended.
+    pub async fn first_record(&self) -> Record {
+        let oldest = until("an interception", async || self.newest().await.pop()).await;
+        self.record_of(&oldest.interception.start.id.to_string()).await
+    }
+
+    /// Waits until this many interceptions are on record.
+    pub async fn admitted(&self, count: usize) {
+        until("an interception", async || (self.newest().await.len() >= count).then_some(())).await;
+    }
+
     /// The records of the newest interceptions, newest first, ended or not.
     pub async fn newest(&self) -> Vec<interceptions::Summary> {
         interceptions::newest(&self.store, None, 100).await.unwrap()
@@ -147,6 +158,20 @@ impl World {
     /// Stops the gateway in order and starts another one with the same configuration and records.
     pub async fn restart(self) -> Self {
         self.restart_with(|_| {}).await
+    }
+
+    /// The same, but all that was in the store is lost.
+    pub async fn restart_without_store(self) -> Self {
+        self.restart_with(|config| {
+            let folder = config.store.path.parent().unwrap();
+            for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+                // The key is no part of the store.
+                if file.is_file() && file.extension().is_none_or(|extension| extension != "key") {
+                    std::fs::remove_file(file).unwrap();
+                }
+            }
+        })
+        .await
     }
 
     /// The same with a changed configuration.

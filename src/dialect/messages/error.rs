@@ -9,10 +9,9 @@ pub fn body(failure: &Failure) -> String {
 
 fn kind(kind: FailureKind) -> &'static str {
     match kind {
-        FailureKind::BadRequest
-        | FailureKind::UnsupportedMediaType
-        | FailureKind::UpgradeRequired
-        | FailureKind::Superseded => "invalid_request_error",
+        FailureKind::BadRequest | FailureKind::UnsupportedMediaType | FailureKind::UpgradeRequired => {
+            "invalid_request_error"
+        }
         FailureKind::Unauthenticated => "authentication_error",
         FailureKind::Forbidden => "permission_error",
         FailureKind::NotFound => "not_found_error",

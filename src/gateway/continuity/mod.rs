@@ -26,6 +26,7 @@ use crate::store::{Store, continuations};
 
 pub use carried::{MAX_CARRIED, Proof};
 pub use open_answer::OpenAnswer;
+pub use plan::Told;
 pub use scope::Scope;
 
 /// After this time in memory an entry is read from the store again, and counts as used there.
@@ -51,7 +52,7 @@ pub struct KeptAnswer {
     pub lineage: Digest,
     /// It broke off, so its client may have seen less than this.
     #[serde(default)]
-    pub cut: bool,
+    pub broken: bool,
 }
 
 impl Continuity {
@@ -66,7 +67,8 @@ impl Continuity {
         Self { store, sealer, recent, tasks }
     }
 
-    /// Keeps what an answer hid, at these places; durable on return.
+    /// Keeps what an answer hid, at these places; durable on return. What broke off before it got so far is
+    /// forgotten there.
     pub async fn keep(&self, places: &[Digest], entry: &KeptAnswer) -> Result<(), sqlx::Error> {
         let Ok(plain) = serde_json::to_vec(entry) else { return Ok(()) };
         let id = Digest::of(&plain);
@@ -76,15 +78,18 @@ impl Continuity {
             sealed: BASE64.encode(self.sealer.seal(&place.0, &plain)),
         };
         let rows: Vec<_> = places.iter().map(row).collect();
-        let earlier = continuations::find(&self.store, places).await?;
-        continuations::remember(&self.store, &rows).await?;
-        let entry = Arc::new(entry.clone());
-        for (number, place) in places.iter().enumerate() {
-            let earlier = earlier.iter().filter(|(found, _)| *found == number);
-            let mut entries: Vec<_> = earlier.filter_map(|(_, sealed)| self.open(*place, sealed)).collect();
-            entries.retain(|known| **known != *entry);
-            entries.push(Arc::clone(&entry));
-            self.recent.insert(*place, Arc::new(entries)).await;
+        let mut outdone = Vec::new();
+        for (number, sealed) in continuations::find(&self.store, places).await? {
+            let Some(earlier) = self.open(places[number], &sealed) else { continue };
+            if *earlier != *entry && entry.goes_on(&earlier) {
+                outdone
+                    .push((places[number], Digest::of(&serde_json::to_vec(&*earlier).unwrap_or_default())));
+            }
+        }
+        continuations::remember(&self.store, &rows, &outdone).await?;
+        for place in places {
+            // The next look is into the store: what is there may be more than this.
+            self.recent.invalidate(place).await;
         }
         Ok(())
     }
@@ -151,6 +156,13 @@ impl Continuity {
 }
 
 impl KeptAnswer {
+    /// Whether an earlier answer broke off, and this one is what became of it: the model said the same, and here
+    /// it got as far or farther.
+    fn goes_on(&self, earlier: &Self) -> bool {
+        let said = |answer: &Self| answer.rounds.iter().map(|round| round.items.clone()).collect::<Vec<_>>();
+        earlier.broken && said(self).starts_with(&said(earlier))
+    }
+
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         256 + self.visible.text.len() + self.rounds.iter().map(KeptRound::size).sum::<usize>()

@@ -71,13 +71,14 @@ impl OpenAnswer {
     /// What is to be kept of the whole answer; `None` where it cannot be put back.
     pub fn kept(&self) -> Option<KeptAnswer> {
         let rounds = if self.hides { self.rounds.clone() } else { Vec::new() };
-        let entry = KeptAnswer { visible: self.visible.clone(), rounds, lineage: self.lineage, cut: false };
+        let entry =
+            KeptAnswer { visible: self.visible.clone(), rounds, lineage: self.lineage, broken: false };
         (!self.is_prefilled).then_some(entry)
     }
 
     /// What is to be kept of an answer that broke off; `None` where no round is complete that hides anything.
     pub fn broken(&self) -> Option<KeptAnswer> {
         let entry = self.kept().filter(|entry| !entry.rounds.is_empty())?;
-        Some(KeptAnswer { cut: true, ..entry })
+        Some(KeptAnswer { broken: true, ..entry })
     }
 }

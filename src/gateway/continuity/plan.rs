@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Continuity, KeptAnswer, OpenAnswer, Proof, Scope};
-use crate::dialect::{Dialect, EchoedTurn, History, KeptRound, Proven, Request, Restoration};
+use crate::dialect::{Dialect, EchoedTurn, History, KeptRound, Proven, Request, Restoration, Visible};
 use crate::domain::Digest;
 
 /// What becomes of the turns of one history.
@@ -13,8 +13,10 @@ pub struct Plan {
     changes: Vec<(usize, Change)>,
     /// What was done, in words for the records.
     pub notes: Vec<String>,
-    /// Stands for the injected tools; the default where there are none.
-    tool_set: Digest,
+    /// Tools are injected.
+    is_injected: bool,
+    /// The place of the last turn, if nothing is known of it.
+    unknown_end: Option<Digest>,
     /// What has been put back in all.
     lineage: Digest,
     /// Of the turn with which the history ends, where it ends with one.
@@ -45,7 +47,10 @@ enum Source {
 /// What is known of a turn.
 enum Known {
     /// All of it.
-    Answer(Arc<KeptAnswer>),
+    Answer {
+        entry: Arc<KeptAnswer>,
+        broken: bool,
+    },
     /// What its client carried; whether that is all, as it went up, in its place.
     Carried {
         rounds: Vec<KeptRound>,
@@ -64,6 +69,12 @@ impl Plan {
         if !changes.is_empty() {
             dialect.restore(request, history, &changes);
         }
+    }
+
+    /// The place of the turn that the history ends with, or ended with before the user's last word, if nothing is
+    /// known of it although tools are injected.
+    pub fn unknown_end(&self) -> Option<Digest> {
+        self.unknown_end.filter(|_| self.is_injected)
     }
 
     /// The answer to a request with this history, about to begin.
@@ -121,56 +132,90 @@ impl Source {
     }
 }
 
+/// A conversation as its client tells it, and what else decides on what becomes of it.
+pub struct Told<'a> {
+    /// Whose it is.
+    pub scope: Scope,
+    /// The API.
+    pub dialect: &'a dyn Dialect,
+    /// What is told.
+    pub history: &'a History,
+    /// Stands for the injected tools; the default where there are none.
+    pub tool_set: Digest,
+    /// The provider's name.
+    pub provider: &'a str,
+    /// A session says that what breaks off here is taken up here.
+    pub is_same_client: bool,
+}
+
+impl Told<'_> {
+    /// What thinking is bound to besides the history itself.
+    fn beginning(&self, request: &Request) -> Digest {
+        Digest::of_parts(&[&self.tool_set.0, self.provider.as_bytes(), request.model.as_bytes()])
+    }
+
+    fn place(&self, turn: &EchoedTurn) -> Digest {
+        self.scope.after(turn.before)
+    }
+}
+
 impl Continuity {
-    /// Plans what becomes of a history. `tool_set` stands for the injected tools, which thinking is bound to.
-    pub async fn plan(
-        &self,
-        scope: Scope,
-        dialect: &dyn Dialect,
-        request: &Request,
-        history: &History,
-        tool_set: Digest,
-    ) -> Result<Plan, sqlx::Error> {
-        let places: Vec<Digest> = history.turns.iter().map(|turn| scope.after(turn.before)).collect();
+    /// Plans what becomes of a history.
+    pub async fn plan(&self, told: &Told<'_>, request: &Request) -> Result<Plan, sqlx::Error> {
+        let turns = &told.history.turns;
+        let places: Vec<Digest> = turns.iter().map(|turn| told.place(turn)).collect();
         let kept = self.find(&places).await?;
-        let has_tools = tool_set != Digest::default() || request.tools.count() > 0;
-        let mut plan = Plan { tool_set, lineage: tool_set, ..Plan::default() };
+        let is_injected = told.tool_set != Digest::default();
+        let has_tools = is_injected || request.tools.count() > 0;
+        let mut plan = Plan { is_injected, lineage: told.beginning(request), ..Plan::default() };
         let mut taken_in: BTreeSet<String> = BTreeSet::new();
-        for (number, (turn, kept)) in history.turns.iter().zip(&kept).enumerate() {
-            let calls = &turn.visible.calls;
-            if !calls.is_empty() && turn.visible.text.is_empty() && calls.is_subset(&taken_in) {
+        for (number, (turn, kept)) in turns.iter().zip(&kept).enumerate() {
+            if is_piece(turn, &taken_in) {
                 continue;
             }
-            taken_in.clear();
-            let known = match fitting(kept, turn) {
+            let known = match self.known(told, turn, kept).await? {
                 // Calls in a request without tools would be refused.
-                Known::Answer(entry) if !has_tools && !entry.rounds.is_empty() => Known::Nothing,
-                Known::Nothing if has_tools => self.carried(scope, dialect, request, turn).await?,
+                Known::Answer { entry, .. } if !has_tools && !entry.rounds.is_empty() => Known::Nothing,
+                Known::Nothing if has_tools => self.carried(told, request, turn).await?,
                 known => known,
             };
-            if let Known::Answer(entry) = &known
-                && !entry.rounds.is_empty()
-            {
-                // A provider that uses ids again begins a new turn with one that is told already.
-                taken_in = &entry.visible.calls - calls;
-            }
+            // A provider that uses ids again begins a new turn with one that is told already.
+            taken_in = &known.client_calls() - &turn.visible.calls;
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
+            plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
             decide(&mut plan, number, turn, known);
         }
-        let is_ours = tool_set != Digest::default() || kept.iter().any(|kept| !kept.is_empty());
+        let is_ours = is_injected || kept.iter().any(|kept| !kept.is_empty());
         // A conversation that tools were never added to is none of the gateway's business.
-        let is_foreign = !is_ours && history.turns.iter().all(|turn| turn.echoes.is_empty());
+        let is_foreign = !is_ours && turns.iter().all(|turn| turn.echoes.is_empty());
         Ok(if is_foreign { Plan::default() } else { plan })
+    }
+
+    /// What is known of a turn by its place.
+    async fn known(
+        &self,
+        told: &Told<'_>,
+        turn: &EchoedTurn,
+        kept: &[Arc<KeptAnswer>],
+    ) -> Result<Known, sqlx::Error> {
+        match fitting(kept, turn, told.is_same_client) {
+            // Another replica may have kept something since this was read.
+            Known::Nothing if !kept.is_empty() => {
+                let read = self.read(&[told.place(turn)]).await?;
+                Ok(read.first().map_or(Known::Nothing, |kept| fitting(kept, turn, told.is_same_client)))
+            }
+            known => Ok(known),
+        }
     }
 
     /// What a turn's echoes prove: a place in the store, else the rounds themselves.
     async fn carried(
         &self,
-        scope: Scope,
-        dialect: &dyn Dialect,
+        told: &Told<'_>,
         request: &Request,
         turn: &EchoedTurn,
     ) -> Result<Known, sqlx::Error> {
+        let scope = told.scope;
         let proofs: Option<Vec<Proof>> = turn.echoes.iter().map(|echo| self.proof_of(scope, echo)).collect();
         let Some(proofs) = proofs.filter(|proofs| !proofs.is_empty()) else { return Ok(Known::Nothing) };
         let first = &proofs[0];
@@ -178,16 +223,19 @@ impl Continuity {
             return Ok(Known::Nothing);
         }
         let elsewhere = self.find(&[scope.after(first.before)]).await?;
-        if let Some(Known::Answer(entry)) = elsewhere.first().map(|kept| fitting(kept, turn)) {
+        let found = elsewhere.first().map(|kept| fitting(kept, turn, told.is_same_client));
+        if let Some(Known::Answer { entry, broken }) = found {
             // Not in its place: the thinking in it is of no use there.
-            let lineage = (first.before == turn.before).then_some(entry.lineage);
-            return Ok(match lineage {
-                Some(_) => Known::Answer(entry),
-                None => Known::Carried { rounds: entry.rounds.clone(), lineage },
+            let rounds = || entry.rounds.clone();
+            let is_in_place = first.before == turn.before;
+            return Ok(if is_in_place {
+                Known::Answer { entry, broken }
+            } else {
+                Known::Carried { rounds: rounds(), lineage: None }
             });
         }
         let proven: Option<Vec<Proven>> = proofs.iter().map(Proof::proven).collect();
-        let rebuilt = proven.and_then(|proven| dialect.rebuild(request, turn, &proven));
+        let rebuilt = proven.and_then(|proven| told.dialect.rebuild(request, turn, &proven));
         Ok(rebuilt.map_or(Known::Nothing, |rounds| {
             let as_it_went_up = |proof: &Proof| rounds.iter().any(|round| round.digest() == proof.went_up);
             let in_place = first.before == turn.before && proofs.iter().all(as_it_went_up);
@@ -206,34 +254,61 @@ impl Proof {
     }
 }
 
-/// The one entry that this turn can be an echo of.
-fn fitting(kept: &[Arc<KeptAnswer>], turn: &EchoedTurn) -> Known {
-    let whole = kept.iter().filter(|entry| !entry.cut && entry.visible.is_echoed_by(&turn.visible));
-    let mut fitting: Vec<&Arc<KeptAnswer>> = whole.collect();
-    if fitting.is_empty() {
-        let cut = || kept.iter().filter(|entry| entry.cut && entry.visible.is_begun_by(&turn.visible));
-        // A repeat that broke off again went further than what it repeated.
-        let goes_on = |entry: &Arc<KeptAnswer>, other: &Arc<KeptAnswer>| {
-            other.rounds.len() > entry.rounds.len() && other.rounds.starts_with(&entry.rounds)
-        };
-        fitting = cut().filter(|entry| !cut().any(|other| goes_on(entry, other))).collect();
+/// Whether this turn is a piece of one that is told already: a client may tell each call with its output.
+fn is_piece(turn: &EchoedTurn, taken_in: &BTreeSet<String>) -> bool {
+    let Visible { text, calls, .. } = &turn.visible;
+    !calls.is_empty() && text.is_empty() && calls.is_subset(taken_in)
+}
+
+/// The one answer that this turn can be an echo of.
+fn fitting(kept: &[Arc<KeptAnswer>], turn: &EchoedTurn, is_same_client: bool) -> Known {
+    let echo = &turn.visible;
+    let whole = || kept.iter().filter(|entry| !entry.broken);
+    let found = one_of(whole().filter(|entry| entry.visible.is_echoed_by(echo)), false);
+    if !matches!(found, Known::Nothing) {
+        return found;
     }
+    let broken = kept.iter().filter(|entry| entry.broken);
+    let found = one_of(broken.filter(|entry| entry.visible.is_begun_by(echo, is_same_client)), true);
+    if !matches!(found, Known::Nothing) {
+        return found;
+    }
+    // What broke off on its way to the client left here whole.
+    let is_begun = |entry: &&Arc<KeptAnswer>| !echo.text.is_empty() && entry.visible.is_begun_by(echo, false);
+    one_of(whole().filter(|entry| !entry.rounds.is_empty()).filter(is_begun), true)
+}
+
+fn one_of<'a>(fitting: impl Iterator<Item = &'a Arc<KeptAnswer>>, broken: bool) -> Known {
+    let mut fitting: Vec<_> = fitting.collect();
     fitting.dedup_by(|a, b| a.rounds == b.rounds && a.lineage == b.lineage);
     match fitting.as_slice() {
         [] => Known::Nothing,
-        [entry] => Known::Answer(Arc::clone(entry)),
+        [entry] => Known::Answer { entry: Arc::clone(entry), broken },
         _ => Known::Ambiguous,
+    }
+}
+
+impl Known {
+    /// The client's calls of the turn that is put back.
+    fn client_calls(&self) -> BTreeSet<String> {
+        let rounds = match self {
+            Self::Answer { entry, .. } => &entry.rounds,
+            Self::Carried { rounds, .. } => rounds,
+            Self::Ambiguous | Self::Nothing => return BTreeSet::new(),
+        };
+        let calls = rounds.iter().flat_map(|round| &round.calls).filter(|call| call.result.is_none());
+        calls.map(|call| call.id.clone()).collect()
     }
 }
 
 fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
     match known {
-        Known::Answer(entry) if !entry.rounds.is_empty() => {
-            let (in_place, cut) = (entry.lineage == plan.lineage, entry.cut);
+        Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
+            let in_place = entry.lineage == plan.lineage;
             plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
-            plan.restored(number, Source::Kept(entry), in_place, cut);
+            plan.restored(number, Source::Kept(entry), in_place, broken);
         }
-        Known::Answer(entry) if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
+        Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
         Known::Carried { rounds, lineage } if !rounds.is_empty() => {
             let in_place = lineage == Some(plan.lineage);
             plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
@@ -255,7 +330,7 @@ fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
             plan.descend(turn.before, "bare");
             plan.bare(number, "not known here, or what came before it has changed: thinking taken out");
         }
-        Known::Nothing if plan.tool_set != Digest::default() && !turn.visible.is_empty() => {
+        Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
             plan.notes
                 .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
         }

@@ -7,20 +7,20 @@ use super::{INJECTED, Issued};
 use crate::wire::Api;
 
 /// Each thought was issued, and stands behind what it was issued behind; but a leading run of thoughts may be
-/// left out.
+/// left out. Reasoning may come without its id, which its seal stands for.
 pub fn check_thoughts(api: Api, units: &[Value], issued: &[Issued]) -> Result<(), String> {
     for (at, thought) in units.iter().enumerate().filter(|(_, unit)| is_thought(unit)) {
-        let mut places = issued.iter().filter_map(|round| {
-            let place = round.items.iter().position(|item| item == thought)?;
-            Some((round, place))
-        });
+        let is_this =
+            |item: &Value| item == thought || (is_sealed(item) && bare_item(item) == bare_item(thought));
+        let mut places =
+            issued.iter().filter_map(|round| Some((round, round.items.iter().position(is_this)?)));
         let mut is_known = false;
         let fits = places.any(|(round, place)| {
             is_known = true;
             let before: Vec<&Value> = round.prefix.iter().chain(&round.items[..place]).collect();
             let next = round.items.get(place + 1).filter(|_| api == Api::Responses);
             is_same_but_for_leading_thoughts(&before, &units[..at])
-                && next.is_none_or(|next| units.get(at + 1) == Some(next))
+                && next.is_none_or(|next| units.get(at + 1).is_some_and(|unit| kind(unit) == kind(next)))
         });
         if !is_known {
             return Err(format!("units.{at}: Invalid `signature` in `thinking` block: {thought}"));
@@ -30,6 +30,15 @@ pub fn check_thoughts(api: Api, units: &[Value], issued: &[Issued]) -> Result<()
         }
     }
     Ok(())
+}
+
+fn is_sealed(item: &Value) -> bool {
+    item["encrypted_content"].is_string()
+}
+
+/// What kind of item a unit is; a message needs no type.
+fn kind(unit: &Value) -> &str {
+    unit["type"].as_str().unwrap_or("message")
 }
 
 fn is_same_but_for_leading_thoughts(then: &[&Value], now: &[Value]) -> bool {
@@ -56,17 +65,31 @@ pub fn check_injected(
             let has = |item: &Value| injected_calls(api, item).contains(&id);
             let round = issued.iter().rev().find(|round| round.items.iter().any(has));
             let round = round.ok_or_else(|| format!("the call {id} was never made"))?;
-            let spared = |unit: &&Value| !without_thoughts || !is_thought(unit);
-            let expected: Vec<&Value> = round.items.iter().filter(spared).collect();
+            let spare = |units: &[Value]| -> Vec<Value> {
+                if without_thoughts { bare(units) } else { units.to_vec() }
+            };
+            let expected = spare(&round.items);
             let place = expected.iter().position(|item| has(item)).unwrap();
-            let found: Vec<&Value> =
-                turn(api, units, at, place, expected.len()).iter().filter(spared).collect();
+            let found = spare(turn(api, units, at, place, expected.len()));
             if found != expected {
                 return Err(format!("the turn of {id} is not what was issued: {found:?} for {expected:?}"));
             }
         }
     }
     Ok(())
+}
+
+/// Units without thoughts, without the ids that bind items to them, and without what only tells of the past.
+fn bare(units: &[Value]) -> Vec<Value> {
+    units.iter().filter(|unit| !is_thought(unit)).map(bare_item).collect()
+}
+
+fn bare_item(unit: &Value) -> Value {
+    let fields = unit.as_object().into_iter().flatten();
+    fields
+        .filter(|(key, _)| *key != "id" && *key != "status")
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
 }
 
 /// The model's turn around a unit: up to where another speaks (messages), or as long as it was issued.

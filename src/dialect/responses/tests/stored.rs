@@ -20,7 +20,7 @@ fn mixed() -> KeptRound {
 }
 
 fn owed(id: &str) -> Value {
-    output(id, "The client gave no result for this call.")
+    output(id, "Error: The client gave no result for this call.")
 }
 
 #[test]
