@@ -283,9 +283,8 @@ impl Journal {
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         let notes = lock(&self.notes);
-        let done = |done: &JournalRound| {
-            2 * done.round.items.size() + done.results.iter().flatten().map(size).sum::<usize>()
-        };
+        let done =
+            |done: &JournalRound| done.round.size() + done.results.iter().flatten().map(size).sum::<usize>();
         1024 + notes.rounds.iter().map(done).sum::<usize>()
     }
 }

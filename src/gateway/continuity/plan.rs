@@ -34,8 +34,8 @@ struct LastTurn {
 
 #[derive(Debug)]
 enum Change {
-    Rounds { rounds: Source, in_place: bool, cut: bool },
-    Bare,
+    Rounds { rounds: Source, with_thinking: bool, broken: bool },
+    Stripped,
 }
 
 #[derive(Debug)]
@@ -88,9 +88,9 @@ impl Plan {
         }
     }
 
-    fn restored(&mut self, number: usize, rounds: Source, in_place: bool, cut: bool) {
+    fn push_restored(&mut self, number: usize, rounds: Source, with_thinking: bool, broken: bool) {
         let hidden = rounds.rounds().len();
-        let how = match (&rounds, in_place) {
+        let how = match (&rounds, with_thinking) {
             (Source::Kept(_), true) => "",
             (Source::Kept(_), false) => ", without thinking, for what came before it has changed",
             (Source::Carried(_), true) => ", from what the client carried",
@@ -98,12 +98,12 @@ impl Plan {
         };
         self.notes.push(format!("turn {}: {hidden} rounds restored{how}", number + 1));
         self.last.rounds = rounds.rounds().to_vec();
-        self.changes.push((number, Change::Rounds { rounds, in_place, cut }));
+        self.changes.push((number, Change::Rounds { rounds, with_thinking, broken }));
     }
 
-    fn bare(&mut self, number: usize, why: &str) {
+    fn push_stripped(&mut self, number: usize, why: &str) {
         self.notes.push(format!("turn {}: {why}", number + 1));
-        self.changes.push((number, Change::Bare));
+        self.changes.push((number, Change::Stripped));
     }
 
     /// Takes note of a turn that goes up in another way than its client tells it.
@@ -115,10 +115,12 @@ impl Plan {
 impl Change {
     fn restoration(&self) -> Restoration<'_> {
         match self {
-            Self::Rounds { rounds, in_place, cut } => {
-                Restoration::Rounds { rounds: rounds.rounds(), in_place: *in_place, cut: *cut }
-            }
-            Self::Bare => Restoration::Bare,
+            Self::Rounds { rounds, with_thinking, broken } => Restoration::Rounds {
+                rounds: rounds.rounds(),
+                with_thinking: *with_thinking,
+                broken: *broken,
+            },
+            Self::Stripped => Restoration::Stripped,
         }
     }
 }
@@ -238,8 +240,8 @@ impl Continuity {
         let rebuilt = proven.and_then(|proven| told.dialect.rebuild(request, turn, &proven));
         Ok(rebuilt.map_or(Known::Nothing, |rounds| {
             let as_it_went_up = |proof: &Proof| rounds.iter().any(|round| round.digest() == proof.went_up);
-            let in_place = first.before == turn.before && proofs.iter().all(as_it_went_up);
-            Known::Carried { lineage: in_place.then_some(first.lineage), rounds }
+            let with_thinking = first.before == turn.before && proofs.iter().all(as_it_went_up);
+            Known::Carried { lineage: with_thinking.then_some(first.lineage), rounds }
         }))
     }
 }
@@ -304,31 +306,37 @@ impl Known {
 fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
     match known {
         Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
-            let in_place = entry.lineage == plan.lineage;
-            plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
-            plan.restored(number, Source::Kept(entry), in_place, broken);
+            let with_thinking = entry.lineage == plan.lineage;
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::Kept(entry), with_thinking, broken);
         }
         Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
         Known::Carried { rounds, lineage } if !rounds.is_empty() => {
-            let in_place = lineage == Some(plan.lineage);
-            plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
-            plan.restored(number, Source::Carried(rounds), in_place, false);
+            let with_thinking = lineage == Some(plan.lineage);
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::Carried(rounds), with_thinking, false);
         }
         _ if !turn.echoes.is_empty() => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "claims to be the gateway's and is not: it became plain text");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
         }
         Known::Ambiguous if turn.has_thinking => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "could be one of several answers: nothing restored, thinking taken out");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "could be one of several answers: nothing restored, thinking taken out",
+            );
         }
         Known::Ambiguous => {
             plan.notes
                 .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
         }
         _ if turn.has_thinking => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "not known here, or what came before it has changed: thinking taken out");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "not known here, or what came before it has changed: thinking taken out",
+            );
         }
         Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
             plan.notes
