@@ -280,7 +280,9 @@ impl Agent {
             calls.reverse();
         }
         if self.habits.respells {
-            calls.iter_mut().for_each(|call| respell(&mut call["function"]["arguments"]));
+            for call in &mut calls {
+                respell(&mut call["function"]["arguments"]);
+            }
         }
         if self.habits.splits && !turn["content"].is_null() {
             return vec![turn, json!({"role": "assistant", "content": null, "tool_calls": calls})];

@@ -231,7 +231,7 @@ fn check<T: Debug>(
 #[test]
 fn a_client_with_its_own_tools_alone_is_refused_nothing_either() {
     let stage = Stage::new(Render::Hidden);
-    check(60, case(), |mut case| {
+    check(32, case(), |mut case| {
         stage.model.forget_refusals();
         case.turns.iter_mut().flatten().for_each(|round| round.calls.fill(false));
         stage.play(&case)
@@ -241,7 +241,7 @@ fn a_client_with_its_own_tools_alone_is_refused_nothing_either() {
 #[test]
 fn f17_no_conversation_gives_the_provider_a_reason_to_refuse() {
     let stage = Stage::new(Render::Hidden);
-    check(120, case(), |case| {
+    check(64, case(), |case| {
         // A case that failed is not to be blamed on the next one.
         stage.model.forget_refusals();
         stage.play(&case)
@@ -251,7 +251,7 @@ fn f17_no_conversation_gives_the_provider_a_reason_to_refuse() {
 #[test]
 fn f17_neither_does_one_that_shows_its_calls() {
     let stage = Stage::new(Render::Native);
-    check(60, case(), |mut case| {
+    check(32, case(), |mut case| {
         stage.model.forget_refusals();
         case.habits.interleaves = false;
         stage.play(&case)
@@ -261,7 +261,7 @@ fn f17_neither_does_one_that_shows_its_calls() {
 #[test]
 fn f17_neither_does_codex_which_carries_sealed_rounds() {
     let stage = Stage::new(Render::Auto);
-    check(40, case(), |mut case| {
+    check(24, case(), |mut case| {
         stage.model.forget_refusals();
         (case.api, case.is_codex) = (Api::Responses, true);
         (case.habits.memory, case.habits.drops_thinking) = (Memory::Items, false);

@@ -55,6 +55,8 @@ enum Known {
     Carried {
         rounds: Vec<KeptRound>,
         lineage: Option<Digest>,
+        /// What came before the answer that it was.
+        before: Digest,
     },
     /// Its place has several answers that it could be.
     Ambiguous,
@@ -104,6 +106,12 @@ impl Plan {
     fn push_stripped(&mut self, number: usize, why: &str) {
         self.notes.push(format!("turn {}: {why}", number + 1));
         self.changes.push((number, Change::Stripped));
+    }
+
+    /// Leaves out a turn that is a part of the one before it.
+    fn take_in(&mut self, number: usize) {
+        let rounds = Source::Carried(Vec::new());
+        self.changes.push((number, Change::Rounds { rounds, with_thinking: true, broken: false }));
     }
 
     /// Takes note of a turn that goes up in another way than its client tells it.
@@ -171,8 +179,13 @@ impl Continuity {
         let has_tools = is_injected || request.tools.count() > 0;
         let mut plan = Plan { is_injected, lineage: told.beginning(request), ..Plan::default() };
         let mut taken_in: BTreeSet<String> = BTreeSet::new();
+        let mut restored = None;
         for (number, (turn, kept)) in turns.iter().zip(&kept).enumerate() {
             if is_piece(turn, &taken_in) {
+                continue;
+            }
+            if turn.visible.is_empty() && self.is_shown_of(told, turn, restored) {
+                plan.take_in(number);
                 continue;
             }
             let known = match self.known(told, turn, kept).await? {
@@ -183,6 +196,7 @@ impl Continuity {
             };
             // A provider that uses ids again begins a new turn with one that is told already.
             taken_in = &known.client_calls() - &turn.visible.calls;
+            restored = known.restored(turn);
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
             decide(&mut plan, number, turn, known);
@@ -191,6 +205,14 @@ impl Continuity {
         // A conversation that tools were never added to is none of the gateway's business.
         let is_foreign = !is_ours && turns.iter().all(|turn| turn.echoes.is_empty());
         Ok(if is_foreign { Plan::default() } else { plan })
+    }
+
+    /// Whether a turn is nothing but what the gateway showed of the one that was put back just before: a client
+    /// may tell the results of its own calls first.
+    fn is_shown_of(&self, told: &Told<'_>, turn: &EchoedTurn, restored: Option<Digest>) -> bool {
+        let proofs = turn.echoes.iter().map(|echo| self.proof_of(told.scope, echo));
+        let is_of = |proof: Option<Proof>| proof.is_some_and(|proof| Some(proof.before) == restored);
+        !turn.echoes.is_empty() && proofs.into_iter().all(is_of)
     }
 
     /// What is known of a turn by its place.
@@ -233,7 +255,7 @@ impl Continuity {
             return Ok(if is_in_place {
                 Known::Answer { entry, broken }
             } else {
-                Known::Carried { rounds: rounds(), lineage: None }
+                Known::Carried { rounds: rounds(), lineage: None, before: first.before }
             });
         }
         let proven: Option<Vec<Proven>> = proofs.iter().map(Proof::proven).collect();
@@ -241,7 +263,7 @@ impl Continuity {
         Ok(rebuilt.map_or(Known::Nothing, |rounds| {
             let as_it_went_up = |proof: &Proof| rounds.iter().any(|round| round.digest() == proof.went_up);
             let with_thinking = first.before == turn.before && proofs.iter().all(as_it_went_up);
-            Known::Carried { lineage: with_thinking.then_some(first.lineage), rounds }
+            Known::Carried { lineage: with_thinking.then_some(first.lineage), before: first.before, rounds }
         }))
     }
 }
@@ -291,6 +313,15 @@ fn one_of<'a>(fitting: impl Iterator<Item = &'a Arc<KeptAnswer>>, broken: bool) 
 }
 
 impl Known {
+    /// What came before the answer that is put back in this turn's place.
+    fn restored(&self, turn: &EchoedTurn) -> Option<Digest> {
+        match self {
+            Self::Answer { entry, .. } => (!entry.rounds.is_empty()).then_some(turn.before),
+            Self::Carried { before, .. } => Some(*before),
+            Self::Ambiguous | Self::Nothing => None,
+        }
+    }
+
     /// The client's calls of the turn that is put back.
     fn client_calls(&self) -> BTreeSet<String> {
         let rounds = match self {
@@ -311,7 +342,7 @@ fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
             plan.push_restored(number, Source::Kept(entry), with_thinking, broken);
         }
         Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
-        Known::Carried { rounds, lineage } if !rounds.is_empty() => {
+        Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
             let with_thinking = lineage == Some(plan.lineage);
             plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
             plan.push_restored(number, Source::Carried(rounds), with_thinking, false);

@@ -69,7 +69,7 @@ pub fn check_injected(
                 if without_thoughts { bare(units) } else { units.to_vec() }
             };
             let expected = spare(&round.items);
-            let place = expected.iter().position(|item| has(item)).unwrap();
+            let place = expected.iter().position(has).unwrap();
             let found = spare(turn(api, units, at, place, expected.len()));
             if found != expected {
                 return Err(format!("the turn of {id} is not what was issued: {found:?} for {expected:?}"));
