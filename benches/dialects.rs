@@ -11,10 +11,10 @@ use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use serde_json::{Value, json};
 use toolgate::dialect::{
-    Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
+    Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use toolgate::domain::{Repeat, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const APIS: [Api; 3] = [Api::Messages, Api::Chat, Api::Responses];
 const FRAMES: usize = 1000;

@@ -4,6 +4,8 @@
 //! White space does not count, nor do cache markers, the order of keys, or the way in which a string is
 //! escaped.
 
+use std::borrow::Cow;
+
 use crate::dialect::raw::{self, Object};
 use crate::domain::Digest;
 
@@ -13,9 +15,29 @@ const MAX_DEPTH: usize = 64;
 /// Keys that say nothing of a conversation's content, wherever they stand.
 const MARKERS: [&str; 1] = ["cache_control"];
 
+/// Top-level fields that say how an answer is delivered, how long it may be and what is noted with it, but not
+/// what is asked.
+const ASIDE: [&str; 7] = [
+    "stream",
+    "stream_options",
+    "metadata",
+    "client_metadata",
+    "max_tokens",
+    "max_output_tokens",
+    "max_completion_tokens",
+];
+
 /// A digest under way.
 #[derive(Debug)]
 pub struct Canon(blake3::Hasher);
+
+/// A part of what somebody says.
+pub enum Said<'a> {
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Anything else, as checked JSON.
+    Other(&'a str),
+}
 
 impl Canon {
     /// A digest of something of this kind: a role, or the type of an element.
@@ -23,6 +45,35 @@ impl Canon {
         let mut canon = Self(blake3::Hasher::new());
         canon.word(kind);
         canon
+    }
+
+    /// The digest of a JSON value of this kind.
+    pub fn of_json(kind: &str, value: &str) -> Digest {
+        let mut canon = Self::of(kind);
+        canon.json(value);
+        canon.digest()
+    }
+
+    /// The digest of the tools that a request brings.
+    pub fn of_tools(request: &Object<'_>) -> Digest {
+        Self::of_json("tools", request.get("tools").filter(|tools| *tools != "null").unwrap_or("[]"))
+    }
+
+    /// The digest of a request as far as it is the same however its answer is delivered; `known` are the fields
+    /// whose digests are known.
+    pub fn of_request(request: &Object<'_>, known: &[(&str, Digest)]) -> Digest {
+        let mut fields: Vec<_> =
+            request.fields.iter().filter(|field| !ASIDE.contains(&&*field.key)).collect();
+        fields.sort_by(|a, b| a.key.cmp(&b.key));
+        let mut canon = Self::of("request");
+        for field in fields {
+            canon.word(&field.key);
+            match known.iter().find(|(key, _)| *key == field.key) {
+                Some((_, digest)) => canon.part(*digest),
+                None => canon.json(field.value),
+            }
+        }
+        canon.digest()
     }
 
     /// Takes a word that counts as it stands.
@@ -36,6 +87,29 @@ impl Canon {
         let dense: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         self.0.update(&(dense.len() as u64).to_le_bytes());
         self.0.update(&dense);
+    }
+
+    /// Takes what somebody says: texts that stand together are one, and white space alone is nothing.
+    pub fn content<'a>(&mut self, parts: impl IntoIterator<Item = Said<'a>>) {
+        let mut text = String::new();
+        for part in parts {
+            match part {
+                Said::Text(more) => text.push_str(&more),
+                Said::Other(json) => {
+                    self.joined(&mut text);
+                    self.json(json);
+                }
+            }
+        }
+        self.joined(&mut text);
+    }
+
+    fn joined(&mut self, text: &mut String) {
+        if !text.trim_ascii().is_empty() {
+            self.word("text");
+            self.text(text);
+        }
+        text.clear();
     }
 
     /// Takes a JSON value, which has been checked to be one.
@@ -116,6 +190,33 @@ mod tests {
             [r#"{"a":"1"}"#, r#"{"a":1}"#, r#"{"a":["1"]}"#, r#"["a","1"]"#, r#"["a1"]"#, r#"{"a":{}}"#];
         let digests: std::collections::HashSet<_> = values.iter().map(|value| of(value)).collect();
         assert_eq!(digests.len(), values.len());
+    }
+
+    #[test]
+    fn texts_that_stand_together_are_one() {
+        let of = |parts: &[Result<&'static str, &'static str>]| {
+            let mut canon = Canon::of("test");
+            canon.content(parts.iter().map(|part| match *part {
+                Ok(text) => Said::Text(text.into()),
+                Err(json) => Said::Other(json),
+            }));
+            canon.digest()
+        };
+        assert_eq!(of(&[Ok("a b"), Err("1"), Ok("\n")]), of(&[Ok("a"), Ok(" "), Ok("b"), Err("1")]));
+        assert_ne!(of(&[Ok("a"), Err("1"), Ok("b")]), of(&[Ok("ab"), Err("1")]));
+        assert_eq!(of(&[]), of(&[Ok(" \n")]));
+    }
+
+    #[test]
+    fn how_an_answer_is_delivered_does_not_count() {
+        let of =
+            |text: &str| Canon::of_request(&Object::parse(text).unwrap(), &[("input", Digest::of(b"known"))]);
+        let plain = of(r#"{"model":"m","input":"a","n":1}"#);
+        assert_eq!(
+            plain,
+            of(r#"{"n":1,"stream":true,"stream_options":{},"max_tokens":9,"model":"m","input":"b"}"#)
+        );
+        assert_ne!(plain, of(r#"{"model":"m","input":"a","n":2}"#));
     }
 
     #[test]

@@ -108,10 +108,32 @@ impl Draft {
         }
     }
 
-    /// Puts another text in the place of a span of [`text`](Self::text), which lies in an array that is only
-    /// extended otherwise, or set anew, which undoes this; an empty span inserts.
-    pub fn replace(&mut self, span: Range<usize>, new: impl Into<String>) {
-        self.replaced.push((span, new.into()));
+    /// Puts others in the place of ranges of the client's elements of an array; an empty range inserts before
+    /// the element there.
+    ///
+    /// The array may only be extended otherwise, or set anew, which undoes this. It does not become empty, for
+    /// no API takes an empty history. Between ranges that vanish something stays.
+    pub fn replace_elements(&mut self, key: &str, changes: Vec<(Range<usize>, Vec<String>)>) {
+        let text = self.text();
+        let spans: Vec<Range<usize>> =
+            self.object().array(key).into_iter().map(|element| raw::span_in(text, element)).collect();
+        let replaced = changes.into_iter().filter_map(|(range, new)| {
+            let (first, after) = (spans.get(range.start)?, spans.get(range.end));
+            let Some(last) = range.end.checked_sub(1).filter(|_| !range.is_empty()) else {
+                return (!new.is_empty()).then(|| (first.start..first.start, new.join(",") + ","));
+            };
+            let mut span = first.start..spans.get(last)?.end;
+            if new.is_empty() {
+                match (after, range.start.checked_sub(1)) {
+                    (Some(after), _) => span.end = after.start,
+                    (None, Some(before)) => span.start = spans[before].end,
+                    (None, None) => return None,
+                }
+            }
+            Some((span, new.join(",")))
+        });
+        let replaced: Vec<_> = replaced.collect();
+        self.replaced.extend(replaced);
     }
 
     /// The body with all edits; the client's very bytes where there are none.
@@ -183,6 +205,10 @@ fn end_of_array(array: &str, elements: &str) -> (usize, String) {
 mod tests {
     use super::*;
 
+    fn new(elements: &[&str]) -> Vec<String> {
+        elements.iter().map(|&element| element.to_owned()).collect()
+    }
+
     fn draft(text: &'static str) -> Draft {
         Draft::read(Bytes::from_static(text.as_bytes()), &["model", "tools"]).unwrap()
     }
@@ -208,15 +234,29 @@ mod tests {
 
     #[test]
     fn elements_can_be_replaced_in_an_array_that_grows() {
-        let body = || draft(r#"{"tools":[1,2 ,3],"x":1}"#);
-        let two = body().text().find('2').unwrap();
-        let mut draft = body();
-        draft.replace(two..two + 1, "20,21");
-        draft.replace(two - 2..two - 2, "0,");
+        let mut draft = draft(r#"{"tools":[1,2 ,3],"x":1}"#);
+        draft.replace_elements("tools", vec![(1..2, new(&["20", "21"])), (0..0, new(&["0"]))]);
         draft.extend("tools", "4");
         assert_eq!(draft.render(), r#"{"tools":[0,1,20,21 ,3,4],"x":1}"#);
         draft.set("tools", "[5]");
         assert_eq!(draft.render(), r#"{"tools":[5],"x":1}"#);
+    }
+
+    #[test]
+    fn elements_go_with_a_comma_and_the_last_one_stays() {
+        for (gone, left) in [
+            (vec![0..1], "[ 2 , 3 ]"),
+            (vec![1..2], "[ 1,3 ]"),
+            (vec![1..3], "[ 1 ]"),
+            (vec![0..1, 2..3], "[ 2 ]"),
+            (vec![0..3], "[ 1,2 , 3 ]"),
+            (vec![2..4], "[ 1,2 , 3 ]"),
+        ] {
+            let mut draft = draft(r#"{"tools":[ 1,2 , 3 ]}"#);
+            let changes = gone.iter().map(|range| (range.clone(), Vec::new())).collect();
+            draft.replace_elements("tools", changes);
+            assert_eq!(draft.render(), format!(r#"{{"tools":{left}}}"#), "{gone:?}");
+        }
     }
 
     #[test]

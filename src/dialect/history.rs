@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Items, Round, RoundCall};
+use super::{Items, Round, RoundCall, dense};
 use crate::domain::Digest;
 
 /// A conversation as its client tells it.
@@ -57,7 +57,7 @@ pub struct Visible {
 impl Visible {
     /// Takes in more text.
     pub fn add_text(&mut self, text: &str) {
-        self.text.extend(text.chars().filter(|c| !c.is_ascii_whitespace()));
+        self.text.extend(text.chars().filter(|c| dense::counts(*c)));
     }
 
     /// Whether this, of which the client saw all, can be what it echoes: calls may be missing, in any order;
@@ -89,8 +89,8 @@ impl Visible {
 pub enum Echo {
     /// A call that was shown in the API's own form for server-run tools, with its result.
     Call {
-        /// The id that it was shown under.
-        id: String,
+        /// The seal, as it stood in the id that it was shown under.
+        seal: String,
         /// The arguments, as JSON.
         arguments: String,
         /// The text of the result.
@@ -158,7 +158,7 @@ impl KeptRound {
     }
 
     /// Whether the client has calls of its own in it.
-    pub fn is_for_client(&self) -> bool {
+    pub fn has_client_calls(&self) -> bool {
         self.calls.iter().any(|call| call.result.is_none())
     }
 }
@@ -172,13 +172,13 @@ pub enum Restoration<'a> {
         rounds: &'a [KeptRound],
         /// What comes before them is what it was when they were made; otherwise their thinking, which their
         /// provider vouches for in its place alone, is left out.
-        in_place: bool,
+        with_thinking: bool,
         /// The answer broke off after these rounds: text of the echo that goes beyond theirs stays behind them.
-        cut: bool,
+        broken: bool,
     },
     /// It stays, without thinking; what the gateway showed in it, and what claims to be of the gateway,
     /// becomes plain text.
-    Bare,
+    Stripped,
 }
 
 /// What an [`Echo`] was proven to be.

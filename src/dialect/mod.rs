@@ -1,21 +1,27 @@
 //! The three wire APIs, sans-IO: bytes in, bytes out, no clock, nothing of MCP, policy or audit.
 //!
-//! Each dialect is a room with the same files: `request` reads a request, `inject` adds tools, `splice` turns
-//! streamed rounds into one message, `whole` does the same for answers in one piece, `append` puts a round
-//! into the history of the next, and `error` writes error bodies. A dialect does not know the others; what
-//! they share stands beside them.
+//! Each dialect is a room with the same files. On the way up: `request` reads, `history` tells the conversation,
+//! `restore` puts turns into the form in which they go up, and `strip` those that nobody can vouch for, `inject`
+//! adds tools, `append` puts a round into the next request. On the way down: `splice` turns streamed rounds into
+//! one message, `whole` does so for answers in one piece, `show` writes injected calls as the client is to see
+//! them, `replay` gives a round again as its provider would. `rebuild` reads rounds out of what a client carried,
+//! and `continue_from` goes on from a stored response, where an API has such things.
+//!
+//! A dialect does not know the others; what they share stands beside them.
 
 mod body;
 mod canon;
 mod chat;
+mod dense;
 mod draft;
 mod history;
 mod messages;
-mod openai_error;
+mod openai;
 pub mod raw;
 mod request;
 mod responses;
 mod result;
+mod round;
 mod showing;
 pub mod sse;
 mod tally;
@@ -25,9 +31,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
 
-use crate::domain::{Failure, IssuedId, ToolCall, ToolDefinition, ToolResult, Usage};
+use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 use draft::Draft;
 use sse::FrameTooLarge;
 
@@ -37,12 +42,16 @@ pub use history::{
 };
 pub use messages::Messages;
 pub use responses::Responses;
-pub use showing::{Form, Listing, Showing, ShownCall};
+pub use round::{Items, Round, RoundCall, RoundFacts};
+pub use showing::{Listing, Showing, ShownCall, digest_of_shown, text_of};
 
 /// One wire API.
 pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// `chat`, `responses` or `messages`.
     fn name(&self) -> &'static str;
+
+    /// The forms in which clients can be shown the calls that the gateway ran.
+    fn forms(&self) -> &'static [Form];
 
     /// Reads a request shallowly; the failure says what is wrong with it, in words for the caller.
     fn read(&self, body: Bytes) -> Result<Request, Failure>;
@@ -84,8 +93,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
 
 /// Turns the provider's answers of one interception, round by round, into one message for the client.
 ///
-/// For each round: [`feed`](Self::feed) until the provider's answer ends, then
-/// [`end_round`](Self::end_round), and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or [`fail`](Self::fail).
+/// For each round: [`feed`](Self::feed) until the provider's answer ends, then [`end_round`](Self::end_round),
+/// and [`next_round`](Self::next_round) if another follows. At the end of all, [`finish`](Self::finish) or
+/// [`fail`](Self::fail).
 pub trait Splicer: Send + Sync {
     /// Whether a later answer of this content type can go on with the first: a stream with a stream.
     fn takes(&self, content_type: &str) -> bool;
@@ -240,53 +250,6 @@ pub enum UsageStyle {
     LastInput,
 }
 
-/// One upstream call, as the gateway sees it.
-#[derive(Debug, Clone, Default)]
-pub struct Round {
-    /// The model's tool calls, in its order.
-    pub calls: Vec<RoundCall>,
-    /// Whether the model stopped in order that its calls be run: not so at a length limit or a refusal.
-    pub wants_results: bool,
-    /// The stop reason in the API's words.
-    pub stop_reason: Option<String>,
-    /// What the model thought, as far as the provider shows it.
-    pub thoughts: String,
-    /// Id, model and tokens.
-    pub facts: RoundFacts,
-    /// What it said to the client.
-    pub text: String,
-    /// The ids of the items that the client got, where it may refer to them later.
-    pub item_ids: Vec<String>,
-    /// The exact upstream items of the round; opaque outside of the dialect that made them.
-    pub items: Items,
-    /// What the provider's answer said around its items; as opaque.
-    pub envelope: String,
-}
-
-/// A call and whose it is.
-#[derive(Debug, Clone)]
-pub struct RoundCall {
-    /// The call.
-    pub call: ToolCall,
-    /// A tool of the gateway's.
-    pub injected: bool,
-}
-
-/// What the records keep of a round.
-#[derive(Debug, Clone, Default)]
-pub struct RoundFacts {
-    /// The provider's id of the answer.
-    pub response_id: String,
-    /// The answering model.
-    pub model: String,
-    /// Tokens by class.
-    pub usage: Usage,
-}
-
-/// Upstream items of one round, as only their dialect can read them.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Items(String);
-
 /// How the message ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -305,31 +268,6 @@ pub enum Broken {
     /// It told an error of its own in the stream, which the client has got already.
     #[error("the provider reported an error in its stream: {0}")]
     Reported(String),
-}
-
-impl Round {
-    /// The injected calls, in the model's order.
-    pub fn injected_calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.calls.iter().filter(|call| call.injected).map(|call| &call.call)
-    }
-
-    /// The client's calls, in the model's order.
-    pub fn client_calls(&self) -> impl Iterator<Item = &ToolCall> {
-        self.calls.iter().filter(|call| !call.injected).map(|call| &call.call)
-    }
-}
-
-impl Items {
-    /// How large they are, bytes.
-    pub fn size(&self) -> usize {
-        self.0.len()
-    }
-}
-
-/// A result in words alone: what a client is shown of it in every API.
-pub fn text_of(result: &ToolResult) -> String {
-    let texts: Vec<String> = result::parts(result).iter().map(result::in_words).collect();
-    texts.join("\n")
 }
 
 impl From<FrameTooLarge> for Broken {

@@ -1,9 +1,30 @@
 //! What every dialect says in words about the parts of a tool result that it has no form for.
 
+use std::borrow::Cow;
+
 use crate::domain::{Content, ToolResult};
 
 /// What a model is told of a client's call that came back without a result.
 pub const NO_RESULT: &str = "The client gave no result for this call.";
+
+/// How much is told of what nobody vouches for, bytes of arguments or result.
+const MAX_CLAIM: usize = 4096;
+
+/// A call of which a client says that it was run on the server's side, in plain words, for nobody vouches for it.
+pub fn unproven_call(server: &str, tool: &str, arguments: &str) -> String {
+    format!("[Unproven: the tool {tool} of {server} was called with {}]", bounded(arguments))
+}
+
+/// What such a call is said to have brought.
+pub fn unproven_result(result: &str, is_error: bool) -> String {
+    let how = if is_error { "error" } else { "result" };
+    format!("[Unproven: a tool's {how} was: {}]", bounded(result))
+}
+
+fn bounded(text: &str) -> Cow<'_, str> {
+    let end = text.floor_char_boundary(MAX_CLAIM);
+    if end == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", &text[..end])) }
+}
 
 /// The text of a part for APIs or models that cannot take it as it is.
 pub fn in_words(part: &Content) -> String {

@@ -1,7 +1,7 @@
 //! Reads a history element by element: what is visible of it, and the assistant's turns in it.
 
 use super::canon::Canon;
-use super::history::{Echo, EchoedTurn};
+use super::history::{Echo, EchoedTurn, History};
 use crate::domain::Digest;
 
 /// A history under way: its elements come in order, those of one turn of the assistant's one after another.
@@ -11,6 +11,10 @@ pub struct Walk {
     so_far: Digest,
     turns: Vec<EchoedTurn>,
     open: Option<OpenTurn>,
+    /// Results of calls that stand together, by the ids of the calls: their order does not count.
+    results: Vec<(String, Digest)>,
+    beginning: Digest,
+    has_begun: bool,
 }
 
 /// A turn of the assistant's under way: consecutive elements, which clients split, join and reorder.
@@ -24,38 +28,76 @@ pub struct OpenTurn {
 }
 
 impl Walk {
-    /// Nothing has been read.
-    pub fn new() -> Self {
-        Self { so_far: Digest::default(), turns: Vec::new(), open: None }
+    /// Nothing has been read but what stands outside of the history: the system's words, the client's tools.
+    pub fn new(system: Digest, tools: Digest) -> Self {
+        Self {
+            so_far: Digest::default(),
+            turns: Vec::new(),
+            open: None,
+            results: Vec::new(),
+            beginning: Digest::of_parts(&[&system.0, &tools.0]),
+            has_begun: false,
+        }
     }
 
-    /// Reads an element that is not the assistant's.
-    pub fn other(&mut self, visible: Digest) {
-        self.close();
-        self.so_far = Digest::of_parts(&[&self.so_far.0, &visible.0]);
+    /// Reads a message of this role, which is not the assistant's.
+    pub fn message(&mut self, role: &str, said: Digest) {
+        if !self.has_begun {
+            self.beginning = Digest::of_parts(&[&self.beginning.0, &said.0]);
+            self.has_begun = role == "user";
+        }
+        self.other(said);
     }
 
-    /// Reads an element of the assistant's, at this place in the history.
-    pub fn assistant(&mut self, place: usize) -> &mut OpenTurn {
+    /// Reads the result that the client gives a call.
+    pub fn result(&mut self, call: String, said: Digest) {
+        self.close_turn();
+        self.results.push((call, said));
+    }
+
+    /// Reads any other element that is not the assistant's.
+    pub fn other(&mut self, said: Digest) {
+        self.close_turn();
+        self.close_results();
+        self.so_far = Digest::of_parts(&[&self.so_far.0, &said.0]);
+    }
+
+    /// Reads an element of the assistant's, with this index in the history.
+    pub fn assistant(&mut self, index: usize) -> &mut OpenTurn {
+        self.close_results();
         let before = self.so_far;
         let open = self.open.get_or_insert_with(|| OpenTurn {
-            turn: EchoedTurn { before, elements: place..place, ..EchoedTurn::default() },
+            turn: EchoedTurn { before, elements: index..index, ..EchoedTurn::default() },
             ..OpenTurn::default()
         });
-        open.turn.elements.end = place + 1;
+        open.turn.elements.end = index + 1;
         open
     }
 
-    /// What is visible of the whole history, and the assistant's turns.
-    pub fn finish(mut self) -> (Digest, Vec<EchoedTurn>) {
+    /// What has been read: all that is visible, the assistant's turns, and what the conversation began with.
+    pub fn finish(mut self) -> History {
         if let Some(open) = &mut self.open {
             open.turn.is_last = true;
         }
-        self.close();
-        (self.so_far, self.turns)
+        self.close_turn();
+        self.close_results();
+        History { whole: self.so_far, turns: self.turns, beginning: self.beginning, ..History::default() }
     }
 
-    fn close(&mut self) {
+    fn close_results(&mut self) {
+        if self.results.is_empty() {
+            return;
+        }
+        self.results.sort();
+        let mut canon = Canon::of("results");
+        for (call, result) in self.results.drain(..) {
+            canon.word(&call);
+            canon.part(result);
+        }
+        self.so_far = Digest::of_parts(&[&self.so_far.0, &canon.digest().0]);
+    }
+
+    fn close_turn(&mut self) {
         let Some(mut open) = self.open.take() else { return };
         let mut canon = Canon::of("assistant");
         canon.word(&open.turn.visible.text);
@@ -117,16 +159,16 @@ impl OpenTurn {
 mod tests {
     use super::*;
 
-    fn whole(read: impl Fn(&mut Walk)) -> (Digest, Vec<EchoedTurn>) {
-        let mut walk = Walk::new();
-        walk.other(Digest::of(b"question"));
+    fn walked(read: impl Fn(&mut Walk)) -> History {
+        let mut walk = Walk::new(Digest::of(b"system"), Digest::of(b"tools"));
+        walk.message("user", Digest::of(b"question"));
         read(&mut walk);
         walk.finish()
     }
 
     #[test]
     fn a_turn_counts_the_same_however_it_is_split_and_ordered() {
-        let (one, turns) = whole(|walk| {
+        let one = walked(|walk| {
             let turn = walk.assistant(1);
             turn.thinking();
             turn.text("I look. ");
@@ -134,19 +176,19 @@ mod tests {
             turn.text("Both.");
             turn.call("b", "read", "{}");
         });
-        let (other, _) = whole(|walk| {
+        let other = walked(|walk| {
             walk.assistant(1).text("I look.\n\nBoth.");
             walk.assistant(2).call("b", "read", "{}");
             walk.assistant(3).call("a", "read", r#"{"y": 2, "x": 1}"#);
         });
-        assert_eq!(one, other);
-        assert_eq!(turns[0].elements, 1..2);
-        assert_eq!(turns[0].before, whole(|_| ()).0);
+        assert_eq!(one.whole, other.whole);
+        assert_eq!(one.turns[0].elements, 1..2);
+        assert_eq!(one.turns[0].before, walked(|_| ()).whole);
     }
 
     #[test]
     fn turns_end_where_others_speak() {
-        let (_, turns) = whole(|walk| {
+        let History { turns, .. } = walked(|walk| {
             walk.assistant(1).text("one");
             walk.other(Digest::of(b"more"));
             walk.assistant(3).text("two");
@@ -154,5 +196,38 @@ mod tests {
         });
         assert_eq!(turns.iter().map(|turn| turn.elements.clone()).collect::<Vec<_>>(), [1..2, 3..5]);
         assert_eq!(turns[1].visible.text, "twothree");
+    }
+
+    #[test]
+    fn results_that_stand_together_have_no_order() {
+        let told = |order: [&'static str; 2], between: bool| {
+            walked(|walk| {
+                walk.assistant(1).text("one");
+                for call in order {
+                    walk.result(call.to_owned(), Digest::of(call.as_bytes()));
+                    if between {
+                        walk.assistant(9);
+                    }
+                }
+            })
+        };
+        let [one, other] = [["a", "b"], ["b", "a"]].map(|order| told(order, false));
+        assert_eq!(one.whole, other.whole);
+        assert!(!one.turns[0].is_last, "results follow it");
+        let [one, other] = [["a", "b"], ["b", "a"]].map(|order| told(order, true));
+        assert_ne!(one.whole, other.whole);
+    }
+
+    #[test]
+    fn a_conversation_begins_with_all_up_to_the_first_user_message() {
+        let began = |roles: &[&str]| {
+            let mut walk = Walk::new(Digest::default(), Digest::default());
+            for role in roles {
+                walk.message(role, Digest::of(role.as_bytes()));
+            }
+            walk.finish().beginning
+        };
+        assert_eq!(began(&["developer", "user"]), began(&["developer", "user", "user", "system"]));
+        assert_ne!(began(&["developer", "user"]), began(&["user"]));
     }
 }

@@ -62,3 +62,15 @@ pub enum Render {
     /// As suits the client, where it is a known one; otherwise hidden.
     Auto,
 }
+
+/// In which form a client is shown them, once that is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// Not at all.
+    #[default]
+    Hidden,
+    /// In the API's own form for tools that run on the server's side.
+    Native,
+    /// As a sealed item, for clients that send back nothing else.
+    Sealed,
+}

@@ -5,6 +5,7 @@ pub struct IssuedId {
     pub id: String,
     /// What stands for it upstream: the last round's id for the first round's.
     pub upstream: String,
-    /// Calls in the stored response that the client never saw, and that need an output before it goes on.
+    /// Calls in the stored response that the client never saw, and that need an output before it goes on; asked for
+    /// only where what they got is no longer kept.
     pub unanswered: Vec<String>,
 }

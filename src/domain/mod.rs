@@ -10,7 +10,7 @@ mod tool;
 mod usage;
 
 pub use call::{Content, ToolCall, ToolResult};
-pub use caller::{Caller, Inject, Render, ToolSettings};
+pub use caller::{Caller, Form, Inject, Render, ToolSettings};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};

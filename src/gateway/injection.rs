@@ -74,7 +74,7 @@ impl Injection {
     }
 
     /// What a server's injected tools are: name, description, input schema as JSON.
-    pub fn of_server(&self, server: &str) -> Vec<(&str, &str, &str)> {
+    pub fn tools_of_server(&self, server: &str) -> Vec<(&str, &str, &str)> {
         let definitions = self.tools.iter().map(|tool| &tool.definition);
         let of_server = definitions.filter(|definition| definition.source.server == server);
         of_server

@@ -89,21 +89,22 @@ impl Journals {
 
     /// Opens a journal at a place, and gives the earlier one there if this is the same request again.
     ///
-    /// Without a sign that it comes from the same client (`is_same_client`), only an answer that its client has
+    /// Without a sign that its client asks it again (`is_repeat`), only an answer that its client has
     /// left, or that broke off, counts as one to be repeated: others may ask the same on purpose.
     pub fn open(
         &self,
         place: Digest,
         id: InterceptionId,
         request: Digest,
-        is_same_client: bool,
+        is_repeat: bool,
     ) -> (OpenJournal<'_>, Option<Arc<Journal>>) {
         let mut running = lock(&self.running);
         let here = running.entry(place).or_default();
         let ended = self.ended.get(&place).unwrap_or_default();
-        let earlier = here.iter().rev().chain(ended.iter().rev()).find(|earlier| {
-            earlier.request == request && (is_same_client || earlier.may_be_repeated_by_anyone())
-        });
+        let earlier =
+            here.iter().rev().chain(ended.iter().rev()).find(|earlier| {
+                earlier.request == request && (is_repeat || earlier.may_be_repeated_by_anyone())
+            });
         // A try that has only repeated another has nothing that the other has not.
         let earlier = earlier.map(|earlier| earlier.follows().unwrap_or_else(|| Arc::clone(earlier)));
         let notes = Mutex::new(Notes { follows: earlier.clone(), ..Notes::default() });
@@ -282,9 +283,8 @@ impl Journal {
     /// About how much memory it takes, bytes.
     fn size(&self) -> usize {
         let notes = lock(&self.notes);
-        let done = |done: &JournalRound| {
-            2 * done.round.items.size() + done.results.iter().flatten().map(size).sum::<usize>()
-        };
+        let done =
+            |done: &JournalRound| done.round.size() + done.results.iter().flatten().map(size).sum::<usize>();
         1024 + notes.rounds.iter().map(done).sum::<usize>()
     }
 }

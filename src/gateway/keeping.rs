@@ -38,9 +38,13 @@ impl Rounds<'_> {
     pub(super) async fn keep_broken(&self) {
         let Some(journal) = &self.past.journal else { return };
         let mut answer = self.past.answer.clone();
-        let open = journal.last().filter(|_| journal.rounds() > answer.added());
-        // A round of which no call has a result is made again: none of its calls did anything that is known.
-        if let Some(open) = open.filter(|open| open.results.iter().any(Option::is_some)) {
+        // A round of which no call has a result is made again: none of its calls did anything that is known. Only
+        // where it has calls of the client's may the client act on it already.
+        let open = journal.last().filter(|open| {
+            journal.rounds() > answer.added()
+                && (open.results.iter().any(Option::is_some) || open.round.client_calls().next().is_some())
+        });
+        if let Some(open) = open {
             let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
             let results: Vec<ToolResult> = open.results.into_iter().map(result).collect();
             answer.add(&open.round, self.incoming.operation.dialect.keep(&open.round, &results));

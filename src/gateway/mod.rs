@@ -24,7 +24,6 @@ mod result_size;
 mod resume;
 pub mod retention;
 mod rounds;
-mod showing;
 mod tool_loop;
 mod upstream_error;
 

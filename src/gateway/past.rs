@@ -23,11 +23,11 @@ impl Gateway {
     /// Looks for an earlier try of a request. That is done before its records begin, for these say what is
     /// repeated.
     pub(super) fn recall(&self, id: InterceptionId, resumption: Resumption, may_loop: bool) -> Past<'_> {
-        let Resumption { answer, asked, is_same_client, .. } = resumption;
+        let Resumption { answer, asked, is_repeat, .. } = resumption;
         if !may_loop {
             return Past { answer, journal: None, earlier: None };
         }
-        let (journal, earlier) = self.journals.open(answer.place(), id, asked, is_same_client);
+        let (journal, earlier) = self.journals.open(answer.place(), id, asked, is_repeat);
         Past { answer, journal: Some(journal), earlier }
     }
 }

@@ -16,11 +16,14 @@ pub struct Resumption {
     pub answer: OpenAnswer,
     /// What is asked, apart from how the answer is delivered.
     pub asked: Digest,
-    /// Whether the same request again certainly comes from the same client, which does not ask it on purpose.
-    pub is_same_client: bool,
+    /// Whether, if the same was asked before, it was by the same client, which does not ask twice on purpose.
+    pub is_repeat: bool,
     /// What became of earlier turns, in words for the records.
     pub notes: Vec<String>,
 }
+
+/// The header in which official SDKs count their tries.
+const RETRIES: &str = "x-stainless-retry-count";
 
 impl Gateway {
     /// Puts back what earlier answers hid from this client, into a request that has been read.
@@ -59,6 +62,11 @@ impl Gateway {
             &request.fingerprint().0,
         ]);
         let answer = plan.answer(scope, history);
-        Ok(Resumption { answer, asked, is_same_client, notes: plan.notes })
+        let is_repeat = is_same_client || is_retry(incoming);
+        Ok(Resumption { answer, asked, is_repeat, notes: plan.notes })
     }
+}
+
+fn is_retry(incoming: &Incoming) -> bool {
+    incoming.headers.get(RETRIES).is_some_and(|count| count.as_bytes() != b"0")
 }

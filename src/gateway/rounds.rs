@@ -14,7 +14,7 @@ use super::ending::Stop;
 use super::injection::Injection;
 use super::line::Line;
 use super::past::Past;
-use super::rendering;
+use super::rendering::Rendering;
 use crate::audit::{InterceptionEnd, TokenUsage, Trail};
 use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Failure, FailureKind};
@@ -62,7 +62,7 @@ impl<'a> Rounds<'a> {
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
         let settings = gateway.settings(incoming, provider);
-        let shown = rendering::shown(settings, &incoming.client, incoming.operation.dialect.name());
+        let rendering = Rendering::choose(settings, &incoming.client, incoming.operation.dialect);
         let (max_frame, max_answer) = (gateway.limits.max_frame_bytes, gateway.limits.max_answer_bytes);
         Self {
             gateway,
@@ -74,8 +74,8 @@ impl<'a> Rounds<'a> {
             line,
             trail,
             headers: provider::request_headers(&incoming.headers),
-            settings: SpliceSettings { max_frame, max_answer, usage, form: shown.form },
-            shows_lines: shown.lines,
+            settings: SpliceSettings { max_frame, max_answer, usage, form: rendering.form },
+            shows_lines: rendering.lines,
             listed: BTreeSet::new(),
             number: 0,
             with_calls: 0,

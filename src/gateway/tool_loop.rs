@@ -55,7 +55,7 @@ impl Verdict {
 }
 
 impl Answered {
-    fn none() -> Self {
+    fn not_run() -> Self {
         Self { result: ToolResult::error(NOT_RUN), duration_ms: None }
     }
 }
@@ -77,7 +77,7 @@ impl Rounds<'_> {
             for call in &injected {
                 self.record_call(call, ToolOutcome::NotExecuted, None, None);
             }
-            let answered = injected.iter().map(|_| Answered::none()).collect();
+            let answered = injected.iter().map(|_| Answered::not_run()).collect();
             return Ok(Verdict { answered, next: None, capped: is_exhausted });
         }
         let answered = self.answer_injected(&injected).await?;
@@ -127,7 +127,7 @@ impl Rounds<'_> {
         }
         self.capped += u32::from(capped);
         self.clear_and_run(intents, &places, &mut answers).await?;
-        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(Answered::none)).collect())
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or_else(Answered::not_run)).collect())
     }
 
     /// Has the intents recorded, and runs what they are cleared for; each answer goes to its place.

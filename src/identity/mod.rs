@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
-pub use client::{Client, PROFILES, Profile, Rendering, SideRequest};
+pub use client::{Client, PROFILES, Profile, SideRequest};
 
 use crate::config::{self, Auth};
 use crate::domain::{Caller, Failure, FailureKind, ToolSettings};

@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use toolgate::dialect::{
-    Broken, Chat, Dialect, Ending, Form, Messages, NextRound, Request, Responses, Round, SpliceSettings,
-    Splicer, UsageStyle,
+    Broken, Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
+    UsageStyle,
 };
-use toolgate::domain::{Failure, FailureKind, Repeat, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Failure, FailureKind, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 use crate::client::{Answer, Message};
 use crate::wire::{Api, Mode, Say};

@@ -316,8 +316,7 @@ async fn token_counts_get_the_tools_of_the_conversation_that_has_their_list() {
             }
             assert_eq!(counted(&world, &["mine"], OTHER_SESSION).await.0, "not-generating");
         }
-        let end = world.newest().await.into_iter().next().unwrap().interception.end.unwrap();
-        assert_eq!(end.outcome, "completed");
+        assert_eq!(world.last_record().await.outcome(), "completed");
     }
 }
 

@@ -414,9 +414,10 @@ async fn after_the_window_a_request_is_a_new_one() {
         let world = builder.server("srv", server.clone()).start().await;
         world.provider.will_say(api, mode, &rounds()[..1]).will(cut(api, mode, &rounds()[1]));
         let headers = Sign::Session.headers(false);
-        world.post(api.path(), body(api, mode).to_string(), &headers).await.failure(api);
-        // What still runs is joined at any time.
-        world.first_record().await;
+        let first = world.post(api.path(), body(api, mode).to_string(), &headers).await;
+        first.failure(api);
+        // What runs is joined at any time.
+        world.record(&first).await;
         world.provider.will_say(api, mode, &rounds());
         let answer = again(&world, api, mode, Sign::Session).await;
         check_complete(api, mode, &answer, &rounds());

@@ -1,5 +1,7 @@
+//! A round in the form in which it goes up, with the results of its calls.
+
 use crate::dialect::raw::quote;
-use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result};
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result};
 use crate::domain::{ToolCall, ToolResult};
 
 /// The round with one tool message for each injected call.
@@ -15,30 +17,18 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
     let mut turn = Elements::default();
     turn.push_round(&round.items.0, round);
     turn.push_images(round);
-    request.draft.extend("messages", &turn.joined());
-    if next == NextRound::MayNotCall {
-        request.draft.set("tool_choice", r#""none""#);
-    } else if request
-        .draft
-        .object()
-        .get("tool_choice")
-        .is_some_and(|choice| choice.starts_with('{') || choice == "\"required\"")
-    {
-        request.draft.set("tool_choice", r#""auto""#);
-    }
+    request.draft.extend("messages", &turn.all().join(","));
+    openai::set_tool_choice(&mut request.draft, next);
 }
 
-/// Elements of `messages`, joined by commas.
+/// Elements of `messages`.
 #[derive(Debug, Default)]
-pub struct Elements(String);
+pub struct Elements(Vec<String>);
 
 impl Elements {
     /// Adds an element.
     pub fn push(&mut self, element: &str) {
-        if !self.0.is_empty() {
-            self.0.push(',');
-        }
-        self.0.push_str(element);
+        self.0.push(element.to_owned());
     }
 
     /// Adds a round as far as the gateway knows it: the assistant's message and its own results.
@@ -57,7 +47,7 @@ impl Elements {
     }
 
     /// All of them.
-    pub fn joined(self) -> String {
+    pub fn all(self) -> Vec<String> {
         self.0
     }
 }

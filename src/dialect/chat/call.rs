@@ -1,3 +1,5 @@
+//! Tool calls, whole and in pieces.
+
 use std::borrow::Cow;
 
 use crate::dialect::raw::{self, Object, Patch};

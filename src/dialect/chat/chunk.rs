@@ -1,3 +1,5 @@
+//! One chunk of a streamed answer.
+
 use std::borrow::Cow;
 
 use crate::dialect::Broken;

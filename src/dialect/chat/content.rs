@@ -1,3 +1,5 @@
+//! What a message says, part by part.
+
 use std::borrow::Cow;
 
 use crate::dialect::raw::{self, Object};
@@ -45,4 +47,11 @@ fn part(json: &str) -> Part<'_> {
 /// A string, also one with half surrogate pairs in it.
 fn text(value: &str) -> Option<Cow<'_, str>> {
     raw::string(value).or_else(|| raw::inner(value).map(raw::unescape).map(Cow::Owned))
+}
+
+/// Whether a message of the assistant's has anything but calls and plain reasoning.
+pub fn says_something(message: &Object<'_>) -> bool {
+    let is_something = |part| if let Part::Text(text) = part { !text.is_empty() } else { true };
+    parts(message).into_iter().any(is_something)
+        || ["function_call", "audio"].iter().any(|key| message.get(key).is_some_and(|value| value != "null"))
 }

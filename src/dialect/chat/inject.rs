@@ -1,3 +1,5 @@
+//! Tools beside the client's own.
+
 use std::sync::Arc;
 
 use crate::dialect::{Request, raw};

@@ -1,7 +1,8 @@
-use crate::dialect::raw::{self, Object};
+//! The message of a streamed round, gathered from its deltas.
 
 use super::call::{self, CallPieces};
 use super::chunk::Chunk;
+use crate::dialect::raw::{self, Object};
 
 /// The assistant's message of one streamed round, gathered from its deltas, in the form in which it goes
 /// back up.

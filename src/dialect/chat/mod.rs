@@ -1,4 +1,7 @@
 //! `OpenAI`'s Chat Completions API (`POST /v1/chat/completions`).
+//!
+//! It has no form for calls that the server runs, so clients carry nothing and there is no `rebuild`; and no stored
+//! responses that are gone on from, so there is no `continue_from`.
 
 mod append;
 mod call;
@@ -7,12 +10,14 @@ mod content;
 mod history;
 mod inject;
 mod message;
+mod owners;
 mod reasoning;
 mod replay;
 mod request;
 mod restore;
 mod show;
 mod splice;
+mod strip;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -24,9 +29,9 @@ use bytes::Bytes;
 
 use super::{
     Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
-    is_event_stream, openai_error,
+    is_event_stream, openai,
 };
-use crate::domain::{Failure, ToolDefinition, ToolResult};
+use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
 
 /// The dialect `chat`.
 #[derive(Debug)]
@@ -35,6 +40,10 @@ pub struct Chat;
 impl Dialect for Chat {
     fn name(&self) -> &'static str {
         "chat"
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[Form::Hidden]
     }
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
@@ -75,6 +84,6 @@ impl Dialect for Chat {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        openai_error::body(failure)
+        openai::error_body(failure)
     }
 }

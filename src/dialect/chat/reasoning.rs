@@ -1,3 +1,5 @@
+//! Thinking that its provider signs.
+
 use std::borrow::Cow;
 
 use crate::dialect::raw::{Object, Patch};

@@ -1,9 +1,10 @@
+//! A round that is over, as a provider would answer it again.
+
 use bytes::{Bytes, BytesMut};
 
+use super::message;
 use crate::dialect::raw::{self, Object, Patch};
 use crate::dialect::{Delivery, Round, sse};
-
-use super::message;
 
 /// The fields of an answer, or of a chunk of one, around what the model said; `usage` in the place of its own.
 pub fn envelope(fields: &Object<'_>, usage: Option<&str>) -> String {

@@ -1,57 +1,45 @@
+//! Turns of the history in the form in which they go up.
+
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::dialect::raw::{self, Object, Patch};
-use crate::dialect::result::NO_RESULT;
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration};
-use crate::domain::{ToolCall, ToolResult};
-
 use super::append::{self, Elements};
 use super::call;
-use super::content::{self, Part};
+use super::content;
 use super::reasoning;
+use super::strip;
+use crate::dialect::raw::{self, Object, Patch, quote};
+use crate::dialect::result::NO_RESULT;
+use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense};
+use crate::domain::{ToolCall, ToolResult};
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
-    let text = request.draft.text();
     let messages = request.draft.object().array("messages");
     let own: BTreeSet<usize> =
         changes.iter().filter_map(|(turn, _)| Some(history.turns.get(*turn)?.elements.start)).collect();
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let mut edits = Vec::new();
     for (turn, change) in changes {
         let Some(turn) = history.turns.get(*turn) else { continue };
         let (elements, new) = match change {
-            Restoration::Bare if !turn.has_thinking => continue,
-            Restoration::Bare => (turn.elements.clone(), bare(&messages, turn)),
-            Restoration::Rounds { rounds, in_place, cut } => {
+            Restoration::Stripped if !turn.has_thinking => continue,
+            Restoration::Stripped => {
+                let said = messages.get(turn.elements.clone()).unwrap_or_default();
+                (turn.elements.clone(), strip::turn(said))
+            }
+            Restoration::Rounds { rounds, with_thinking, broken } => {
                 let echoed = Echoed { messages: &messages, turn, own: &own };
-                let (elements, mut new) = restored(&echoed, rounds, *in_place);
-                if let Some(rest) = cut.then(|| echoed.beyond(rounds)).flatten() {
+                let (elements, mut new) = restored(&echoed, rounds, *with_thinking);
+                if let Some(rest) = broken.then(|| echoed.beyond(rounds)).flatten() {
                     new.push(&rest);
                 }
-                (elements, new.joined())
+                (elements, new.all())
             }
         };
-        edits.extend(span(text, &messages, elements, new.is_empty()).map(|span| (span, new)));
+        edits.push((elements, new));
     }
-    for (span, new) in edits {
-        request.draft.replace(span, new);
-    }
-}
-
-/// Where elements lie in the body: with a comma, where nothing comes into their place.
-fn span(text: &str, messages: &[&str], elements: Range<usize>, goes: bool) -> Option<Range<usize>> {
-    let (first, last) = (messages.get(elements.start)?, messages.get(elements.end.checked_sub(1)?)?);
-    let mut span = raw::span_in(text, first).start..raw::span_in(text, last).end;
-    if goes {
-        if let Some(next) = messages.get(elements.end) {
-            span.end = raw::span_in(text, next).start;
-        } else if let Some(before) = elements.start.checked_sub(1) {
-            span.start = raw::span_in(text, messages[before]).end;
-        }
-    }
-    Some(span)
+    request.draft.replace_elements("messages", edits);
 }
 
 /// A turn as the client tells it, among all messages.
@@ -74,10 +62,10 @@ struct Following<'a> {
 }
 
 /// The elements that give way to a turn's rounds, and what comes into their place.
-fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range<usize>, Elements) {
+fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], with_thinking: bool) -> (Range<usize>, Elements) {
     let elements = echoed.turn.elements.clone();
     let Some((last, before)) = rounds.split_last() else { return (0..0, Elements::default()) };
-    let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, in_place)).collect();
+    let mut messages: Vec<Cow<'_, str>> = rounds.iter().map(|round| message(round, with_thinking)).collect();
     if let Some(marker) = elements.end.checked_sub(1).and_then(|last| Marker::of(echoed.messages.get(last)?))
     {
         marker.put(&mut messages);
@@ -90,7 +78,7 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     if let Some(message) = messages.last() {
         new.push_round(message, last);
     }
-    if !last.is_for_client() {
+    if !last.has_client_calls() {
         new.push_images(last);
         return (elements, new);
     }
@@ -108,8 +96,8 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], in_place: bool) -> (Range
     (elements.start..following.end, new)
 }
 
-fn message(round: &KeptRound, in_place: bool) -> Cow<'_, str> {
-    if in_place { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
+fn message(round: &KeptRound, with_thinking: bool) -> Cow<'_, str> {
+    if with_thinking { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
 }
 
 fn unanswered(id: &str) -> String {
@@ -134,7 +122,7 @@ impl<'a> Echoed<'a> {
                     let id = message.string("tool_call_id").unwrap_or_default().into_owned();
                     if mine(&id) { found.answers.push((id, text)) } else { found.others.push(text) }
                 }
-                Some("assistant") if !self.own.contains(&found.end) && !says_something(&message) => {
+                Some("assistant") if !self.own.contains(&found.end) && !content::says_something(&message) => {
                     let calls = message.array("tool_calls").into_iter().filter_map(call::read);
                     let ids: Vec<String> = calls.map(|call| call.id).collect();
                     if ids.is_empty() || !ids.iter().all(|id| mine(id) && !told.contains(id)) {
@@ -151,56 +139,16 @@ impl<'a> Echoed<'a> {
 
     /// What the client was told beyond these rounds, of one that broke off, as a message.
     fn beyond(&self, rounds: &[KeptRound]) -> Option<String> {
-        let read = |text: &&str| Object::within(text).map(|message| content::said(&message));
-        let told: Vec<String> =
-            self.messages.get(self.turn.elements.clone())?.iter().filter_map(read).collect();
-        let told = told.join("\n\n");
-        let said = rounds.iter().filter_map(|round| read(&round.items.0.as_str()));
-        let rest = said.fold(told.as_str(), |rest, said| behind(rest, &said).unwrap_or(rest)).trim();
-        (!rest.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{}}}"#, raw::quote(rest)))
+        let said =
+            |text: &str| Object::within(text).map(|message| content::said(&message)).unwrap_or_default();
+        let echoed: Vec<String> =
+            self.messages.get(self.turn.elements.clone())?.iter().map(|text| said(text)).collect();
+        let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
+        let mut beyond = dense::beyond(&echoed, rounds.iter().map(|round| said(&round.items.0)));
+        beyond.retain(|text| !text.trim_ascii().is_empty());
+        let text = quote(beyond.join("\n\n").trim());
+        (!beyond.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{text}}}"#))
     }
-}
-
-/// What stands in a text behind another, white space aside: nothing, where it breaks off within the other;
-/// `None` where it has nothing of it.
-fn behind<'a>(text: &'a str, other: &str) -> Option<&'a str> {
-    let is_dense = |c: &char| !c.is_ascii_whitespace();
-    let dense = |text: &str| text.chars().filter(is_dense).collect::<String>();
-    let (dense_text, other) = (dense(text), dense(other));
-    if other.starts_with(&dense_text) {
-        return Some("");
-    }
-    let end = dense_text.find(&other)? + other.len();
-    let mut passed = 0;
-    let mut rest = text.char_indices().skip_while(|(_, c)| {
-        passed += if is_dense(c) { c.len_utf8() } else { 0 };
-        passed <= end
-    });
-    Some(rest.next().map_or("", |(at, _)| &text[at..]))
-}
-
-/// The turn's messages without signed thinking, and without those that had nothing else.
-fn bare(messages: &[&str], turn: &EchoedTurn) -> String {
-    let mut new = Elements::default();
-    for text in messages.get(turn.elements.clone()).unwrap_or_default() {
-        match reasoning::unsigned(text) {
-            Cow::Borrowed(text) => new.push(text),
-            Cow::Owned(text) => {
-                let message = Object::within(&text).unwrap_or_default();
-                if says_something(&message) || !message.array("tool_calls").is_empty() {
-                    new.push(&text);
-                }
-            }
-        }
-    }
-    new.joined()
-}
-
-/// Whether a message of the assistant's has anything but calls and plain reasoning.
-fn says_something(message: &Object<'_>) -> bool {
-    let is_something = |part| if let Part::Text(text) = part { !text.is_empty() } else { true };
-    content::parts(message).into_iter().any(is_something)
-        || ["function_call", "audio"].iter().any(|key| message.get(key).is_some_and(|value| value != "null"))
 }
 
 /// A cache marker that a client put on a turn of the assistant's.

@@ -1,12 +1,10 @@
-use crate::dialect::Showing;
-use crate::dialect::raw;
+//! What a client is shown of calls that the gateway ran.
 
-use super::texts::SEPARATOR;
+use crate::dialect::{Showing, raw};
+use crate::domain::Form;
 
-/// The lines about calls, joined and escaped; this API has no other form for calls that the server runs.
-pub fn lines(showing: &Showing<'_>) -> Option<String> {
+/// The lines about a round's calls, escaped. This API has no form for calls that the server runs.
+pub fn show(showing: &Showing<'_>, _form: Form) -> Vec<String> {
     let line = |line: &String| raw::inner(&raw::quote(line)).map(str::to_owned);
-    let lines: Vec<String> =
-        showing.calls.iter().filter_map(|call| call.line.as_ref().and_then(line)).collect();
-    Some(lines.join(SEPARATOR)).filter(|lines| !lines.is_empty())
+    showing.calls.iter().filter_map(|call| call.line.as_ref().and_then(line)).collect()
 }

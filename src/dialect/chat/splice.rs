@@ -1,20 +1,23 @@
+//! Streamed rounds as one message.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use serde_json::{Map, Value};
 
-use super::call::{CallPieces, Owner, Piece};
+use super::call::{CallPieces, Owner};
 use super::chunk::Chunk;
 use super::message::Message;
-use super::texts::Joints;
+use super::owners::Owners;
+use super::texts::{Joints, SEPARATOR};
 use super::{content, replay, show};
-use crate::dialect::raw::{self, Object, Patch};
+use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
     Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, UsageStyle,
 };
-use crate::dialect::{is_event_stream, openai_error, tally};
+use crate::dialect::{is_event_stream, openai, tally};
 use crate::domain::Failure;
 
 /// The finish reason of a chunk that does not end its choice.
@@ -25,7 +28,7 @@ const GOES_ON: &str = "null";
 /// Chunks go out as they came, but for: the id, time and role of later rounds, pieces of injected calls, which are
 /// left out, the indices of the client's calls after them, and the finish and usage, which come once.
 pub struct Stream {
-    injected: Arc<HashSet<String>>,
+    owners: Owners,
     wants_usage: bool,
     settings: SpliceSettings,
     framer: Framer,
@@ -33,7 +36,6 @@ pub struct Stream {
     first: Option<String>,
     role_sent: bool,
     joints: Joints,
-    client_calls: u32,
     round: RoundState,
     /// The usage of all rounds, the one under way last.
     usages: Vec<Map<String, Value>>,
@@ -49,7 +51,6 @@ struct RoundState {
     response_id: String,
     model: String,
     finish: Option<String>,
-    hides: bool,
 }
 
 /// What a chunk says in the place of what the provider said.
@@ -65,14 +66,13 @@ impl Stream {
     /// A splicer that hides the calls of these tools, and the usage from clients that did not ask for it.
     pub fn new(injected: Arc<HashSet<String>>, wants_usage: bool, settings: SpliceSettings) -> Self {
         Self {
-            injected,
+            owners: Owners::new(injected),
             wants_usage,
             settings,
             framer: Framer::new(settings.max_frame),
             first: None,
             role_sent: false,
             joints: Joints::default(),
-            client_calls: 0,
             round: RoundState::default(),
             usages: vec![Map::new()],
             held: Tail::new(settings.max_frame),
@@ -95,7 +95,7 @@ impl Stream {
         })?;
         self.note_facts(&chunk);
         self.round.message.grow(&chunk);
-        let pieces = self.take_calls(&chunk.delta);
+        let pieces = self.owners.take(&mut self.round.message.calls, &chunk.delta);
         if let Some(finish) = chunk.finish() {
             self.round.finish = Some(finish.into_owned());
         }
@@ -116,7 +116,7 @@ impl Stream {
 
     /// Whether other rounds may follow; several choices (`n > 1`), which end one by one, never loop.
     fn may_loop(&self) -> bool {
-        !self.injected.is_empty()
+        self.owners.has_injected()
     }
 
     fn is_later_round(&self) -> bool {
@@ -139,48 +139,6 @@ impl Stream {
         if let (Some(usage), Some(round)) = (usage, self.usages.last_mut()) {
             // Some providers send a running total in each chunk: the last one counts.
             *round = usage;
-        }
-    }
-
-    /// Takes the pieces of calls in a delta, and gives the client's part of them under the client's indices;
-    /// `None` if that is the whole as it stands.
-    fn take_calls(&mut self, delta: &Object<'_>) -> Option<Vec<String>> {
-        let pieces = delta.get("tool_calls").and_then(raw::elements)?;
-        let mut visible = Vec::new();
-        let mut changes = false;
-        for piece in pieces.into_iter().map(Piece::read) {
-            let (known, before) = (self.round.message.calls.len(), visible.len());
-            let place = CallPieces::gather(&mut self.round.message.calls, &piece);
-            if place == known {
-                // Where another call begins, the names of those before it are complete.
-                self.settle_before(place, &mut visible);
-            }
-            self.settle(place, true);
-            let call = &mut self.round.message.calls[place];
-            call.release(Some(&piece), &mut visible);
-            let as_it_stands = matches!(call.owner, Owner::Client(index) if piece.is_at(index));
-            changes |= !as_it_stands || visible.len() != before + 1;
-        }
-        (changes && self.may_loop()).then_some(visible)
-    }
-
-    /// Finds out whose a call is, unless more of its name may come.
-    fn settle(&mut self, place: usize, open: bool) {
-        let call = &mut self.round.message.calls[place];
-        if call.owner != Owner::Unknown {
-            return;
-        }
-        let (name, is_function) = (call.name(), call.is_function());
-        let may_become_ours = || self.injected.iter().any(|injected| injected.starts_with(name));
-        if is_function && open && call.is_naming() && may_become_ours() {
-            return;
-        }
-        if is_function && self.injected.contains(name) {
-            call.owner = Owner::Gateway;
-            self.round.hides = true;
-        } else {
-            call.owner = Owner::Client(self.client_calls);
-            self.client_calls += 1;
         }
     }
 
@@ -266,18 +224,9 @@ impl Stream {
         sse::write_data("[DONE]", out);
     }
 
-    /// Finds out whose the calls before this place are, and gives the pieces of the client's that waited.
-    fn settle_before(&mut self, end: usize, visible: &mut Vec<String>) {
-        for place in 0..end {
-            self.settle(place, false);
-            self.round.message.calls[place].release(None, visible);
-        }
-    }
-
     /// Gives the client the calls whose names could have gone on until the very end.
     fn settle_all(&mut self, out: &mut BytesMut) {
-        let mut visible = Vec::new();
-        self.settle_before(self.round.message.calls.len(), &mut visible);
+        let visible = self.owners.settle_all(&mut self.round.message.calls);
         if !visible.is_empty() {
             self.write_delta(&format!(r#"{{"tool_calls":[{}]}}"#, visible.join(",")), out);
         }
@@ -366,14 +315,17 @@ impl Splicer for Stream {
     }
 
     fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
-        let Some(lines) = show::lines(showing) else { return };
+        let lines = show::show(showing, self.settings.form);
+        if lines.is_empty() {
+            return;
+        }
         for frame in self.release_content(out) {
             // What has been held back before fits again: it has only lost something.
             if self.held.push(frame).is_err() {
                 break;
             }
         }
-        let (role, content) = (self.role_if_due(), self.joints.separated(&lines));
+        let (role, content) = (self.role_if_due(), self.joints.separated(&lines.join(SEPARATOR)));
         let delta = format!(r#"{{{role}"content":"{content}"}}"#);
         self.write_delta(&delta, out);
     }
@@ -398,7 +350,8 @@ impl Splicer for Stream {
             return self.cut_short(out);
         }
         let shows_calls = self.round.message.calls.iter().any(|call| matches!(call.owner, Owner::Client(_)));
-        let dangling = self.round.hides && !shows_calls && self.round.finish.as_deref() == Some("tool_calls");
+        let hides = self.round.message.calls.iter().any(|call| call.owner == Owner::Gateway);
+        let dangling = hides && !shows_calls && self.round.finish.as_deref() == Some("tool_calls");
         let usage = self.total_usage().filter(|_| self.is_later_round());
         let mut untold = usage.as_deref();
         for frame in self.held.take() {
@@ -422,7 +375,7 @@ impl Splicer for Stream {
     }
 
     fn fail(&mut self, failure: &Failure, out: &mut BytesMut) {
-        sse::write_data(&openai_error::body(failure), out);
+        sse::write_data(&openai::error_body(failure), out);
     }
 
     fn so_far(&self) -> RoundFacts {

@@ -1,3 +1,5 @@
+//! Texts that several rounds add to.
+
 use crate::dialect::raw::{self, Object, Patch};
 
 /// The texts of a message that several rounds add to: what it says, and what the model thought, under the

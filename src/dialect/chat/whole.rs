@@ -1,3 +1,5 @@
+//! Answers in one piece as one message.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -149,8 +151,8 @@ impl Splicer for Whole {
     }
 
     fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
-        if let Some(lines) = show::lines(showing) {
-            self.texts.add_content(&lines);
+        for line in show::show(showing, self.settings.form) {
+            self.texts.add_content(&line);
         }
     }
 

@@ -1,3 +1,5 @@
+//! What a client says to the calls of a round.
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 

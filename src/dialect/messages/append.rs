@@ -1,3 +1,5 @@
+//! A round in the form in which it goes up, with the results of its calls.
+
 use crate::dialect::raw::{self, Object, quote};
 use crate::dialect::{Items, KeptResult, KeptRound, NextRound, Request, Round, result};
 use crate::domain::{Content, ToolResult};

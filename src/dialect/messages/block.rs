@@ -1,3 +1,5 @@
+//! Content blocks of a streamed answer, gathered from its events.
+
 use crate::dialect::raw::{self, Object, Patch};
 use crate::domain::ToolCall;
 

@@ -1,3 +1,5 @@
+//! Error bodies (Messages API, "Errors").
+
 use crate::dialect::raw::quote;
 use crate::domain::{Failure, FailureKind};
 

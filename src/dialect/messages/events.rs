@@ -1,3 +1,5 @@
+//! Events of a stream that the gateway writes itself.
+
 use bytes::BytesMut;
 
 use super::message::Part;

@@ -1,53 +1,50 @@
+//! The conversation as a request tells it.
+
 use std::borrow::Cow;
 
 use super::message::{Message, Part, SHOWN_ID, brings_servers, messages};
-use crate::dialect::canon::Canon;
+use crate::dialect::canon::{Canon, Said};
 use crate::dialect::raw::{self, Object};
 use crate::dialect::walk::{OpenTurn, Walk};
 use crate::dialect::{Echo, History, Request};
 use crate::domain::Digest;
 
-/// Top-level fields that say how the answer is delivered, and to whom.
-const DELIVERY: [&str; 4] = ["stream", "stream_options", "metadata", "max_tokens"];
-
 /// What Claude Code's first system block begins with, whose rest varies from request to request.
 const BILLING: &str = "x-anthropic-billing-header";
 
-/// The conversation as the client tells it.
+/// The conversation as the client tells it: consecutive messages of the assistant's are one turn.
 pub fn history(request: &Request) -> History {
     let object = request.draft.object();
     let (messages, servers) = (messages(&object), brings_servers(&object));
-    let mut walk = Walk::new();
-    let mut at = 0;
-    while let Some(message) = messages.get(at) {
-        let turn = messages[at..].iter().take_while(|message| message.is_assistant()).count();
+    let (system, tools) = (system(&object), Canon::of_tools(&object));
+    let mut walk = Walk::new(system, tools);
+    let mut index = 0;
+    while let Some(message) = messages.get(index) {
+        let turn = messages[index..].iter().take_while(|message| message.is_assistant()).count();
         if turn == 0 {
-            walk.other(visible(message));
+            walk.message(&message.role, said(message));
         } else {
-            read_turn(&mut walk, at, &messages[at..at + turn], servers);
+            read_turn(&mut walk, index, &messages[index..index + turn], servers);
         }
-        at += turn.max(1);
+        index += turn.max(1);
     }
-    let (whole, turns) = walk.finish();
-    let (system, tools) = (system(&object), tools(&object));
-    let first = messages.iter().find(|message| message.role == "user").map(visible).unwrap_or_default();
+    let history = walk.finish();
+    let known = [("messages", history.whole), ("system", system), ("tools", tools)];
     History {
-        whole,
-        turns,
-        beginning: Digest::of_parts(&[&system.0, &tools.0, &first.0]),
         tools,
-        request: everything(&object, [("messages", whole), ("system", system), ("tools", tools)]),
+        request: Canon::of_request(&object, &known),
         end_user: object.object("metadata").and_then(|data| data.string("user_id").map(Cow::into_owned)),
+        ..history
     }
 }
 
-/// Reads the messages of one turn of the assistant's, of which the first has this place.
-fn read_turn(walk: &mut Walk, place: usize, messages: &[Message<'_>], servers: bool) {
+/// Reads the messages of one turn of the assistant's, of which the first has this index.
+fn read_turn(walk: &mut Walk, index: usize, messages: &[Message<'_>], servers: bool) {
     let blocks: Vec<Vec<Part<'_>>> = messages.iter().map(|message| message.parts().collect()).collect();
     let shown: Vec<(Cow<'_, str>, &Part<'_>)> =
         blocks.iter().flatten().filter_map(|block| Some((block.shown_id(servers)?, block))).collect();
     for (at, (message, blocks)) in messages.iter().zip(&blocks).enumerate() {
-        let turn = walk.assistant(place + at);
+        let turn = walk.assistant(index + at);
         if let Some(text) = raw::inner(message.content()) {
             turn.text(&raw::unescape(text));
         }
@@ -84,95 +81,51 @@ fn read_shown(turn: &mut OpenTurn, id: &str, block: &Part<'_>, shown: &[(Cow<'_,
     }
     let result = of_call("mcp_tool_result");
     turn.echo(Echo::Call {
-        id: id.strip_prefix(SHOWN_ID).unwrap_or(id).to_owned(),
+        seal: id.strip_prefix(SHOWN_ID).unwrap_or(id).to_owned(),
         arguments: block.fields.get("input").unwrap_or_default().to_owned(),
         result: result.map(Part::result_text).unwrap_or_default(),
         is_error: result.is_some_and(|result| result.fields.is_true("is_error")),
     });
 }
 
-/// What is visible of a message that is not the assistant's.
-fn visible(message: &Message<'_>) -> Digest {
+/// What a message that is not the assistant's says: a string and one text block are the same.
+fn said(message: &Message<'_>) -> Digest {
     let mut canon = Canon::of(&message.role);
-    content(&mut canon, message.content());
+    take_content(&mut canon, message.content(), |_| true);
     canon.digest()
 }
 
-fn content(canon: &mut Canon, value: &str) {
-    match raw::inner(value) {
-        Some(text) => text_part(canon, &raw::unescape(text)),
-        None => parts(canon, raw::elements(value).unwrap_or_default().into_iter().map(Part::read)),
-    }
+fn system(object: &Object<'_>) -> Digest {
+    let mut canon = Canon::of("system");
+    let is_stable = |block: &Part<'_>| !block.string("text").starts_with(BILLING);
+    take_content(&mut canon, object.get("system").unwrap_or("[]"), is_stable);
+    canon.digest()
 }
 
-/// Takes blocks: adjacent texts as one, results by their calls, and in no order.
-fn parts<'a>(canon: &mut Canon, blocks: impl Iterator<Item = Part<'a>>) {
-    let (mut text, mut results) = (String::new(), Vec::new());
-    for block in blocks {
-        match &*block.kind {
-            "text" => text.push_str(&block.string("text")),
-            "tool_result" => results.push(result(&block)),
-            _ => {
-                text_part(canon, &std::mem::take(&mut text));
-                canon.json(block.json);
-            }
+/// Takes a text, or the blocks that count, of which results have no order. They do not go to the walk one by
+/// one, for the text beside them is of the same message.
+fn take_content(canon: &mut Canon, content: &str, counts: impl Fn(&Part<'_>) -> bool) {
+    if let Some(text) = raw::inner(content) {
+        return canon.content([Said::Text(raw::unescape(text).into())]);
+    }
+    let mut results = Vec::new();
+    let blocks = raw::elements(content).unwrap_or_default().into_iter().map(Part::read).filter(counts);
+    canon.content(blocks.filter_map(|block| match &*block.kind {
+        "text" => Some(Said::Text(block.string("text"))),
+        "tool_result" => {
+            results.push(result(&block));
+            None
         }
-    }
-    text_part(canon, &text);
+        _ => Some(Said::Other(block.json)),
+    }));
     results.sort_unstable();
-    for result in results {
-        canon.part(result);
-    }
-}
-
-fn text_part(canon: &mut Canon, text: &str) {
-    if !text.trim_ascii().is_empty() {
-        canon.word("text");
-        canon.text(text);
-    }
+    results.into_iter().for_each(|result| canon.part(result));
 }
 
 fn result(block: &Part<'_>) -> Digest {
     let mut canon = Canon::of("result");
     canon.word(&block.string("tool_use_id"));
     canon.word(if block.fields.is_true("is_error") { "error" } else { "" });
-    content(&mut canon, block.fields.get("content").unwrap_or("[]"));
+    take_content(&mut canon, block.fields.get("content").unwrap_or("[]"), |_| true);
     canon.digest()
 }
-
-fn system(object: &Object<'_>) -> Digest {
-    let mut canon = Canon::of("system");
-    let value = object.get("system").unwrap_or("[]");
-    match raw::elements(value) {
-        Some(blocks) => {
-            let blocks = blocks.into_iter().map(Part::read);
-            parts(&mut canon, blocks.filter(|block| !block.string("text").starts_with(BILLING)));
-        }
-        None => content(&mut canon, value),
-    }
-    canon.digest()
-}
-
-fn tools(object: &Object<'_>) -> Digest {
-    let mut canon = Canon::of("tools");
-    canon.json(object.get("tools").unwrap_or("[]"));
-    canon.digest()
-}
-
-/// The whole request; `known` are the fields whose digests are known.
-fn everything(object: &Object<'_>, known: [(&str, Digest); 3]) -> Digest {
-    let mut canon = Canon::of("request");
-    let mut fields: Vec<_> = object.fields.iter().filter(|field| !DELIVERY.contains(&&*field.key)).collect();
-    fields.sort_by(|a, b| a.key.cmp(&b.key));
-    for field in fields {
-        canon.word(&field.key);
-        match known.iter().find(|(key, _)| *key == field.key) {
-            Some((_, digest)) => canon.part(*digest),
-            None => canon.json(field.value),
-        }
-    }
-    canon.digest()
-}
-
-#[cfg(test)]
-mod tests;

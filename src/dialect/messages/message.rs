@@ -1,3 +1,5 @@
+//! The messages of a request, and their blocks.
+
 use std::borrow::Cow;
 
 use crate::dialect::raw::{self, Object, quote};

@@ -2,7 +2,6 @@
 
 mod answers;
 mod append;
-mod bare;
 mod block;
 mod error;
 mod events;
@@ -15,8 +14,9 @@ mod request;
 mod restore;
 mod show;
 mod splice;
+mod strip;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod usage;
 mod whole;
 
@@ -28,7 +28,7 @@ use super::{
     Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream,
 };
-use crate::domain::{Failure, ToolDefinition, ToolResult};
+use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
 
 /// The dialect `messages`.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub struct Messages;
 impl Dialect for Messages {
     fn name(&self) -> &'static str {
         "messages"
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[Form::Hidden, Form::Native]
     }
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {

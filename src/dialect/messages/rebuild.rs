@@ -1,6 +1,8 @@
+//! Rounds read out of what a client carried, where nothing else knows them.
+
 use super::append::tool_result;
-use super::bare::is_line;
 use super::message::{Message, Part, brings_servers, messages};
+use super::strip::is_line;
 use crate::dialect::raw::{Patch, quote};
 use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::ToolResult;
@@ -15,7 +17,7 @@ pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Optio
     let texts: Vec<_> = messages.get(turn.elements.clone())?.iter().flat_map(Message::part_texts).collect();
     let parts: Vec<Part<'_>> = texts.iter().map(|text| Part::read(text)).collect();
     let results: Vec<&Part<'_>> = parts.iter().filter(|part| part.kind == "mcp_tool_result").collect();
-    let mut rebuilt = Rebuilt { rounds: vec![Told::default()], calls: Vec::new() };
+    let mut rebuilt = Rebuilt { rounds: vec![RoundUnderWay::default()], calls: Vec::new() };
     let mut proven = proven.iter();
     for (at, part) in parts.iter().enumerate() {
         if part.shown_id(brings_servers(&object)).is_none() {
@@ -34,14 +36,14 @@ pub fn rebuild(request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Optio
 
 /// The rounds of a turn under way.
 struct Rebuilt {
-    rounds: Vec<Told>,
+    rounds: Vec<RoundUnderWay>,
     /// The client's calls: id and block.
     calls: Vec<(String, String)>,
 }
 
 /// What is told of a round.
 #[derive(Default)]
-struct Told {
+struct RoundUnderWay {
     own: Vec<String>,
     /// The injected calls: the place among all calls, id, block and result.
     shown: Vec<(usize, String, String, KeptResult)>,
@@ -64,7 +66,7 @@ impl Rebuilt {
             return Some(());
         }
         if !self.rounds.last()?.shown.is_empty() {
-            self.rounds.push(Told::default());
+            self.rounds.push(RoundUnderWay::default());
         }
         self.rounds.last_mut()?.own.push(block);
         Some(())
@@ -74,7 +76,7 @@ impl Rebuilt {
     fn shown(&mut self, call: &Part<'_>, result: &Part<'_>, proven: &ProvenCall) -> Option<()> {
         let number = usize::try_from(proven.round).ok()?;
         if number == self.rounds.len() + 1 && !self.rounds.last()?.shown.is_empty() {
-            self.rounds.push(Told::default());
+            self.rounds.push(RoundUnderWay::default());
         }
         let input = call.fields.get("input")?;
         let (id, name) = (quote(&proven.call_id), quote(&proven.name));
@@ -93,7 +95,7 @@ impl Rebuilt {
         let last = self.rounds.last()?;
         let gaps = last.shown.iter().any(|(place, ..)| *place >= last.shown.len());
         if !self.calls.is_empty() && !last.shown.is_empty() && !last.begins_with_calls && !gaps {
-            self.rounds.push(Told::default());
+            self.rounds.push(RoundUnderWay::default());
         }
         let count = self.rounds.len();
         let mut calls = Some(self.calls);
@@ -107,7 +109,7 @@ impl Rebuilt {
     }
 }
 
-impl Told {
+impl RoundUnderWay {
     /// The round with the client's calls in the places that the injected ones leave; `None` where these do
     /// not fit together.
     fn keep(mut self, client_calls: Vec<(String, String)>) -> Option<KeptRound> {
@@ -126,6 +128,3 @@ impl Told {
         Some(KeptRound { items: Items(format!("[{}]", self.own.join(","))), calls })
     }
 }
-
-#[cfg(test)]
-mod tests;

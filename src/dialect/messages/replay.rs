@@ -1,3 +1,5 @@
+//! A round that is over, as a provider would answer it again.
+
 use bytes::{Bytes, BytesMut};
 
 use super::events::write_block;
@@ -70,6 +72,3 @@ fn streamed(round: &Round) -> Bytes {
     sse::write("message_stop", r#"{"type":"message_stop"}"#, &mut out);
     out.freeze()
 }
-
-#[cfg(test)]
-mod tests;

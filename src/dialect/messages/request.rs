@@ -1,3 +1,5 @@
+//! Reads a request shallowly: the facts that decisions are made on.
+
 use bytes::Bytes;
 
 use crate::dialect::raw::Object;

@@ -1,37 +1,35 @@
+//! Turns of the history in the form in which they go up.
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::answers::Answers;
 use super::append::{assistant, turn};
-use super::bare;
 use super::message::{Message, Part, brings_servers, messages, text_block};
+use super::strip;
 use crate::dialect::raw::{self, Patch};
-use crate::dialect::{History, Items, KeptRound, Request, Restoration, Visible};
+use crate::dialect::{History, Items, KeptRound, Request, Restoration, dense};
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
-    if changes.is_empty() {
-        return;
-    }
     let object = request.draft.object();
     let echo = Echoed { messages: &messages(&object), history, changes };
     let mut replaced = Vec::with_capacity(changes.len());
     for (number, change) in changes {
         let Some(turn) = history.turns.get(*number) else { continue };
         let (elements, new) = match change {
-            Restoration::Rounds { rounds, in_place, cut } => echo.rounds(*number, rounds, *in_place, *cut),
-            Restoration::Bare => {
+            Restoration::Rounds { rounds, with_thinking, broken } => {
+                echo.rounds(*number, rounds, *with_thinking, *broken)
+            }
+            Restoration::Stripped => {
                 let said = &echo.messages[turn.elements.clone()];
-                let bare = bare::turn(said, brings_servers(&object));
-                (turn.elements.clone(), bare.into_iter().collect())
+                (turn.elements.clone(), strip::turn(said, brings_servers(&object)))
             }
         };
-        replaced.push((echo.span(request.draft.text(), elements, new.is_empty()), new.join(",")));
+        replaced.push((elements, new));
     }
-    let without_thinking = if echo.breaks_a_loop() { bare::without_thinking(&object) } else { Vec::new() };
-    for (span, new) in replaced {
-        request.draft.replace(span, new);
-    }
+    let without_thinking = if echo.breaks_a_loop() { strip::without_thinking(&object) } else { Vec::new() };
+    request.draft.replace_elements("messages", replaced);
     for (key, value) in without_thinking {
         request.draft.set(key, value);
     }
@@ -51,24 +49,24 @@ impl<'a> Echoed<'_, 'a> {
         &self,
         number: usize,
         rounds: &[KeptRound],
-        in_place: bool,
-        cut: bool,
+        with_thinking: bool,
+        broken: bool,
     ) -> (Range<usize>, Vec<String>) {
         let mut elements = self.history.turns[number].elements.clone();
-        let bare: Vec<KeptRound>;
-        let rounds = if in_place {
+        let stripped: Vec<KeptRound>;
+        let rounds = if with_thinking {
             rounds
         } else {
-            bare = rounds.iter().map(bare::round).collect();
-            &bare
+            stripped = rounds.iter().map(strip::round).collect();
+            &stripped
         };
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
         let mut new: Vec<String> = before.iter().map(turn).collect();
         let said = &self.messages[elements.clone()];
-        let beyond = if cut { beyond(said, rounds) } else { Vec::new() };
+        let beyond = if broken { beyond(said, rounds) } else { Vec::new() };
         let marker = said.last().filter(|_| beyond.is_empty()).and_then(Message::marker);
         let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
-        if last.is_for_client() {
+        if last.has_client_calls() {
             new.push(assistant(&last.items));
             let answers = self.answers(number, &last);
             elements.end = answers.end;
@@ -149,9 +147,9 @@ impl<'a> Echoed<'_, 'a> {
             }
             let loses = match change {
                 None => false,
-                Some(Restoration::Bare) => turn.has_thinking,
-                Some(Restoration::Rounds { in_place, rounds, .. }) => {
-                    !in_place && rounds.iter().any(|round| bare::round(round) != *round)
+                Some(Restoration::Stripped) => turn.has_thinking,
+                Some(Restoration::Rounds { with_thinking, rounds, .. }) => {
+                    !with_thinking && rounds.iter().any(|round| strip::round(round) != *round)
                 }
             };
             if loses {
@@ -161,47 +159,23 @@ impl<'a> Echoed<'_, 'a> {
         }
         false
     }
-
-    /// Where elements lie in the request's text; with a comma where nothing comes in their place.
-    fn span(&self, text: &str, elements: Range<usize>, vanish: bool) -> Range<usize> {
-        let place = |at: usize| raw::span_in(text, self.messages[at].json);
-        let (first, last) = (place(elements.start), place(elements.end - 1));
-        if !vanish {
-            first.start..last.end
-        } else if elements.end < self.messages.len() {
-            first.start..place(elements.end).start
-        } else {
-            elements.start.checked_sub(1).map_or(first.start, |before| place(before).end)..last.end
-        }
-    }
 }
 
 /// The texts of a turn that broke off, beyond those of its rounds, as blocks.
 fn beyond(said: &[Message<'_>], rounds: &[KeptRound]) -> Vec<String> {
-    let mut told = Visible::default();
-    for round in rounds {
-        let parts = raw::elements(&round.items.0).unwrap_or_default().into_iter().map(Part::read);
-        parts.filter(|part| part.kind == "text").for_each(|part| told.add_text(&part.string("text")));
-    }
-    let mut left = told.text.as_str();
-    let mut beyond = Vec::new();
-    for block in said.iter().flat_map(Message::part_texts) {
-        let part = Part::read(&block);
-        let mut seen = Visible::default();
-        seen.add_text(&part.string(if part.kind == "text" { "text" } else { "" }));
-        if let Some(rest) = left.strip_prefix(&seen.text) {
-            left = rest;
-        } else if left.is_empty() {
-            beyond.push(block.into_owned());
-        } else if seen.text.starts_with(left) {
-            let text = part.string("text");
-            let mut dense = text.char_indices().filter(|(_, c)| !c.is_ascii_whitespace());
-            let at = dense.nth(left.chars().count()).map_or(text.len(), |(at, _)| at);
-            beyond.push(text_block(&text[at..]));
-            left = "";
-        }
-    }
+    let text_of = |block: &str| {
+        let part = Part::read(block);
+        if part.kind == "text" { part.string("text").into_owned() } else { String::new() }
+    };
+    let blocks: Vec<_> = said.iter().flat_map(Message::part_texts).collect();
+    let texts: Vec<String> = blocks.iter().map(|block| text_of(block)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let told = rounds.iter().flat_map(|round| raw::elements(&round.items.0).unwrap_or_default()).map(text_of);
+    let beyond = dense::beyond(&texts, told).into_iter().zip(&texts).zip(blocks);
     beyond
+        .filter(|((rest, _), _)| !rest.trim_ascii().is_empty())
+        .map(|((rest, text), block)| if rest == *text { block.into_owned() } else { text_block(rest) })
+        .collect()
 }
 
 /// The items with the client's cache marker on the last block that takes one.
@@ -215,6 +189,3 @@ fn marked(items: &Items, marker: Option<&str>) -> Items {
     patch.replace(&items.0, last.json, inner.apply(last.json));
     Items(patch.apply(&items.0))
 }
-
-#[cfg(test)]
-mod tests;

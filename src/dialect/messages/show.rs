@@ -1,9 +1,12 @@
+//! What a client is shown of calls that the gateway ran.
+
 use super::message::{SHOWN_ID, text_block};
-use crate::dialect::raw::{Object, quote};
-use crate::dialect::{Form, Showing, ShownCall, text_of};
+use crate::dialect::raw::quote;
+use crate::dialect::{Showing, ShownCall, text_of};
+use crate::domain::Form;
 
 /// The content blocks that show a round's calls: all calls, then the lines about them, then all results.
-pub fn blocks(showing: &Showing<'_>, form: Form) -> Vec<String> {
+pub fn show(showing: &Showing<'_>, form: Form) -> Vec<String> {
     let calls = &showing.calls;
     let lines = calls.iter().filter_map(|call| call.line.as_deref()).map(text_block);
     if form == Form::Hidden {
@@ -14,8 +17,7 @@ pub fn blocks(showing: &Showing<'_>, form: Form) -> Vec<String> {
 
 fn mcp_tool_use(shown: &ShownCall<'_>) -> String {
     let (tool, server) = (quote(shown.tool), quote(shown.server));
-    let is_object = Object::parse(&shown.call.arguments).is_ok();
-    let input = if is_object { shown.call.arguments.as_str() } else { "{}" };
+    let input = shown.arguments();
     format!(
         r#"{{"type":"mcp_tool_use","id":"{SHOWN_ID}{}","name":{tool},"server_name":{server},"input":{input}}}"#,
         shown.seal
@@ -30,79 +32,4 @@ fn mcp_tool_result(shown: &ShownCall<'_>) -> String {
         shown.result.is_error,
         content.as_deref().map(text_block).unwrap_or_default()
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::super::testing::{call, message, text, thinking};
-    use crate::dialect::{Delivery, Form};
-
-    const DELIVERIES: [Delivery; 2] = [Delivery::Streamed, Delivery::Whole];
-
-    fn used(id: &str, of: &str) -> Value {
-        let input = json!({"of": of});
-        json!({"type": "mcp_tool_use", "id": id, "name": "find", "server_name": "s", "input": input})
-    }
-
-    fn resulted(id: &str, of: &str) -> Value {
-        let content = json!([text(&format!("of {of}"))]);
-        json!({"type": "mcp_tool_result", "tool_use_id": id, "is_error": false, "content": content})
-    }
-
-    #[test]
-    fn rounds_with_shown_calls_are_one_message() {
-        let rounds = [
-            json!([thinking("1"), text("I look."), call("a", "gh"), call("b", "db")]),
-            json!([call("c", "gh")]),
-            json!([thinking("2"), text("Found.")]),
-        ];
-        let [a, b, c] = ["mcptoolu_tg1-a", "mcptoolu_tg1-b", "mcptoolu_tg2-c"];
-        for delivery in DELIVERIES {
-            let told = message(delivery, Form::Native, false, &rounds);
-            let expected = json!([
-                thinking("1"),
-                text("I look."),
-                used(a, "a"),
-                used(b, "b"),
-                resulted(a, "a"),
-                resulted(b, "b"),
-                used(c, "c"),
-                resulted(c, "c"),
-                thinking("2"),
-                text("Found."),
-            ]);
-            assert_eq!(told["content"], expected, "{delivery:?}");
-            assert_eq!(told["stop_reason"], "end_turn");
-            assert_eq!(told["usage"]["output_tokens"], 15);
-            assert_eq!(told["usage"]["iterations"].as_array().unwrap().len(), 3);
-        }
-    }
-
-    #[test]
-    fn a_mixed_round_shows_its_calls_beside_the_clients() {
-        let rounds = [json!([text("Both."), call("a", "gh"), call("c", "read")])];
-        let (id, native) = ("mcptoolu_tg1-a", |delivery| message(delivery, Form::Native, false, &rounds));
-        let [streamed, whole] = DELIVERIES.map(native);
-        assert_eq!(streamed["stop_reason"], "tool_use");
-        assert_eq!(whole["stop_reason"], "tool_use");
-        let [used, resulted] = [used(id, "a"), resulted(id, "a")];
-        assert_eq!(streamed["content"], json!([text("Both."), call("c", "read"), used, resulted]));
-        assert_eq!(whole["content"], json!([text("Both."), used, resulted, call("c", "read")]));
-    }
-
-    #[test]
-    fn lines_are_texts_of_their_own() {
-        let rounds = [json!([text("I look."), call("a", "gh")]), json!([text("Found.")])];
-        let id = "mcptoolu_tg1-a";
-        for delivery in DELIVERIES {
-            let hidden = message(delivery, Form::Hidden, true, &rounds);
-            assert_eq!(hidden["content"], json!([text("I look."), text("⚙ a"), text("Found.")]));
-            let native = message(delivery, Form::Native, true, &rounds);
-            let expected =
-                json!([text("I look."), used(id, "a"), text("⚙ a"), resulted(id, "a"), text("Found.")]);
-            assert_eq!(native["content"], expected);
-        }
-    }
 }

@@ -1,3 +1,5 @@
+//! Streamed rounds as one message.
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -278,7 +280,7 @@ impl Splicer for Stream {
     }
 
     fn show(&mut self, showing: &Showing<'_>, out: &mut BytesMut) {
-        for block in show::blocks(showing, self.settings.form) {
+        for block in show::show(showing, self.settings.form) {
             write_block(self.client_blocks, &block, None, out);
             self.client_blocks += 1;
         }

@@ -1,3 +1,5 @@
+//! What is told of the usage of several rounds.
+
 use serde_json::{Map, Value};
 
 use crate::dialect::{UsageStyle, tally};

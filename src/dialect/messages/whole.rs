@@ -1,3 +1,5 @@
+//! Answers in one piece as one message.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -132,7 +134,7 @@ impl Splicer for Whole {
 
     fn show(&mut self, showing: &Showing<'_>, _out: &mut BytesMut) {
         let at = self.client_calls.unwrap_or(self.content.len());
-        self.content.splice(at..at, show::blocks(showing, self.settings.form));
+        self.content.splice(at..at, show::show(showing, self.settings.form));
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {

@@ -1,10 +1,11 @@
-use crate::dialect::raw::{Object, quote};
-use crate::dialect::result::NO_RESULT;
-use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, result, text_of};
-use crate::domain::{Content, ToolCall, ToolResult};
+//! A round in the form in which it goes up, with the results of its calls.
 
 use super::item;
 use super::request::as_items;
+use crate::dialect::raw::{Object, quote};
+use crate::dialect::result::NO_RESULT;
+use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result, text_of};
+use crate::domain::{Content, ToolCall, ToolResult};
 
 /// The round with one output item for each injected call.
 pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
@@ -28,12 +29,7 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
         }
         request.draft.extend("input", &elements(round, true).join(","));
     }
-    let forced = |choice: &str| choice.starts_with('{') || choice == "\"required\"";
-    if next == NextRound::MayNotCall {
-        request.draft.set("tool_choice", r#""none""#);
-    } else if request.draft.object().get("tool_choice").is_some_and(forced) {
-        request.draft.set("tool_choice", r#""auto""#);
-    }
+    openai::set_tool_choice(&mut request.draft, next);
 }
 
 /// The elements of `input` that tell a round: its items, and the outputs of its injected calls. Without its

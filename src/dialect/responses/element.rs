@@ -1,3 +1,7 @@
+//! The elements of `input`, and which of them the gateway made.
+
+use std::borrow::Cow;
+
 use crate::dialect::raw::Object;
 
 /// What begins the ids of the items that the gateway makes.
@@ -10,6 +14,16 @@ pub const OWN_REASONING: &str = "rs_tg";
 pub const OWN_LINE: &str = "msg_tg";
 /// What begins the sealed content of the gateway's own reasoning items.
 pub const SEAL: &str = "tg1.";
+
+/// An element of `input`.
+pub struct Element<'a> {
+    /// As it stands in the request.
+    pub text: &'a str,
+    /// Its fields; none where it is no object.
+    pub fields: Object<'a>,
+    /// What it is.
+    pub kind: Kind,
+}
 
 /// What an element of `input` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +50,31 @@ pub enum Kind {
     Hosted,
 }
 
+impl<'a> Element<'a> {
+    /// Reads it; `has_mcp` where the client brings MCP servers, whose items only the provider knows.
+    pub fn read(text: &'a str, has_mcp: bool) -> Self {
+        let fields = Object::within(text).unwrap_or_default();
+        Self { text, kind: Kind::of(&fields, has_mcp), fields }
+    }
+
+    /// Its id; empty where it has none.
+    pub fn id(&self) -> Cow<'a, str> {
+        self.string("id")
+    }
+
+    /// The string in this field; empty where there is none.
+    pub fn string(&self, key: &str) -> Cow<'a, str> {
+        self.fields.string(key).unwrap_or_default()
+    }
+
+    /// Whether it is a line of the gateway's about a call.
+    pub fn is_line(&self) -> bool {
+        self.id().starts_with(OWN_LINE)
+    }
+}
+
 impl Kind {
-    /// What this element is; `has_mcp` where the client brings MCP servers, whose items only the provider knows.
-    pub fn of(element: &Object<'_>, has_mcp: bool) -> Self {
+    fn of(element: &Object<'_>, has_mcp: bool) -> Self {
         let id = element.string("id").unwrap_or_default();
         let Some(kind) = element.string("type") else {
             let role = element.string("role");
@@ -85,7 +121,9 @@ pub fn is_own(id: &str) -> bool {
 pub struct Claim {
     /// Its id.
     pub id: String,
-    /// Server and tool.
+    /// The server's name.
+    pub server: String,
+    /// The tool's name.
     pub tool: String,
     /// As JSON.
     pub arguments: String,
@@ -102,7 +140,8 @@ impl Claim {
         let error = element.get("error").filter(|error| *error != "null");
         Self {
             id: field("id"),
-            tool: format!("{}.{}", field("server_label"), field("name")),
+            server: field("server_label"),
+            tool: field("name"),
             arguments: field("arguments"),
             result: error.map_or_else(|| field("output"), error_text),
             is_error: error.is_some() || element.get("status") == Some("\"failed\""),

@@ -1,3 +1,5 @@
+//! Events of a stream that the gateway writes itself.
+
 use crate::dialect::raw::{Object, Patch};
 
 /// An event's type, and its fields after type and sequence number.

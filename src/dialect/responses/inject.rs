@@ -1,9 +1,10 @@
+//! Tools beside the client's own.
+
 use std::sync::Arc;
 
+use super::request::is_stored;
 use crate::dialect::{Request, raw};
 use crate::domain::ToolDefinition;
-
-use super::request::is_stored;
 
 /// What has to be asked for, where the provider stores nothing, so that reasoning can go back up.
 pub const ENCRYPTED_REASONING: &str = "reasoning.encrypted_content";

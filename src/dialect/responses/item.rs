@@ -1,3 +1,5 @@
+//! Items of a response, and what goes up in their place.
+
 use crate::dialect::raw::{Object, Patch, quote};
 use crate::domain::ToolCall;
 

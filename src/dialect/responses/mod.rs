@@ -1,6 +1,7 @@
 //! `OpenAI`'s Responses API (`POST /v1/responses`).
 
 mod append;
+mod continue_from;
 mod element;
 mod events;
 mod history;
@@ -13,6 +14,9 @@ mod response;
 mod restore;
 mod show;
 mod splice;
+mod strip;
+#[cfg(test)]
+mod tests;
 mod whole;
 
 use std::sync::Arc;
@@ -21,9 +25,9 @@ use bytes::Bytes;
 
 use super::{
     Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
-    SpliceSettings, Splicer, is_event_stream, openai_error,
+    SpliceSettings, Splicer, is_event_stream, openai,
 };
-use crate::domain::{Failure, IssuedId, ToolDefinition, ToolResult};
+use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 
 /// The dialect `responses`.
 #[derive(Debug)]
@@ -32,6 +36,10 @@ pub struct Responses;
 impl Dialect for Responses {
     fn name(&self) -> &'static str {
         "responses"
+    }
+
+    fn forms(&self) -> &'static [Form] {
+        &[Form::Hidden, Form::Native, Form::Sealed]
     }
 
     fn read(&self, body: Bytes) -> Result<Request, Failure> {
@@ -51,7 +59,7 @@ impl Dialect for Responses {
     }
 
     fn continue_from(&self, request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
-        request::continue_from(request, from, last);
+        continue_from::continue_from(request, from, last);
     }
 
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
@@ -80,9 +88,6 @@ impl Dialect for Responses {
     }
 
     fn error(&self, failure: &Failure) -> String {
-        openai_error::body(failure)
+        openai::error_body(failure)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,10 +1,11 @@
-use crate::dialect::raw::{Object, quote};
-use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
-use crate::domain::{ToolCall, ToolResult};
+//! Rounds read out of what a client carried, where nothing else knows them.
 
-use super::element::{self, Claim, Kind, OWN_LINE};
+use super::element::{self, Claim, Element, Kind};
 use super::request::is_stored;
 use super::{append, item};
+use crate::dialect::raw::quote;
+use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
+use crate::domain::{ToolCall, ToolResult};
 
 /// The rounds of a turn as its echo tells them: each is the items that the model made, then the calls that the
 /// gateway ran, or the whole round as it was sealed. What follows the last of these is a round of its own.
@@ -12,55 +13,54 @@ pub fn rebuild<'a>(request: &'a Request, turn: &EchoedTurn, proven: &'a [Proven]
     let object = request.draft.object();
     let elements = object.array("input");
     let has_mcp = !request.tools.mcp_servers.is_empty();
-    let mut rounds = vec![EchoedRound::default()];
+    let mut rounds = vec![RoundUnderWay::default()];
     let mut proven = proven.iter();
     for text in elements.get(turn.elements.clone())? {
-        let element = Object::within(text)?;
-        let id = element.string("id").unwrap_or_default();
-        match Kind::of(&element, has_mcp) {
+        let element = Element::read(text, has_mcp);
+        match element.kind {
             Kind::Listing => {}
-            Kind::Message if id.starts_with(OWN_LINE) => {}
-            Kind::Reference if element::is_own(&id) => return None,
+            Kind::Message if element.is_line() => {}
+            Kind::Reference if element::is_own(&element.id()) => return None,
             Kind::Seal => {
                 let Proven::Round(sealed) = proven.next()? else { return None };
-                round_under_way(&mut rounds)?.sealed = Some(sealed);
+                open_round(&mut rounds)?.sealed = Some(sealed);
             }
             Kind::Claim => {
                 let Proven::Call(proof) = proven.next()? else { return None };
                 if number(&rounds) < proof.round {
-                    round_under_way(&mut rounds)?;
+                    open_round(&mut rounds)?;
                 }
                 if number(&rounds) != proof.round {
                     return None;
                 }
-                rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element), proof));
+                rounds.last_mut()?.injected.push(Injected::new(&Claim::read(&element.fields), proof));
             }
             kind => {
-                let call = (kind == Kind::Call).then(|| element.string("call_id").map(Into::into));
-                round_under_way(&mut rounds)?.own.push((text, call.flatten()));
+                let call = (kind == Kind::Call).then(|| element.string("call_id").into_owned());
+                open_round(&mut rounds)?.own.push((text, call.filter(|id| !id.is_empty())));
             }
         }
     }
     let last = rounds.len() - 1;
-    let keep = |(number, round): (usize, EchoedRound<'_>)| round.keep(number == last, is_stored(request));
+    let keep = |(number, round): (usize, RoundUnderWay<'_>)| round.keep(number == last, is_stored(request));
     proven.next().is_none().then(|| rounds.into_iter().enumerate().map(keep).collect())?
 }
 
 /// The last round, or a new one where that has its results.
-fn round_under_way<'r, 'a>(rounds: &'r mut Vec<EchoedRound<'a>>) -> Option<&'r mut EchoedRound<'a>> {
-    if rounds.last().is_some_and(EchoedRound::is_answered) {
-        rounds.push(EchoedRound::default());
+fn open_round<'r, 'a>(rounds: &'r mut Vec<RoundUnderWay<'a>>) -> Option<&'r mut RoundUnderWay<'a>> {
+    if rounds.last().is_some_and(RoundUnderWay::is_answered) {
+        rounds.push(RoundUnderWay::default());
     }
     rounds.last_mut()
 }
 
-fn number(rounds: &[EchoedRound<'_>]) -> u32 {
+fn number(rounds: &[RoundUnderWay<'_>]) -> u32 {
     u32::try_from(rounds.len()).unwrap_or(u32::MAX)
 }
 
 /// A round as far as it has been read.
 #[derive(Default)]
-struct EchoedRound<'a> {
+struct RoundUnderWay<'a> {
     /// The items that the client sees in the provider's form, each with its id if it is a call.
     own: Vec<(&'a str, Option<String>)>,
     injected: Vec<Injected>,
@@ -97,7 +97,7 @@ impl Injected {
     }
 }
 
-impl EchoedRound<'_> {
+impl RoundUnderWay<'_> {
     fn is_answered(&self) -> bool {
         !self.injected.is_empty() || self.sealed.is_some()
     }
@@ -105,7 +105,7 @@ impl EchoedRound<'_> {
     /// The round with its calls in the model's order; `None` where they do not make a whole.
     fn keep(mut self, is_last: bool, is_stored: bool) -> Option<KeptRound> {
         if let Some(sealed) = self.sealed {
-            return (is_last || !sealed.is_for_client()).then(|| sealed.clone());
+            return (is_last || !sealed.has_client_calls()).then(|| sealed.clone());
         }
         let for_client = self.own.iter().filter(|(_, call)| call.is_some()).count();
         if for_client > 0 && !is_last {

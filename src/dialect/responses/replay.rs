@@ -1,10 +1,11 @@
-use bytes::{Bytes, BytesMut};
+//! A round that is over, as a provider would answer it again.
 
-use crate::dialect::raw::{Object, Patch};
-use crate::dialect::{Delivery, Round, sse};
+use bytes::{Bytes, BytesMut};
 
 use super::events;
 use super::response::with_status;
+use crate::dialect::raw::{Object, Patch};
+use crate::dialect::{Delivery, Round, sse};
 
 /// The answer of a round that is over, as a provider would give it again.
 pub fn replay(round: &Round, delivery: Delivery) -> Bytes {

@@ -1,12 +1,10 @@
-use std::collections::HashSet;
+//! Reads a request shallowly: the facts that decisions are made on.
 
 use bytes::Bytes;
 
 use crate::dialect::raw::{self, Object};
-use crate::dialect::{ClientTools, KeptRound, Obstacle, Request, request};
-use crate::domain::{Failure, IssuedId};
-
-use super::{append, item};
+use crate::dialect::{ClientTools, Obstacle, Request, request};
+use crate::domain::Failure;
 
 /// The top-level keys that decisions are made on.
 const KNOWN: &[&str] = &[
@@ -21,9 +19,6 @@ const KNOWN: &[&str] = &[
     "conversation",
     "previous_response_id",
 ];
-
-/// What stands for the result of a call that the client never saw, and that the gateway no longer knows.
-const LOST: &str = "The result of this call was lost. Call the tool again if you still need it.";
 
 /// Reads a request shallowly.
 pub fn read(body: Bytes) -> Result<Request, Failure> {
@@ -48,45 +43,6 @@ pub fn read(body: Bytes) -> Result<Request, Failure> {
 /// Whether the provider is asked to keep the response, which is its default.
 pub fn is_stored(request: &Request) -> bool {
     request.draft.object().get("store") != Some("false")
-}
-
-/// Goes on from this stored response. Its calls that the client does not answer get an output before the
-/// client's own input, for the provider asks for one of each call.
-pub fn continue_from(request: &mut Request, from: &IssuedId, last: Option<&KeptRound>) {
-    if from.upstream != from.id {
-        request.draft.set("previous_response_id", raw::quote(&from.upstream));
-    }
-    let object = request.draft.object();
-    let input = object.get("input").filter(|input| *input != "null");
-    let elements = input.and_then(raw::elements);
-    let outputs = match last {
-        None => from.unanswered.iter().map(|call| item::output(call, &raw::quote(LOST))).collect(),
-        Some(last) => {
-            let answer = |element: &&str| Some(Object::within(element)?.string("call_id")?.into_owned());
-            let answered: HashSet<String> = elements.iter().flatten().filter_map(answer).collect();
-            let results = last.results().map(|result| result.element.clone());
-            results.chain(append::owed(last, |call| answered.contains(call))).collect::<Vec<_>>()
-        }
-    };
-    if outputs.is_empty() {
-        return;
-    }
-    let mut outputs = outputs.join(",");
-    match (input, elements) {
-        // The array stays the client's: what is told of its elements by their places must stay true.
-        (Some(input), Some(elements)) => {
-            let at = raw::span_in(request.draft.text(), input).start + 1;
-            if !elements.is_empty() {
-                outputs.push(',');
-            }
-            request.draft.replace(at..at, outputs);
-        }
-        (input, _) => {
-            let said = input.map(as_items).unwrap_or_default();
-            let items: Vec<String> = std::iter::once(outputs).chain(said).collect();
-            request.draft.set("input", format!("[{}]", items.join(",")));
-        }
-    }
 }
 
 /// The items of an `input`, which may be a text alone.

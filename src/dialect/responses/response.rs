@@ -1,3 +1,5 @@
+//! The response that a client sees of several rounds.
+
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -9,9 +11,9 @@ use super::request::is_stored;
 use super::show;
 use crate::dialect::raw::{Object, Patch, quote};
 use crate::dialect::{
-    Form, Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
+    Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
 };
-use crate::domain::IssuedId;
+use crate::domain::{Form, IssuedId};
 
 /// What the client sees of the provider's `response` objects, over all rounds.
 pub struct View {
@@ -92,7 +94,7 @@ impl View {
 
     /// The items by which the client is shown the round's calls.
     pub fn shown(&self, showing: &Showing<'_>) -> Vec<String> {
-        show::items(self.form, showing)
+        show::show(showing, self.form)
     }
 
     /// Ends a round: its items and what its final response says.

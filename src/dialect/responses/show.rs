@@ -1,11 +1,12 @@
-use crate::dialect::raw::quote;
-use crate::dialect::{Form, Listing, Showing, ShownCall, text_of};
-use crate::domain::Digest;
+//! What a client is shown of calls that the gateway ran.
 
 use super::element::{OWN_CALL, OWN_LINE, OWN_LISTING, OWN_REASONING, SEAL};
+use crate::dialect::raw::quote;
+use crate::dialect::{Listing, Showing, ShownCall, text_of};
+use crate::domain::{Digest, Form};
 
 /// The items by which a client is shown a round's calls.
-pub fn items(form: Form, showing: &Showing<'_>) -> Vec<String> {
+pub fn show(showing: &Showing<'_>, form: Form) -> Vec<String> {
     let mut items = Vec::new();
     let seed = showing.calls.first().map_or("", |call| &*call.seal);
     if form == Form::Native {
@@ -37,7 +38,7 @@ fn mcp_call(call: &ShownCall<'_>) -> String {
         call.seal,
         quote(call.server),
         quote(call.tool),
-        quote(&call.call.arguments),
+        quote(call.arguments()),
     )
 }
 

@@ -1,3 +1,5 @@
+//! Streamed rounds as one message.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

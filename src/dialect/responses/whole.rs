@@ -1,3 +1,5 @@
+//! Answers in one piece as one message.
+
 use bytes::BytesMut;
 
 use super::response::{View, response_error};

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{Continuity, Scope};
-use crate::dialect::{Echo, KeptRound, ProvenCall, text_of};
+use crate::dialect::{Echo, KeptRound, ProvenCall, digest_of_shown};
 use crate::domain::{Digest, ToolCall, ToolResult};
 
 /// A larger round is not carried by the client, only pointed at, bytes.
@@ -38,37 +38,11 @@ impl Continuity {
 
     /// What an echo proves; `None` where it was forged, changed, or made for another conversation.
     pub fn proof_of(&self, scope: Scope, echo: &Echo) -> Option<Proof> {
-        let (Echo::Call { id: seal, .. } | Echo::Seal(seal)) = echo;
+        let (Echo::Call { seal, .. } | Echo::Seal(seal)) = echo;
         let opened = self.sealer.open(scope.context(), &BASE64.decode(seal).ok()?)?;
         let proof: Proof = serde_json::from_slice(&opened).ok()?;
-        match echo {
-            Echo::Call { arguments, result, is_error, .. } => {
-                let shown = shown(arguments, result, *is_error);
-                (proof.call.is_some() && proof.shown == Some(shown)).then_some(proof)
-            }
-            Echo::Seal(_) => proof.call.is_none().then_some(proof),
-        }
-    }
-}
-
-/// The digest of a call as a client is shown it; `result` in words.
-fn shown(arguments: &str, result: &str, is_error: bool) -> Digest {
-    // Arguments that are no JSON are shown as none.
-    let arguments = serde_json::from_str(arguments).unwrap_or_else(|_| serde_json::json!({}));
-    Digest::of_parts(&[sorted(arguments).to_string().as_bytes(), result.as_bytes(), &[u8::from(is_error)]])
-}
-
-/// With the keys of all objects in order, for clients put them into their own.
-fn sorted(value: serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::Object(fields) => {
-            let mut fields: Vec<_> = fields.into_iter().map(|(key, value)| (key, sorted(value))).collect();
-            fields.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(fields.into_iter().collect())
-        }
-        Value::Array(elements) => Value::Array(elements.into_iter().map(sorted).collect()),
-        other => other,
+        // A round's own seal has neither.
+        (proof.call.is_some() == proof.shown.is_some() && proof.shown == echo.digest()).then_some(proof)
     }
 }
 
@@ -80,7 +54,7 @@ impl Proof {
         Self {
             round: None,
             call: Some(ProvenCall { round, position, call_id, name }),
-            shown: Some(shown(&call.arguments, &text_of(result), result.is_error)),
+            shown: Some(digest_of_shown(call, result)),
             ..self.clone()
         }
     }

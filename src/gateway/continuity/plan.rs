@@ -34,8 +34,8 @@ struct LastTurn {
 
 #[derive(Debug)]
 enum Change {
-    Rounds { rounds: Source, in_place: bool, cut: bool },
-    Bare,
+    Rounds { rounds: Source, with_thinking: bool, broken: bool },
+    Stripped,
 }
 
 #[derive(Debug)]
@@ -55,6 +55,8 @@ enum Known {
     Carried {
         rounds: Vec<KeptRound>,
         lineage: Option<Digest>,
+        /// What came before the answer that it was.
+        before: Digest,
     },
     /// Its place has several answers that it could be.
     Ambiguous,
@@ -88,9 +90,9 @@ impl Plan {
         }
     }
 
-    fn restored(&mut self, number: usize, rounds: Source, in_place: bool, cut: bool) {
+    fn push_restored(&mut self, number: usize, rounds: Source, with_thinking: bool, broken: bool) {
         let hidden = rounds.rounds().len();
-        let how = match (&rounds, in_place) {
+        let how = match (&rounds, with_thinking) {
             (Source::Kept(_), true) => "",
             (Source::Kept(_), false) => ", without thinking, for what came before it has changed",
             (Source::Carried(_), true) => ", from what the client carried",
@@ -98,12 +100,18 @@ impl Plan {
         };
         self.notes.push(format!("turn {}: {hidden} rounds restored{how}", number + 1));
         self.last.rounds = rounds.rounds().to_vec();
-        self.changes.push((number, Change::Rounds { rounds, in_place, cut }));
+        self.changes.push((number, Change::Rounds { rounds, with_thinking, broken }));
     }
 
-    fn bare(&mut self, number: usize, why: &str) {
+    fn push_stripped(&mut self, number: usize, why: &str) {
         self.notes.push(format!("turn {}: {why}", number + 1));
-        self.changes.push((number, Change::Bare));
+        self.changes.push((number, Change::Stripped));
+    }
+
+    /// Leaves out a turn that is a part of the one before it.
+    fn take_in(&mut self, number: usize) {
+        let rounds = Source::Carried(Vec::new());
+        self.changes.push((number, Change::Rounds { rounds, with_thinking: true, broken: false }));
     }
 
     /// Takes note of a turn that goes up in another way than its client tells it.
@@ -115,10 +123,12 @@ impl Plan {
 impl Change {
     fn restoration(&self) -> Restoration<'_> {
         match self {
-            Self::Rounds { rounds, in_place, cut } => {
-                Restoration::Rounds { rounds: rounds.rounds(), in_place: *in_place, cut: *cut }
-            }
-            Self::Bare => Restoration::Bare,
+            Self::Rounds { rounds, with_thinking, broken } => Restoration::Rounds {
+                rounds: rounds.rounds(),
+                with_thinking: *with_thinking,
+                broken: *broken,
+            },
+            Self::Stripped => Restoration::Stripped,
         }
     }
 }
@@ -169,8 +179,13 @@ impl Continuity {
         let has_tools = is_injected || request.tools.count() > 0;
         let mut plan = Plan { is_injected, lineage: told.beginning(request), ..Plan::default() };
         let mut taken_in: BTreeSet<String> = BTreeSet::new();
+        let mut restored = None;
         for (number, (turn, kept)) in turns.iter().zip(&kept).enumerate() {
             if is_piece(turn, &taken_in) {
+                continue;
+            }
+            if turn.visible.is_empty() && self.is_shown_of(told, turn, restored) {
+                plan.take_in(number);
                 continue;
             }
             let known = match self.known(told, turn, kept).await? {
@@ -181,6 +196,7 @@ impl Continuity {
             };
             // A provider that uses ids again begins a new turn with one that is told already.
             taken_in = &known.client_calls() - &turn.visible.calls;
+            restored = known.restored(turn);
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
             decide(&mut plan, number, turn, known);
@@ -189,6 +205,14 @@ impl Continuity {
         // A conversation that tools were never added to is none of the gateway's business.
         let is_foreign = !is_ours && turns.iter().all(|turn| turn.echoes.is_empty());
         Ok(if is_foreign { Plan::default() } else { plan })
+    }
+
+    /// Whether a turn is nothing but what the gateway showed of the one that was put back just before: a client
+    /// may tell the results of its own calls first.
+    fn is_shown_of(&self, told: &Told<'_>, turn: &EchoedTurn, restored: Option<Digest>) -> bool {
+        let proofs = turn.echoes.iter().map(|echo| self.proof_of(told.scope, echo));
+        let is_of = |proof: Option<Proof>| proof.is_some_and(|proof| Some(proof.before) == restored);
+        !turn.echoes.is_empty() && proofs.into_iter().all(is_of)
     }
 
     /// What is known of a turn by its place.
@@ -231,15 +255,15 @@ impl Continuity {
             return Ok(if is_in_place {
                 Known::Answer { entry, broken }
             } else {
-                Known::Carried { rounds: rounds(), lineage: None }
+                Known::Carried { rounds: rounds(), lineage: None, before: first.before }
             });
         }
         let proven: Option<Vec<Proven>> = proofs.iter().map(Proof::proven).collect();
         let rebuilt = proven.and_then(|proven| told.dialect.rebuild(request, turn, &proven));
         Ok(rebuilt.map_or(Known::Nothing, |rounds| {
             let as_it_went_up = |proof: &Proof| rounds.iter().any(|round| round.digest() == proof.went_up);
-            let in_place = first.before == turn.before && proofs.iter().all(as_it_went_up);
-            Known::Carried { lineage: in_place.then_some(first.lineage), rounds }
+            let with_thinking = first.before == turn.before && proofs.iter().all(as_it_went_up);
+            Known::Carried { lineage: with_thinking.then_some(first.lineage), before: first.before, rounds }
         }))
     }
 }
@@ -289,6 +313,15 @@ fn one_of<'a>(fitting: impl Iterator<Item = &'a Arc<KeptAnswer>>, broken: bool) 
 }
 
 impl Known {
+    /// What came before the answer that is put back in this turn's place.
+    fn restored(&self, turn: &EchoedTurn) -> Option<Digest> {
+        match self {
+            Self::Answer { entry, .. } => (!entry.rounds.is_empty()).then_some(turn.before),
+            Self::Carried { before, .. } => Some(*before),
+            Self::Ambiguous | Self::Nothing => None,
+        }
+    }
+
     /// The client's calls of the turn that is put back.
     fn client_calls(&self) -> BTreeSet<String> {
         let rounds = match self {
@@ -304,31 +337,37 @@ impl Known {
 fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
     match known {
         Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
-            let in_place = entry.lineage == plan.lineage;
-            plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
-            plan.restored(number, Source::Kept(entry), in_place, broken);
+            let with_thinking = entry.lineage == plan.lineage;
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::Kept(entry), with_thinking, broken);
         }
         Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
-        Known::Carried { rounds, lineage } if !rounds.is_empty() => {
-            let in_place = lineage == Some(plan.lineage);
-            plan.descend(turn.before, if in_place { "rounds" } else { "rounds without thinking" });
-            plan.restored(number, Source::Carried(rounds), in_place, false);
+        Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
+            let with_thinking = lineage == Some(plan.lineage);
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::Carried(rounds), with_thinking, false);
         }
         _ if !turn.echoes.is_empty() => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "claims to be the gateway's and is not: it became plain text");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
         }
         Known::Ambiguous if turn.has_thinking => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "could be one of several answers: nothing restored, thinking taken out");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "could be one of several answers: nothing restored, thinking taken out",
+            );
         }
         Known::Ambiguous => {
             plan.notes
                 .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
         }
         _ if turn.has_thinking => {
-            plan.descend(turn.before, "bare");
-            plan.bare(number, "not known here, or what came before it has changed: thinking taken out");
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "not known here, or what came before it has changed: thinking taken out",
+            );
         }
         Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
             plan.notes

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
 use crate::domain::{Caller, Digest};
 use crate::identity::Client;
-
-/// A shorter session id may be a part of anything, characters.
-const LIKE_AN_ID: usize = 16;
 
 /// Whose conversation it is: nothing is ever put back into the conversation of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ impl Scope {
     pub fn new(dialect: &str, caller: &Caller, client: &Client, end_user: Option<&str>) -> Self {
         let session = client.session.as_deref().unwrap_or_default();
         // Claude Code names its session in this field too, but leaves the field out when it counts tokens.
-        let end_user = end_user.filter(|user| session.len() < LIKE_AN_ID || !user.contains(session));
+        let end_user = end_user.filter(|user| !only_names(user, session));
         let agent = client.agent.as_deref().unwrap_or_default();
         Self::of(&["session", dialect, &caller.key, session, agent, end_user.unwrap_or_default()])
     }
@@ -41,4 +42,15 @@ impl Scope {
     pub fn context(&self) -> &[u8] {
         &self.0.0
     }
+}
+
+/// Whether what stands for the end user is Claude Code's, which says nothing but the device and this session.
+fn only_names(user: &str, session: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Device<'a> {
+        #[serde(borrow)]
+        session_id: Cow<'a, str>,
+    }
+    !session.is_empty()
+        && serde_json::from_str::<Device<'_>>(user).is_ok_and(|user| user.session_id == session)
 }

@@ -10,7 +10,7 @@ mod tests;
 use http::HeaderMap;
 use http::header::USER_AGENT;
 
-pub use profiles::{PROFILES, Profile, Rendering};
+pub use profiles::{PROFILES, Profile};
 pub use side::SideRequest;
 
 const MAX_NAME_CHARS: usize = 64;

@@ -1,7 +1,10 @@
-//! The table of known programs: one row each, as tried with the versions of November 2026.
+//! The table of known programs: one row each, as tried with the versions of November 2026; rows that nobody has
+//! tried say so.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
+
+use crate::domain::Form;
 
 /// What is known of a program.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,27 +19,14 @@ pub struct Profile {
     pub sessions: &'static [&'static str],
     /// It compacts its context by the usage that it is told.
     pub sizes_context_by_usage: bool,
-    /// What suits it in the Messages API.
-    pub messages: Rendering,
-    /// What suits it in the Responses API. Chat has no form of its own for this.
-    pub responses: Rendering,
+    /// The form that suits it, by dialect; hidden in any other.
+    pub forms: &'static [(&'static str, Form)],
     /// A person reads what it prints: a line of text tells of a call that would else be invisible.
     pub has_reader: bool,
     /// It shows that person what suits it, so that no line is needed.
     pub shows_it: bool,
     /// Why it is shown calls in this way.
     pub why: &'static str,
-}
-
-/// How a program is best shown the calls that the gateway runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rendering {
-    /// Not at all.
-    Hidden,
-    /// In the API's own form for tools that run on the server's side.
-    Native,
-    /// As a sealed item.
-    Sealed,
 }
 
 /// A program of which nothing is known but that hiding works.
@@ -46,8 +36,7 @@ const PLAIN: Profile = Profile {
     agents: &[],
     sessions: &[],
     sizes_context_by_usage: false,
-    messages: Rendering::Hidden,
-    responses: Rendering::Hidden,
+    forms: &[],
     has_reader: false,
     shows_it: false,
     why: "",
@@ -65,7 +54,7 @@ pub const PROFILES: &[Profile] = &[
         headers: &[("x-claude-code-session-id", "")],
         agents: &["claude-code/"],
         sessions: &["x-claude-code-session-id"],
-        messages: Rendering::Native,
+        forms: &[("messages", Form::Native)],
         has_reader: true,
         why: "it sends both blocks back verbatim, with thinking between them, which works without a store too; its \
               terminal shows nothing of them",
@@ -77,7 +66,7 @@ pub const PROFILES: &[Profile] = &[
         agents: &["codex_"],
         sessions: &["thread-id", "session-id"],
         sizes_context_by_usage: true,
-        responses: Rendering::Sealed,
+        forms: &[("responses", Form::Sealed)],
         has_reader: true,
         shows_it: true,
         why: "it drops `mcp_call` items, neither shown nor sent back; a reasoning item is shown by its summary and sent \
@@ -95,8 +84,7 @@ pub const PROFILES: &[Profile] = &[
         name: "opencode",
         agents: &["opencode/"],
         sessions: &["x-session-id", "x-session-affinity"],
-        messages: Rendering::Native,
-        responses: Rendering::Native,
+        forms: &[("messages", Form::Native), ("responses", Form::Native)],
         has_reader: true,
         shows_it: true,
         why: "it shows both forms in its terminal; what it leaves out when it sends them back comes from the store",
@@ -146,12 +134,9 @@ impl Profile {
         PROFILES.iter().find(by_header).or_else(|| PROFILES.iter().find(by_agent))
     }
 
-    /// What suits it in this dialect.
-    pub fn rendering(&self, dialect: &str) -> Rendering {
-        match dialect {
-            "messages" => self.messages,
-            "responses" => self.responses,
-            _ => Rendering::Hidden,
-        }
+    /// The form that suits it in this dialect.
+    pub fn form(&self, dialect: &str) -> Form {
+        let of_dialect = self.forms.iter().find(|(name, _)| *name == dialect);
+        of_dialect.map(|(_, form)| *form).unwrap_or_default()
     }
 }

@@ -199,7 +199,7 @@ fn messages_that_are_none_are_read_without_harm() {
     ] {
         let mut request = read(&messages);
         let history = Chat.history(&request);
-        let changes: Vec<_> = (0..=history.turns.len()).map(|turn| (turn, Restoration::Bare)).collect();
+        let changes: Vec<_> = (0..=history.turns.len()).map(|turn| (turn, Restoration::Stripped)).collect();
         Chat.restore(&mut request, &history, &changes);
         assert_eq!(messages_of(&request), messages);
     }

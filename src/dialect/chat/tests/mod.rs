@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::Chat;
 use crate::dialect::{
-    Delivery, Dialect, Ending, Form, History, NextRound, Request, Restoration, Round, SpliceSettings,
-    Splicer, UsageStyle,
+    Delivery, Dialect, Ending, History, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
+    UsageStyle,
 };
-use crate::domain::{Content, Repeat, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Content, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };

@@ -39,7 +39,7 @@ fn unanswered(id: &str) -> Value {
 }
 
 fn whole(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true, cut: false }
+    Restoration::Rounds { rounds, with_thinking: true, broken: false }
 }
 
 /// The body that went up after these rounds, up to the end of its history.
@@ -176,8 +176,10 @@ fn out_of_its_place_a_turn_loses_its_signed_thinking_alone() {
     let messages = json!([question(), {"role": "assistant", "content": "I look.\n\nAn owl."}]);
     let (rounds, mut expected) =
         ([hidden(), last()], restored(&messages, &[(0, whole(&[hidden(), last()]))]));
-    let up =
-        restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: false, cut: false })]);
+    let up = restored(
+        &messages,
+        &[(0, Restoration::Rounds { rounds: &rounds, with_thinking: false, broken: false })],
+    );
     assert_eq!(
         expected[1].as_object_mut().unwrap().remove("reasoning_details").map(|details| details.is_array()),
         Some(true)
@@ -206,7 +208,7 @@ fn a_cache_marker_moves_to_the_restored_turn() {
 }
 
 #[test]
-fn a_bare_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
+fn a_stripped_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
     let signed = json!([{"type": "reasoning.encrypted", "data": "c2Vh"}]);
     let messages = json!([
         question(),
@@ -219,7 +221,7 @@ fn a_bare_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
         question(),
         {"role": "assistant", "reasoning_details": signed, "tool_calls": [call("a", "read", "{}")]},
     ]);
-    let all: Vec<_> = (0..4).map(|turn| (turn, Restoration::Bare)).collect();
+    let all: Vec<_> = (0..4).map(|turn| (turn, Restoration::Stripped)).collect();
     assert_eq!(
         restored(&messages, &all),
         json!([
@@ -239,8 +241,10 @@ fn text_beyond_the_rounds_of_a_cut_answer_stays() {
     let up = |told: &str| {
         let messages = json!([question(), {"role": "assistant", "content": told}, question()]);
         let rounds = [hidden(), hidden()];
-        let up =
-            restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, in_place: true, cut: true })]);
+        let up = restored(
+            &messages,
+            &[(0, Restoration::Rounds { rounds: &rounds, with_thinking: true, broken: true })],
+        );
         up.as_array().unwrap()[9..].to_vec()
     };
     for told in ["I look.\n\nI look.", "I look. I", "I look."] {

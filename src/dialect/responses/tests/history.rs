@@ -132,7 +132,7 @@ fn what_the_gateway_showed_comes_back_as_echoes() {
         {"type": "reasoning", "id": "rs_any", "summary": [], "encrypted_content": "tg1.abc"},
     ]);
     let echo = |id: &str, arguments: &str, result: &str, is_error| Echo::Call {
-        id: id.into(),
+        seal: id.into(),
         arguments: arguments.into(),
         result: result.into(),
         is_error,

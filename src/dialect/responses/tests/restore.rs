@@ -1,6 +1,5 @@
 use super::*;
 use crate::dialect::Restoration;
-
 use crate::dialect::result::NO_RESULT;
 
 /// The input that goes up when the first turn of this one gets a change.
@@ -18,7 +17,7 @@ fn restored_with(input: &Value, more: &Value, change: Restoration<'_>) -> String
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true, cut: false }
+    Restoration::Rounds { rounds, with_thinking: true, broken: false }
 }
 
 /// A round that only the gateway's tools were called in, and one that is for the client.
@@ -133,7 +132,7 @@ fn pieces_that_a_client_tells_between_outputs_are_taken_in() {
 fn out_of_place_reasoning_is_left_out_and_items_lose_the_ids_that_miss_it() {
     let kept = hidden();
     let input = json!([user("Edited"), said("msg_2", "42."), user("And?")]);
-    let up = restored(&input, Restoration::Rounds { rounds: &kept, in_place: false, cut: false });
+    let up = restored(&input, Restoration::Rounds { rounds: &kept, with_thinking: false, broken: false });
     assert!(!up.contains("reasoning") && !up.contains("fc_g1") && !up.contains("msg_2"), "{up}");
     assert!(up.contains(r#""call_id":"g1""#) && up.contains("result of g1") && up.contains("42."), "{up}");
 }
@@ -171,7 +170,7 @@ fn an_unknown_turn_keeps_what_the_client_was_told_and_claims_become_text() {
         {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "srv", "tools": []},
         {"type": "reasoning", "id": "rs_tg1", "summary": [], "encrypted_content": "tg1.abc"},
         web, {"type": "item_reference", "id": "rs_tg2"}, said("msg_1", "42."), call("c1", "read", "{}"), output("c1", "one")]);
-    let up: Value = serde_json::from_str(&restored(&input, Restoration::Bare)).unwrap();
+    let up: Value = serde_json::from_str(&restored(&input, Restoration::Stripped)).unwrap();
     let kinds: Vec<_> =
         up.as_array().unwrap().iter().map(|item| item["type"].as_str().unwrap_or("message")).collect();
     assert_eq!(
@@ -188,7 +187,7 @@ fn an_unknown_turn_keeps_what_the_client_was_told_and_claims_become_text() {
     );
     assert_eq!(
         up[1],
-        json!({"role": "assistant", "content": "[srv.look was called with {} and is said to have returned: 42]"})
+        json!({"role": "assistant", "content": "[Unproven: the tool look of srv was called with {}]\n[Unproven: a tool's result was: 42]"})
     );
     assert!(up[2]["content"].as_str().unwrap().len() < 5000);
     assert!(up[3].get("id").is_none() && up[4].get("id").is_none() && up[5].get("id").is_none(), "{up}");
@@ -198,7 +197,7 @@ fn an_unknown_turn_keeps_what_the_client_was_told_and_claims_become_text() {
 #[test]
 fn an_unknown_turn_without_reasoning_keeps_its_bytes() {
     let input = json!([user("Hi"), said("msg_1", "42."), {"type": "reasoning", "summary": [], "encrypted_content": "tg1.x"}, call("c1", "read", "{}"), output("c1", "one")]);
-    let up = restored(&input, Restoration::Bare);
+    let up = restored(&input, Restoration::Stripped);
     assert_eq!(
         up,
         json!([user("Hi"), said("msg_1", "42."), call("c1", "read", "{}"), output("c1", "one")]).to_string()
@@ -215,7 +214,7 @@ fn an_emptied_turn_leaves_no_gap() {
         (json!([thinking]), json!([thinking])),
     ];
     for (input, left) in empty {
-        assert_eq!(restored(&input, Restoration::Bare), left.to_string());
+        assert_eq!(restored(&input, Restoration::Stripped), left.to_string());
     }
 }
 
@@ -232,10 +231,10 @@ fn several_turns_change_at_once_while_white_space_stays() {
     );
     let mut request = Responses.read(Bytes::from(body)).unwrap();
     let history = Responses.history(&request);
-    Responses.restore(&mut request, &history, &[(0, rounds(&kept)), (1, Restoration::Bare)]);
+    Responses.restore(&mut request, &history, &[(0, rounds(&kept)), (1, Restoration::Stripped)]);
     let up = String::from_utf8(request.body().to_vec()).unwrap();
     let wanted = format!(
-        "{{\"model\":\"m\",\"store\":false,\"input\":[ {} ,\n{} , {} ,{}\n] , \"x\":1.0}}",
+        "{{\"model\":\"m\",\"store\":false,\"input\":[ {} ,\n{} , {}, {}\n] , \"x\":1.0}}",
         user("Hi"),
         appended(&kept),
         user("And?"),
@@ -248,7 +247,7 @@ fn several_turns_change_at_once_while_white_space_stays() {
 fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
     let look = [thought("rs_1", "Hm."), said("msg_1", "I look."), call("g1", "srv__look", "{}")];
     let kept = [kept_answer("r1", &look)];
-    let cut = Restoration::Rounds { rounds: &kept, in_place: true, cut: true };
+    let cut = Restoration::Rounds { rounds: &kept, with_thinking: true, broken: true };
     let (hi, resume) = (user("Hi"), user("Resume."));
     let rest = |text: &str| json!({"role": "assistant", "content": text}).to_string();
     for (echo, beyond) in [

@@ -149,6 +149,6 @@ fn what_is_shown_comes_back_as_an_echo_and_its_ids_are_issued() {
     let response = finished(splicer, out, Delivery::Whole);
     assert_eq!(response["output"][1]["output"], "a\nb");
     let history = Responses.history(&super::request(&response["output"], &json!({})));
-    let crate::dialect::Echo::Call { id, result, .. } = &history.turns[0].echoes[0] else { panic!() };
-    assert_eq!((&**id, &**result), ("seal-g1", "a\nb"));
+    let crate::dialect::Echo::Call { seal, result, .. } = &history.turns[0].echoes[0] else { panic!() };
+    assert_eq!((&**seal, &**result), ("seal-g1", "a\nb"));
 }

@@ -1,5 +1,6 @@
 """One cell of the table: a client plays a play through the gateway, and everyone is asked how it went."""
 
+import json
 import re
 import secrets
 from collections import Counter
@@ -88,6 +89,14 @@ def _judge_world(outcome, column, world):
     if account["failures"] != len([script for script in scripts if script.fault]):
         outcome.miss(f"the provider failed {account['failures']} times")
     wanted = len([line for script in scripts for line in script.lines if "{key}" in line.result])
+    wanted -= _told_not_run(account, scripts)
     counted = world.counted(outcome.case)
     if sorted(counted.values()) != [1] * wanted:
         outcome.miss(f"counted {sum(counted.values())} times instead of {wanted}", str(dict(counted)))
+
+
+def _told_not_run(account, scripts):
+    """How many calls the model was told not to have run, where the script takes that."""
+    words = {line.without for script in scripts for line in script.lines if line.injected and line.without}
+    history = json.dumps(account["requests"][-1]["body"]) if account["requests"] else ""
+    return sum(history.count(word) for word in words)

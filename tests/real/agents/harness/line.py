@@ -2,6 +2,7 @@
 
 import http.client
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,10 @@ class Line(ThreadingHTTPServer):
                 return False
             self.was_cut = exchange["cut"] = True
         return True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a client may hang up as it likes
+            super().handle_error(request, client_address)
 
     def close(self):
         self.shutdown()

@@ -32,7 +32,7 @@ class Line:
     result: str
     """What its result has to hold."""
     without: str | None
-    """What it may hold instead, where the client's line is cut and the client never hears of its call."""
+    """What it may hold instead, where the line is cut before the call runs, or before the client hears of it."""
 
 
 @dataclass(frozen=True)

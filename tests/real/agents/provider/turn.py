@@ -90,4 +90,5 @@ def _call(line, key, offered, work):
     if line.injected not in offered:
         raise Refused(f"The script calls `{line.injected}`, which is not among the tools.")
     arguments = json.dumps(line.arguments, ensure_ascii=False).replace("{key}", key)
-    return Call(line.injected, arguments, (line.result.replace("{key}", key),))
+    result = line.result.replace("{key}", key)
+    return Call(line.injected, arguments, (result, line.without or result))

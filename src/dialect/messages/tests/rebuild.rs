@@ -1,7 +1,8 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{call, kept, message, request, says, text, thinking};
-use crate::dialect::{Delivery, Dialect, Form, KeptRound, Messages, Proven, ProvenCall};
+use super::{call, kept, message, request, says, text, thinking};
+use crate::dialect::{Delivery, Dialect, KeptRound, Messages, Proven, ProvenCall};
+use crate::domain::Form;
 
 /// What the seals say of the injected calls of these rounds.
 fn proven(rounds: &[Value]) -> Vec<ProvenCall> {

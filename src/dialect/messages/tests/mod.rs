@@ -1,4 +1,10 @@
-//! Conversations for this room's tests.
+//! Conversations as clients of this API tell them, and what becomes of them.
+
+mod history;
+mod rebuild;
+mod replay;
+mod restore;
+mod show;
 
 use std::sync::Arc;
 
@@ -7,13 +13,13 @@ use serde_json::{Value, json};
 
 use super::Messages;
 use crate::dialect::{
-    Delivery, Dialect, Ending, Form, History, KeptRound, Request, Round, Showing, ShownCall, SpliceSettings,
+    Delivery, Dialect, Ending, History, KeptRound, Request, Round, Showing, ShownCall, SpliceSettings,
     Splicer, UsageStyle,
 };
-use crate::domain::ToolResult;
+use crate::domain::{Form, ToolResult};
 
 /// A request of these messages, with the client's tool `read`; `more` holds further fields, or others.
-pub fn request(messages: &Value, more: &Value) -> Request {
+fn request(messages: &Value, more: &Value) -> Request {
     let mut body = json!({"model": "m", "max_tokens": 9, "tools": [{"name": "read", "input_schema": {}}]});
     body["messages"] = messages.clone();
     for (key, value) in more.as_object().unwrap() {
@@ -23,24 +29,24 @@ pub fn request(messages: &Value, more: &Value) -> Request {
 }
 
 /// What these messages tell.
-pub fn history(messages: &Value) -> History {
+fn history(messages: &Value) -> History {
     Messages.history(&request(messages, &json!({})))
 }
 
 /// The body that goes up.
-pub fn body(request: &Request) -> Value {
+fn body(request: &Request) -> Value {
     serde_json::from_slice(&request.body()).unwrap()
 }
 
 /// A request with the injected tools `gh` and `db`.
-pub fn injected() -> Request {
+fn injected() -> Request {
     let mut request = request(&json!([]), &json!({}));
     request.injected = Arc::new(["gh", "db"].map(String::from).into());
     request
 }
 
 /// A splicer for answers to [`injected`].
-pub fn splicer(delivery: Delivery, form: Form) -> Box<dyn Splicer> {
+fn splicer(delivery: Delivery, form: Form) -> Box<dyn Splicer> {
     let content_type = match delivery {
         Delivery::Streamed => "text/event-stream",
         Delivery::Whole => "application/json",
@@ -50,7 +56,7 @@ pub fn splicer(delivery: Delivery, form: Form) -> Box<dyn Splicer> {
 }
 
 /// What a provider answers with these blocks.
-pub fn answer(blocks: &Value, delivery: Delivery) -> String {
+fn answer(blocks: &Value, delivery: Delivery) -> String {
     let calls = blocks.as_array().unwrap().iter().any(|block| block["type"] == "tool_use");
     let mut message = json!({
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": blocks,
@@ -98,19 +104,19 @@ fn stream_block(index: usize, block: &Value, events: &mut Vec<Value>) {
 }
 
 /// A round whose answer had these blocks.
-pub fn round(blocks: &Value) -> Round {
+fn round(blocks: &Value) -> Round {
     let mut splicer = splicer(Delivery::Whole, Form::Hidden);
     splice(&mut *splicer, answer(blocks, Delivery::Whole).as_bytes(), &mut BytesMut::new())
 }
 
 /// A round that a splicer is given.
-pub fn splice(splicer: &mut dyn Splicer, answer: &[u8], out: &mut BytesMut) -> Round {
+fn splice(splicer: &mut dyn Splicer, answer: &[u8], out: &mut BytesMut) -> Round {
     splicer.feed(answer, out).unwrap();
     splicer.end_round(out).unwrap()
 }
 
 /// The message that a client gets of these rounds, with the calls that ran shown; a line for each, if so.
-pub fn message(delivery: Delivery, form: Form, lines: bool, rounds: &[Value]) -> Value {
+fn message(delivery: Delivery, form: Form, lines: bool, rounds: &[Value]) -> Value {
     let (mut splicer, mut out) = (splicer(delivery, form), BytesMut::new());
     for (at, blocks) in (1..).zip(rounds) {
         let round = splice(&mut *splicer, answer(blocks, delivery).as_bytes(), &mut out);
@@ -138,7 +144,7 @@ pub fn message(delivery: Delivery, form: Form, lines: bool, rounds: &[Value]) ->
 }
 
 /// Folds a stream of events into its message, as strictly as SDKs do.
-pub fn fold(stream: &[u8]) -> Value {
+fn fold(stream: &[u8]) -> Value {
     let (mut message, mut open, mut stopped) = (Value::Null, None, false);
     for frame in str::from_utf8(stream).unwrap().split_terminator("\n\n") {
         let (name, data) = frame.split_once('\n').unwrap();
@@ -205,7 +211,7 @@ fn grow(block: &mut Value, input: &mut String, delta: &Value) {
 }
 
 /// A round of these blocks as it is kept, each injected call with a result that names it.
-pub fn kept(blocks: &Value) -> KeptRound {
+fn kept(blocks: &Value) -> KeptRound {
     let round = round(blocks);
     let results: Vec<_> =
         round.injected_calls().map(|call| ToolResult::text(format!("of {}", call.id))).collect();
@@ -213,27 +219,27 @@ pub fn kept(blocks: &Value) -> KeptRound {
 }
 
 /// A call.
-pub fn call(id: &str, name: &str) -> Value {
+fn call(id: &str, name: &str) -> Value {
     json!({"type": "tool_use", "id": id, "name": name, "input": {"of": id}})
 }
 
 /// The result of a call as [`kept`] has it, or as the client gives it.
-pub fn result(id: &str) -> Value {
+fn result(id: &str) -> Value {
     json!({"type": "tool_result", "tool_use_id": id, "content": [{"type": "text", "text": format!("of {id}")}]})
 }
 
 /// A text.
-pub fn text(text: &str) -> Value {
+fn text(text: &str) -> Value {
     json!({"type": "text", "text": text})
 }
 
 /// Thinking.
-pub fn thinking(text: &str) -> Value {
+fn thinking(text: &str) -> Value {
     json!({"type": "thinking", "thinking": text, "signature": format!("signed {text}")})
 }
 
 /// A call and its result in the form for server-run tools.
-pub fn shown(id: &str, result: &str) -> [Value; 2] {
+fn shown(id: &str, result: &str) -> [Value; 2] {
     [
         json!({"type": "mcp_tool_use", "id": id, "name": "find", "server_name": "s", "input": {"q": 1}}),
         json!({"type": "mcp_tool_result", "tool_use_id": id, "is_error": false, "content": [text(result)]}),
@@ -241,6 +247,6 @@ pub fn shown(id: &str, result: &str) -> [Value; 2] {
 }
 
 /// What the assistant or the user says.
-pub fn says(role: &str, content: impl Into<Value>) -> Value {
+fn says(role: &str, content: impl Into<Value>) -> Value {
     json!({"role": role, "content": content.into()})
 }

@@ -1,3 +1,5 @@
+//! Conversations as clients of this API tell them, and what becomes of them.
+
 mod history;
 mod rebuild;
 mod replay;
@@ -13,10 +15,10 @@ use serde_json::{Value, json};
 
 use super::Responses;
 use crate::dialect::{
-    Delivery, Dialect, Ending, Form, KeptRound, NextRound, Request, Round, Showing, ShownCall,
-    SpliceSettings, Splicer, UsageStyle,
+    Delivery, Dialect, Ending, KeptRound, NextRound, Request, Round, Showing, ShownCall, SpliceSettings,
+    Splicer, UsageStyle,
 };
-use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Form, Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };

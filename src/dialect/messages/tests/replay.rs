@@ -1,8 +1,9 @@
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
-use super::super::testing::{answer, call, fold, message, splice, splicer, text, thinking};
-use crate::dialect::{Delivery, Dialect, Ending, Form, Messages, Round};
+use super::{answer, call, fold, message, splice, splicer, text, thinking};
+use crate::dialect::{Delivery, Dialect, Ending, Messages, Round};
+use crate::domain::Form;
 
 const DELIVERIES: [Delivery; 2] = [Delivery::Streamed, Delivery::Whole];
 

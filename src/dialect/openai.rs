@@ -1,10 +1,22 @@
-//! Error bodies in the form that chat and responses share (OpenAI API, "Error codes").
+//! What chat and responses share: error bodies (OpenAI API, "Error codes"), and how a choice of tools is relaxed.
 
+use super::NextRound;
+use super::draft::Draft;
 use super::raw::quote;
 use crate::domain::{Failure, FailureKind};
 
+/// Lets the next round call, or not; a choice that forced a call has been obeyed by now.
+pub fn set_tool_choice(draft: &mut Draft, next: NextRound) {
+    let forces = |choice: &str| choice.starts_with('{') || choice == "\"required\"";
+    if next == NextRound::MayNotCall {
+        draft.set("tool_choice", r#""none""#);
+    } else if draft.object().get("tool_choice").is_some_and(forces) {
+        draft.set("tool_choice", r#""auto""#);
+    }
+}
+
 /// An error body.
-pub fn body(failure: &Failure) -> String {
+pub fn error_body(failure: &Failure) -> String {
     let (kind, code) = kind_and_code(failure.kind);
     let message = quote(&failure.message);
     format!(r#"{{"error":{{"message":{message},"type":"{kind}","param":null,"code":{code}}}}}"#)

@@ -1,12 +1,9 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{
-    body, call, history, kept, message, request, result, round, says, shown, text, thinking,
-};
+use super::{body, call, history, kept, message, request, result, round, says, shown, text, thinking};
 use crate::dialect::result::NO_RESULT;
-use crate::dialect::{
-    Delivery, Dialect, Form, KeptRound, Messages, NextRound, Request, Restoration, Visible,
-};
+use crate::dialect::{Delivery, Dialect, KeptRound, Messages, NextRound, Request, Restoration, Visible};
+use crate::domain::Form;
 
 fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]) -> Request {
     let mut request = request(messages, more);
@@ -16,7 +13,7 @@ fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, in_place: true, cut: false }
+    Restoration::Rounds { rounds, with_thinking: true, broken: false }
 }
 
 fn messages(messages: &Value, changes: &[(usize, Restoration<'_>)]) -> Value {
@@ -280,13 +277,14 @@ fn thinking_is_left_out_where_it_is_not_in_its_place() {
         says("assistant", json!("I look. Found.")),
         says("user", json!("and?"))
     ]);
-    let up = messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, in_place: false, cut: false })]);
+    let up =
+        messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, with_thinking: false, broken: false })]);
     assert_eq!(up[1]["content"], json!([text("I look."), call("h1", "gh"), call("h2", "db")]));
     assert_eq!(up[5]["content"], json!([text("Found.")]));
 }
 
 #[test]
-fn a_bare_turn_keeps_what_was_visible() {
+fn a_stripped_turn_keeps_what_was_visible() {
     let [used, resulted] = shown("mcptoolu_tgx", "42 birds");
     let echo = json!([
         says("user", json!("q")),
@@ -297,7 +295,7 @@ fn a_bare_turn_keeps_what_was_visible() {
         ),
         says("user", json!([result("c1")])),
     ]);
-    let up = messages(&echo, &[(0, Restoration::Bare)]);
+    let up = messages(&echo, &[(0, Restoration::Stripped)]);
     assert_eq!(
         up[1]["content"],
         json!([
@@ -315,7 +313,7 @@ fn a_bare_turn_keeps_what_was_visible() {
 #[test]
 fn what_a_block_claims_is_told_within_bounds() {
     let blocks = shown("mcptoolu_tgx", &"ä".repeat(50_000));
-    let up = messages(&json!([says("assistant", json!(blocks))]), &[(0, Restoration::Bare)]);
+    let up = messages(&json!([says("assistant", json!(blocks))]), &[(0, Restoration::Stripped)]);
     assert!(up.to_string().len() < 5000);
 }
 
@@ -324,7 +322,7 @@ fn a_turn_of_which_nothing_is_left_goes_with_its_comma() {
     let thought = says("assistant", json!([thinking("1")]));
     let (one, two) = (says("user", json!("q")), says("user", json!("r")));
     for echo in [json!([one, thought, two]), json!([one, two, thought]), json!([thought, one, two])] {
-        assert_eq!(messages(&echo, &[(0, Restoration::Bare)]), json!([one, two]), "{echo}");
+        assert_eq!(messages(&echo, &[(0, Restoration::Stripped)]), json!([one, two]), "{echo}");
     }
 }
 
@@ -342,17 +340,17 @@ fn a_tool_loop_without_its_thinking_goes_on_with_thinking_disabled() {
         says("user", json!([result("c2"), text("go on")])),
     ]);
     for turn in [0, 1] {
-        let up = body(&restored(&running, &more, &[(turn, Restoration::Bare)]));
+        let up = body(&restored(&running, &more, &[(turn, Restoration::Stripped)]));
         assert_eq!(up["thinking"], json!({"type": "disabled"}));
         assert_eq!(up["context_management"], json!({"edits": [{"type": "clear_tool_uses_20250919"}]}));
     }
     let mut over = running.as_array().unwrap().clone();
     over.push(says("assistant", json!("Done.")));
     over.push(says("user", json!("More.")));
-    let up = body(&restored(&json!(over), &more, &[(0, Restoration::Bare)]));
+    let up = body(&restored(&json!(over), &more, &[(0, Restoration::Stripped)]));
     assert_eq!(up["thinking"], more["thinking"]);
     let adaptive = json!({"thinking": {"type": "adaptive"}});
-    let up = body(&restored(&running, &adaptive, &[(0, Restoration::Bare)]));
+    let up = body(&restored(&running, &adaptive, &[(0, Restoration::Stripped)]));
     assert_eq!(up["thinking"], adaptive["thinking"]);
 }
 
@@ -368,7 +366,7 @@ fn several_turns_are_restored_at_once() {
         says("assistant", json!([text("Both."), call("c1", "read"), call("c2", "read")])),
         says("user", json!([result("c1"), result("c2")])),
     ]);
-    let changes = [(0, rounds(&first)), (1, Restoration::Bare), (2, rounds(&second))];
+    let changes = [(0, rounds(&first)), (1, Restoration::Stripped), (2, rounds(&second))];
     let up = messages(&echo, &changes);
     assert_eq!(up.as_array().unwrap().len(), 11);
     assert_eq!(up[7], says("assistant", json!([text("Hm.")])));
@@ -380,7 +378,8 @@ fn a_turn_that_broke_off_keeps_the_text_that_goes_beyond_its_rounds() {
     let kept = &hidden()[..2];
     let cut = |content: Value| {
         let echo = json!([says("user", "q"), says("assistant", content), says("user", "go on")]);
-        let up = messages(&echo, &[(0, Restoration::Rounds { rounds: kept, in_place: true, cut: true })]);
+        let up =
+            messages(&echo, &[(0, Restoration::Rounds { rounds: kept, with_thinking: true, broken: true })]);
         assert_eq!(up[4]["content"], json!([result("h3")]));
         up.as_array().unwrap()[5..].to_vec()
     };

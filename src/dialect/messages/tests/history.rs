@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::super::testing::{call, history, request, result, says, shown, text, thinking};
+use super::{call, history, request, result, says, shown, text, thinking};
 use crate::dialect::{Dialect, Echo, History, Messages};
 
 /// A conversation of two turns, as the API's documentation writes one.
@@ -109,7 +109,7 @@ fn calls_that_were_shown_come_back_as_echoes_and_do_not_count() {
     let turn = |blocks: Value| history(&json!([says("user", json!("q")), says("assistant", blocks)]));
     let plain = turn(json!([text("So.")]));
     let call = |id: &str, arguments: &str, result: &str, is_error| Echo::Call {
-        id: id.to_owned(),
+        seal: id.to_owned(),
         arguments: arguments.to_owned(),
         result: result.to_owned(),
         is_error,
@@ -134,7 +134,7 @@ fn foreign_calls_are_echoes_unless_the_request_brings_their_servers() {
     let ids = |more: Value| {
         let history = Messages.history(&request(&messages, &more));
         let id = |echo: &Echo| match echo {
-            Echo::Call { id, .. } | Echo::Seal(id) => id.clone(),
+            Echo::Call { seal, .. } | Echo::Seal(seal) => seal.clone(),
         };
         (history.turns[0].echoes.iter().map(id).collect::<Vec<_>>(), history.whole)
     };

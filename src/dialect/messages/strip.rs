@@ -1,16 +1,15 @@
+//! A turn that nobody can vouch for, without what its provider would refuse.
+
 use std::borrow::Cow;
 
 use super::message::{Message, Part, SHOWN_ID};
 use crate::dialect::raw::{self, Object, Patch, quote};
-use crate::dialect::{Items, KeptRound};
+use crate::dialect::{Items, KeptRound, result};
 
-/// How much of what a block claims is told again, bytes.
-const MAX_CLAIM: usize = 4096;
-
-/// A turn without thinking, with what claims to be the gateway's as plain text; `None` if nothing is left.
+/// A turn without thinking, with what claims to be the gateway's as plain text; nothing where nothing is left.
 ///
 /// It is one message: the text stands before the client's calls, which its results must follow.
-pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Option<String> {
+pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Vec<String> {
     let texts: Vec<Cow<'_, str>> = said.iter().flat_map(Message::part_texts).collect();
     let parts: Vec<Part<'_>> = texts.iter().map(|text| Part::read(text)).collect();
     let (mut before, mut calls) = (Vec::new(), Vec::new());
@@ -25,10 +24,10 @@ pub fn turn(said: &[Message<'_>], brings_servers: bool) -> Option<String> {
         }
     }
     before.append(&mut calls);
-    let first = said.first().filter(|_| !before.is_empty())?;
+    let Some(first) = said.first().filter(|_| !before.is_empty()) else { return Vec::new() };
     let mut patch = Patch::default();
     patch.set(first.json, &first.fields, "content", &format!("[{}]", before.join(",")));
-    Some(patch.apply(first.json))
+    vec![patch.apply(first.json)]
 }
 
 /// A round without its thinking.
@@ -77,17 +76,11 @@ pub fn is_line(parts: &[Part<'_>], at: usize) -> bool {
 /// What a block of the form for server-run tools claims, as a text block.
 fn claim(part: &Part<'_>) -> String {
     let text = if part.kind == "mcp_tool_use" {
-        let (tool, server) = (part.string("name"), part.string("server_name"));
-        let arguments = part.fields.get("input").unwrap_or("{}");
-        format!("[Unproven: the tool {tool} of {server} was called with {}]", bounded(arguments))
+        let (server, tool) = (part.string("server_name"), part.string("name"));
+        result::unproven_call(&server, &tool, part.fields.get("input").unwrap_or("{}"))
     } else {
-        format!("[Unproven: a tool's result was: {}]", bounded(&part.result_text()))
+        result::unproven_result(&part.result_text(), part.fields.is_true("is_error"))
     };
     let marker = part.fields.get("cache_control").map(|marker| format!(r#","cache_control":{marker}"#));
     format!(r#"{{"type":"text","text":{}{}}}"#, quote(&text), marker.unwrap_or_default())
-}
-
-fn bounded(text: &str) -> Cow<'_, str> {
-    let end = text.floor_char_boundary(MAX_CLAIM);
-    if end == text.len() { Cow::Borrowed(text) } else { Cow::Owned(format!("{}…", &text[..end])) }
 }
