@@ -119,7 +119,9 @@ fn take_content(canon: &mut Canon, content: &str, counts: impl Fn(&Part<'_>) -> 
         _ => Some(Said::Other(block.json)),
     }));
     results.sort_unstable();
-    results.into_iter().for_each(|result| canon.part(result));
+    for result in results {
+        canon.part(result);
+    }
 }
 
 fn result(block: &Part<'_>) -> Digest {

@@ -71,7 +71,6 @@ pub const PROFILES: &[Profile] = &[
         shows_it: true,
         why: "it drops `mcp_call` items, neither shown nor sent back; a reasoning item is shown by its summary and sent \
               back verbatim",
-        ..PLAIN
     },
     Profile {
         name: "copilot",
