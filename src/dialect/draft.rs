@@ -246,14 +246,14 @@ mod tests {
     fn elements_go_with_a_comma_and_the_last_one_stays() {
         for (gone, left) in [
             (&[(0, 1)][..], "[ 2 , 3 ]"),
-            (&[(1, 2)], "[ 1,3 ]"),
-            (&[(1, 3)], "[ 1 ]"),
-            (&[(0, 1), (2, 3)], "[ 2 ]"),
-            (&[(0, 3)], "[ 1,2 , 3 ]"),
-            (&[(2, 4)], "[ 1,2 , 3 ]"),
+            (&[(1, 2)][..], "[ 1,3 ]"),
+            (&[(1, 3)][..], "[ 1 ]"),
+            (&[(0, 1), (2, 3)][..], "[ 2 ]"),
+            (&[(0, 3)][..], "[ 1,2 , 3 ]"),
+            (&[(2, 4)][..], "[ 1,2 , 3 ]"),
         ] {
             let mut draft = draft(r#"{"tools":[ 1,2 , 3 ]}"#);
-            let changes = gone.iter().map(|&(from, to)| (from..to, Vec::new())).collect();
+            let changes = gone.iter().map(|(start, end)| (*start..*end, Vec::new())).collect();
             draft.replace_elements("tools", changes);
             assert_eq!(draft.render(), format!(r#"{{"tools":{left}}}"#), "{gone:?}");
         }

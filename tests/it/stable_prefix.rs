@@ -12,6 +12,8 @@ use crate::strict_model::{StrictModel, without_markers};
 use crate::wire::{APIS, Api, Mode, Say, all_forms, say};
 use crate::world::{World, server_config};
 
+const SESSION: &str = "5b7e0a52-8c1d-4f6e-9a73-2b1d6c0e4f11";
+
 /// A request of Claude Code's without its history.
 fn claude_code() -> Value {
     let tool = |n: u8| {
@@ -32,7 +34,7 @@ fn claude_code() -> Value {
         ],
         "thinking": {"type": "enabled", "budget_tokens": 31999, "display": "updates"},
         "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-        "metadata": {"user_id": r#"{"device_id":"d","account_uuid":"","session_id":"5b7e"}"#}})
+        "metadata": {"user_id": json!({"device_id": "d", "account_uuid": "", "session_id": SESSION}).to_string()}})
 }
 
 /// What happens in a turn.
@@ -128,7 +130,7 @@ async fn the_prefix_of_a_claude_code_conversation_is_never_shorter_than_the_clie
         for restarts in [false, true] {
             let habits = Habits { marks: true, calls, ..Habits::default() };
             let mut agent = Agent::with(Api::Messages, Mode::Streamed, habits)
-                .header("x-claude-code-session-id", "5b7e")
+                .header("x-claude-code-session-id", SESSION)
                 .header("user-agent", "claude-cli/2.1.329 (external, sdk-cli)");
             agent.body = claude_code();
             let model = StrictModel::new();
@@ -300,7 +302,7 @@ async fn count_tokens_of_a_pinned_conversation_counts_what_would_be_sent() {
         model.plan("First?", &Kind::Mixed.rounds(0)).plan("Second?", &Kind::Plain.rounds(1));
         let mut agent =
             Agent::with(Api::Messages, Mode::Streamed, Habits { marks: true, ..Habits::default() })
-                .header("x-claude-code-session-id", "5b7e");
+                .header("x-claude-code-session-id", SESSION);
         agent.body = claude_code();
         agent.prompt("First?");
         let own = agent.request();
@@ -331,7 +333,7 @@ async fn count_tokens_with_other_tools_than_a_conversation_gets_nothing() {
     let world = World::with(McpServer::new().echo("say")).await;
     world.provider.plays(model.clone());
     model.plan("First?", &Kind::Plain.rounds(0));
-    let mut agent = Agent::new(Api::Messages, Mode::Streamed).header("x-claude-code-session-id", "5b7e");
+    let mut agent = Agent::new(Api::Messages, Mode::Streamed).header("x-claude-code-session-id", SESSION);
     agent.body = claude_code();
     agent.turn(&world, "First?").await;
     for tools in [json!([]), json!([agent.body["tools"][0]])] {
