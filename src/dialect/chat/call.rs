@@ -87,14 +87,14 @@ pub enum Owner {
 
 impl CallPieces {
     /// Takes a piece into the call that it belongs to, which is added where the piece is its first; gives the
-    /// place of the call.
+    /// position of the call.
     pub fn gather(calls: &mut Vec<Self>, piece: &Piece<'_>) -> usize {
-        let place = place(calls, piece).unwrap_or_else(|| {
+        let position = position(calls, piece).unwrap_or_else(|| {
             calls.push(Self::new(piece));
             calls.len() - 1
         });
-        calls[place].grow(piece);
-        place
+        calls[position].grow(piece);
+        position
     }
 
     fn new(piece: &Piece<'_>) -> Self {
@@ -178,7 +178,7 @@ impl CallPieces {
 ///
 /// Providers differ: some leave out the index, and then an id begins a call; some give all calls the index 0,
 /// and then another id does, or a name where the call has its arguments already.
-fn place(calls: &[CallPieces], piece: &Piece<'_>) -> Option<usize> {
+fn position(calls: &[CallPieces], piece: &Piece<'_>) -> Option<usize> {
     let id = piece.id.as_deref();
     if let Some(id) = id.filter(|id| !id.is_empty())
         && let Some(at) = calls.iter().position(|call| call.id == id)

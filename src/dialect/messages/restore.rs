@@ -117,7 +117,7 @@ impl<'a> Echoed<'_, 'a> {
         answers
     }
 
-    /// Where the turn at this place ends, if it does nothing but tell of calls of an earlier one.
+    /// Where the turn at this index ends, if it does nothing but tell of calls of an earlier one.
     fn more_calls(&self, at: usize, untold: &mut BTreeSet<&str>) -> Option<usize> {
         let number = self.history.turns.iter().position(|turn| turn.elements.start == at)?;
         let turn = &self.history.turns[number];
