@@ -253,6 +253,7 @@ fn f17_neither_does_one_that_shows_its_calls() {
     let stage = Stage::new(Render::Native);
     check(32, case(), |mut case| {
         stage.model.forget_refusals();
+        // No known client that tells each call with its output keeps native items.
         case.habits.interleaves = false;
         stage.play(&case)
     });
@@ -265,7 +266,6 @@ fn f17_neither_does_codex_which_carries_sealed_rounds() {
         stage.model.forget_refusals();
         (case.api, case.is_codex) = (Api::Responses, true);
         (case.habits.memory, case.habits.drops_thinking) = (Memory::Items, false);
-        case.habits.interleaves = false;
         stage.play(&case)
     });
 }

@@ -50,10 +50,14 @@ async fn after_kill_9_while_tools_run_every_call_has_its_intent_and_nothing_is_o
         });
         // From the first call to the last one: each kill comes at another moment.
         let moment = seen + 1 + kill % (REQUESTS * CALLS);
+        // The clients stay until the process is gone, which would else note that they left.
+        let clients = futures::future::join_all(clients);
+        tokio::pin!(clients);
         tokio::select! {
-            answers = futures::future::join_all(clients) => panic!("tools that never end have ended: {answers:?}"),
-            () = server.arrived(moment) => process.kill().await,
+            answers = &mut clients => panic!("tools that never end have ended: {answers:?}"),
+            () = server.arrived(moment) => {}
         }
+        process.kill().await;
     }
     let app = start(&folder).await;
     app.close().await;

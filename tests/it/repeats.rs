@@ -323,19 +323,21 @@ async fn f62_after_a_cut_stream_the_whole_answer_is_kept_for_the_next_turn() {
 }
 
 #[tokio::test]
-async fn f59_in_a_session_a_complete_answer_runs_nothing_again_either() {
+async fn f59_with_a_sign_of_a_repeat_a_complete_answer_runs_nothing_again_either() {
     for (api, first, second) in forms() {
-        let server = McpServer::new().echo("write");
-        let world = World::with(server.clone()).await;
-        let [one, two] = rounds();
-        world.provider.will_say(api, first, &[one.clone(), two.clone()]);
-        let headers = Sign::Session.headers(false);
-        let answer = world.post(api.path(), body(api, first).to_string(), &headers).await;
-        check_complete(api, first, &answer, &[one.clone(), two.clone()]);
-        world.provider.will_say(api, second, std::slice::from_ref(&two));
-        let answer = again(&world, api, second, Sign::Session).await;
-        check_complete(api, second, &answer, &[one, two]);
-        assert_eq!(server.calls().len(), 1, "{api:?} {first:?} {second:?}");
+        for sign in [Sign::Session, Sign::RetryCount] {
+            let server = McpServer::new().echo("write");
+            let world = World::with(server.clone()).await;
+            let [one, two] = rounds();
+            world.provider.will_say(api, first, &[one.clone(), two.clone()]);
+            let headers = sign.headers(false);
+            let answer = world.post(api.path(), body(api, first).to_string(), &headers).await;
+            check_complete(api, first, &answer, &[one.clone(), two.clone()]);
+            world.provider.will_say(api, second, std::slice::from_ref(&two));
+            let answer = again(&world, api, second, sign).await;
+            check_complete(api, second, &answer, &[one, two]);
+            assert_eq!(server.calls().len(), 1, "{api:?} {first:?} {second:?} {sign:?}");
+        }
     }
 }
 

@@ -186,6 +186,7 @@ impl Continuity {
             }
             if turn.visible.is_empty() && self.is_shown_of(told, turn, restored) {
                 plan.take_in(number);
+                plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
                 continue;
             }
             let known = match self.known(told, turn, kept).await? {
