@@ -15,18 +15,6 @@ const MAX_DEPTH: usize = 64;
 /// Keys that say nothing of a conversation's content, wherever they stand.
 const MARKERS: [&str; 1] = ["cache_control"];
 
-/// Top-level fields that say how an answer is delivered, how long it may be and what is noted with it, but not
-/// what is asked.
-const ASIDE: [&str; 7] = [
-    "stream",
-    "stream_options",
-    "metadata",
-    "client_metadata",
-    "max_tokens",
-    "max_output_tokens",
-    "max_completion_tokens",
-];
-
 /// A digest under way.
 #[derive(Debug)]
 pub struct Canon(blake3::Hasher);
@@ -57,23 +45,6 @@ impl Canon {
     /// The digest of the tools that a request brings.
     pub fn of_tools(request: &Object<'_>) -> Digest {
         Self::of_json("tools", request.get("tools").filter(|tools| *tools != "null").unwrap_or("[]"))
-    }
-
-    /// The digest of a request as far as it is the same however its answer is delivered; `known` are the fields
-    /// whose digests are known.
-    pub fn of_request(request: &Object<'_>, known: &[(&str, Digest)]) -> Digest {
-        let mut fields: Vec<_> =
-            request.fields.iter().filter(|field| !ASIDE.contains(&&*field.key)).collect();
-        fields.sort_by(|a, b| a.key.cmp(&b.key));
-        let mut canon = Self::of("request");
-        for field in fields {
-            canon.word(&field.key);
-            match known.iter().find(|(key, _)| *key == field.key) {
-                Some((_, digest)) => canon.part(*digest),
-                None => canon.json(field.value),
-            }
-        }
-        canon.digest()
     }
 
     /// Takes a word that counts as it stands.
@@ -205,18 +176,6 @@ mod tests {
         assert_eq!(of(&[Ok("a b"), Err("1"), Ok("\n")]), of(&[Ok("a"), Ok(" "), Ok("b"), Err("1")]));
         assert_ne!(of(&[Ok("a"), Err("1"), Ok("b")]), of(&[Ok("ab"), Err("1")]));
         assert_eq!(of(&[]), of(&[Ok(" \n")]));
-    }
-
-    #[test]
-    fn how_an_answer_is_delivered_does_not_count() {
-        let of =
-            |text: &str| Canon::of_request(&Object::parse(text).unwrap(), &[("input", Digest::of(b"known"))]);
-        let plain = of(r#"{"model":"m","input":"a","n":1}"#);
-        assert_eq!(
-            plain,
-            of(r#"{"n":1,"stream":true,"stream_options":{},"max_tokens":9,"model":"m","input":"b"}"#)
-        );
-        assert_ne!(plain, of(r#"{"model":"m","input":"a","n":2}"#));
     }
 
     #[test]

@@ -19,8 +19,6 @@ pub struct History {
     pub beginning: Digest,
     /// The client's tools.
     pub tools: Digest,
-    /// The whole request, apart from how its answer is to be delivered and told of.
-    pub request: Digest,
     /// The end user whom the client names.
     pub end_user: Option<String>,
 }

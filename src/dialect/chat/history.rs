@@ -19,12 +19,7 @@ pub fn history(request: &Request) -> History {
     }
     let history = walk.finish();
     let end_user = object.string("safety_identifier").or_else(|| object.string("user"));
-    History {
-        tools,
-        request: Canon::of_request(&object, &[("messages", history.whole), ("tools", tools)]),
-        end_user: end_user.map(Into::into),
-        ..history
-    }
+    History { tools, end_user: end_user.map(Into::into), ..history }
 }
 
 fn read_message(walk: &mut Walk, index: usize, text: &str) {

@@ -29,10 +29,8 @@ pub fn history(request: &Request) -> History {
         index += turn.max(1);
     }
     let history = walk.finish();
-    let known = [("messages", history.whole), ("system", system), ("tools", tools)];
     History {
         tools,
-        request: Canon::of_request(&object, &known),
         end_user: object.object("metadata").and_then(|data| data.string("user_id").map(Cow::into_owned)),
         ..history
     }

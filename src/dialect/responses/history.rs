@@ -32,12 +32,7 @@ pub fn history(request: &Request) -> History {
     }
     let history = walk.finish();
     let end_user = object.string("safety_identifier").or_else(|| object.string("user"));
-    History {
-        tools,
-        request: Canon::of_request(&object, &[("input", history.whole), ("tools", tools)]),
-        end_user: end_user.map(Into::into),
-        ..history
-    }
+    History { tools, end_user: end_user.map(Into::into), ..history }
 }
 
 fn read_element(walk: &mut Walk, index: usize, text: &str, has_mcp: bool) {
