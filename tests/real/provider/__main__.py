@@ -10,18 +10,15 @@ every refusal, so that a run fails even where a client hides it:
 Usage: PROVIDER_KEY=... python3 provider   (prints its address on standard output)
 """
 
-import itertools
 import json
-import os
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import chat
 import messages
 import responses
 import rules
+from answering import Answering, serve
 from script import SCRIPT, Refused, case_of
-from wire import chunks
 
 COUNT, MODELS = "/v1/messages/count_tokens", "/v1/models"
 ROUTES = {"/v1/chat/completions": chat, "/v1/responses": responses, "/v1/messages": messages}
@@ -60,12 +57,8 @@ class Book:
         return None
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class Handler(Answering):
     book = Book()
-    key = os.environ.get("PROVIDER_KEY", "")
-    numbers = itertools.count(1)
 
     def do_GET(self):
         if self.path.partition("?")[0] == MODELS:
@@ -112,35 +105,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, api.whole(turn, body, self.book.stored))
 
-    def _request_id(self):
-        return f"req_{next(self.numbers):06}"
-
-    def _json(self, status, value, headers=None):
-        body = json.dumps(value, ensure_ascii=False).encode()
-        self._head(status, "application/json", headers or {})
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _stream(self, frames):
-        self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        for chunk in chunks(frames):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _head(self, status, content_type, headers):
-        self.send_response(status)
-        self.send_header("content-type", content_type)
-        self.send_header("x-request-id", self._request_id())
-        for name, value in headers.items():
-            self.send_header(name, value)
-
-    def log_message(self, *_):
-        pass
-
 
 def _body(headers, raw):
     if headers.get("content-type", "").partition(";")[0] != "application/json":
@@ -159,12 +123,5 @@ def _models():
     return {"object": "list", "data": models, "has_more": False}
 
 
-def main():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
-    server.serve_forever()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Handler)

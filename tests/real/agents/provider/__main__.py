@@ -8,15 +8,12 @@ what it said, to refuse a history in which that is missing or changed, and keeps
 Usage: PROVIDER_KEY=... python3 provider   (prints its address on standard output)
 """
 
-import itertools
 import json
-import os
 import sys
 import threading
 import time
 import traceback
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).parent.parent.parent / "provider"))
@@ -28,11 +25,12 @@ import hear_responses
 import messages
 import responses
 import rules
+from answering import Answering, serve
 from heard import place
 from plays import PLAYS, PROMPT
 from script import Refused
 from turn import Issued, aside, turn_of
-from wire import chunks, frame
+from wire import frame
 
 MODELS, COUNT = "/v1/models", "/v1/messages/count_tokens"
 FAILURE = Refused("The model is overloaded.", status=500, kind="api_error", code="server_error")
@@ -118,12 +116,8 @@ class Book:
             }
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class Handler(Answering):
     book = Book()
-    key = os.environ.get("PROVIDER_KEY", "")
-    numbers = itertools.count(1)
 
     def do_GET(self):
         path = self.path.partition("?")[0]
@@ -198,42 +192,6 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self._json(200, api.dialect.whole(turn, body, None))
 
-    def _request_id(self):
-        return f"req_{next(self.numbers):06}"
-
-    def _json(self, status, value, headers=None):
-        body = json.dumps(value, ensure_ascii=False).encode()
-        self._head(status, "application/json", headers or {})
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _stream(self, frames):
-        self._head(200, "text/event-stream; charset=utf-8", {"cache-control": "no-cache"})
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
-        for chunk in chunks(frames):
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-            self.wfile.flush()
-        self.wfile.write(b"0\r\n\r\n")
-
-    def _head(self, status, content_type, headers):
-        self.send_response(status)
-        self.send_header("content-type", content_type)
-        self.send_header("x-request-id", self._request_id())
-        for name, value in headers.items():
-            self.send_header(name, value)
-
-    def log_message(self, *_):
-        pass
-
-
-def main():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
-    server.serve_forever()
-
 
 if __name__ == "__main__":
-    main()
+    serve(Handler)
