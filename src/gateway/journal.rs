@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::HeaderMap;
@@ -23,7 +24,13 @@ pub struct Journals {
     running: Mutex<HashMap<Digest, Vec<Arc<Journal>>>>,
     /// The oldest of a place go first.
     ended: Cache<Digest, Arc<Vec<Arc<Journal>>>>,
+    /// How many have ended so far, of any place.
+    ends: AtomicU64,
 }
+
+/// How much had ended at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndsSoFar(u64);
 
 /// What one interception has done so far.
 #[derive(Debug)]
@@ -84,7 +91,12 @@ impl Journals {
             .eviction_policy(EvictionPolicy::lru())
             .time_to_live(window)
             .build();
-        Self { running: Mutex::default(), ended }
+        Self { running: Mutex::default(), ended, ends: AtomicU64::new(0) }
+    }
+
+    /// How much has ended by now.
+    pub fn ends(&self) -> EndsSoFar {
+        EndsSoFar(self.ends.load(Ordering::Acquire))
     }
 
     /// Opens a journal at a place, and gives the earlier one there if this is the same request again.
@@ -114,21 +126,21 @@ impl Journals {
     }
 
     /// Waits for the end of what runs at a place for a client that goes on from it already, and so has left it;
-    /// tells whether there was anything.
-    pub async fn left(&self, place: Digest, is_same_client: bool) -> bool {
-        let mut has_waited = false;
+    /// tells whether there may be more to find there than there was at `since`.
+    pub async fn left(&self, place: Digest, is_same_client: bool, since: EndsSoFar) -> bool {
         let here = lock(&self.running).get(&place).cloned().unwrap_or_default();
         for journal in here {
             if is_same_client || journal.may_be_repeated_by_anyone() {
                 journal.ended().await;
-                has_waited = true;
             }
         }
-        has_waited
+        self.ends() != since
     }
 
     /// Ends a journal. One that holds no injected calls is of no use to anyone.
     fn close(&self, place: Digest, journal: &Arc<Journal>, is_complete: bool) {
+        // First of all: who finds it ended finds it counted.
+        self.ends.fetch_add(1, Ordering::Release);
         let is_of_use = {
             let mut notes = lock(&journal.notes);
             notes.state = if is_complete { State::Complete } else { State::Broken };
@@ -291,4 +303,26 @@ impl Journal {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_ended_since_the_first_look_is_worth_a_second_one() {
+        let journals = Journals::new(Duration::from_mins(1));
+        let (place, request) = (Digest::of(b"place"), Digest::of(b"request"));
+        let open = || journals.open(place, InterceptionId::new(), request, true).0;
+
+        let (first, since) = (open(), journals.ends());
+        drop(first);
+        assert!(journals.left(place, true, since).await, "it ended between the look and the question");
+        assert!(!journals.left(place, true, journals.ends()).await, "nothing has ended since");
+
+        let (second, since) = (open(), journals.ends());
+        let (has_ended, ()) =
+            futures::future::join(journals.left(place, true, since), async { drop(second) }).await;
+        assert!(has_ended, "its end was waited for");
+    }
 }

@@ -47,11 +47,12 @@ impl Gateway {
             provider: &provider.name,
             is_same_client,
         };
+        let ends = self.journals.ends();
         let mut plan = self.continuity.plan(&told, request).await.map_err(unreadable)?;
         // Who goes on from an answer that nobody knows may have seen one that still runs.
         if incoming.operation.generates
             && let Some(place) = plan.unknown_end()
-            && self.journals.left(place, is_same_client).await
+            && self.journals.left(place, is_same_client, ends).await
         {
             plan = self.continuity.plan(&told, request).await.map_err(unreadable)?;
         }
