@@ -1,21 +1,24 @@
 //! All approved servers: their tools as one catalogue, and the way to call them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::approve::Approved;
-use super::catalogue::{Catalogue, Shelf};
+use super::approve::Quarantine;
+use super::catalogue::Catalogue;
+use super::lock::Lock;
 use super::server::{Ending, Server};
+use super::shelves::{Shelves, Sorted};
 use super::status::ServerStatus;
 use crate::audit::{Clearance, ToolOutcome};
 use crate::config;
-use crate::domain::{Behalf, ToolResult};
+use crate::domain::{Behalf, ToolRef, ToolResult};
 
 /// How long killed processes may take to be gone.
 const LAST_RITES: Duration = Duration::from_secs(1);
@@ -32,14 +35,6 @@ struct Inner {
     tasks: TaskTracker,
 }
 
-/// The tools of each server as of its last list, and the catalogue that they make.
-#[derive(Debug)]
-struct Shelves {
-    pattern: String,
-    by_server: Mutex<BTreeMap<String, Shelf>>,
-    catalogue: watch::Sender<Arc<Catalogue>>,
-}
-
 /// How a call went.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallEnd {
@@ -54,22 +49,25 @@ pub struct CallEnd {
 impl Fleet {
     /// Starts to connect to all servers, each in a task of its own, and returns at once.
     ///
-    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`.
-    pub fn start(servers: &[config::Server], tool_name: &str, tracker: &TaskTracker) -> Self {
-        let shelves = Arc::new(Shelves {
-            pattern: tool_name.to_owned(),
-            by_server: Mutex::default(),
-            catalogue: watch::Sender::default(),
-        });
+    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`. With a lock, the catalogue holds
+    /// what it approves from the first moment on.
+    pub fn start(
+        servers: &[config::Server],
+        tool_name: &str,
+        lock: Option<Lock>,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let shelves = Arc::new(Shelves::new(tool_name, lock));
         let ending = Ending::default();
         let tasks = TaskTracker::new();
         let mut by_name = BTreeMap::new();
         for config in servers {
+            shelves.open(config);
             let server = Arc::new(Server::new(config));
             by_name.insert(config.name.clone(), server.clone());
             let (shelves, ending, stderr_tasks) = (shelves.clone(), ending.clone(), tracker.clone());
             let supervised = async move {
-                let publish = |tools| shelves.put(&server, tools);
+                let publish = |listing| shelves.fill(&server.config().name, listing);
                 server.supervise(publish, ending, &stderr_tasks).await;
             };
             tasks.spawn(tracker.track_future(supervised));
@@ -80,22 +78,38 @@ impl Fleet {
 
     /// The approved tools as of now.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.shelves.catalogue.borrow().clone()
+        self.0.shelves.catalogue().borrow().clone()
     }
 
     /// The approved tools as of now, and every change of them.
     pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.0.shelves.catalogue.subscribe()
+        self.0.shelves.catalogue().subscribe()
     }
 
     /// How the servers are doing, sorted by name.
     pub fn statuses(&self) -> Vec<ServerStatus> {
-        self.0.servers.values().map(|server| server.status()).collect()
+        self.0.servers.values().map(|server| self.status_of(server)).collect()
     }
 
     /// How the server of this name is doing.
     pub fn status(&self, name: &str) -> Option<ServerStatus> {
-        self.server(name).map(|server| server.status())
+        self.server(name).map(|server| self.status_of(server))
+    }
+
+    fn status_of(&self, server: &Server) -> ServerStatus {
+        let Sorted { approved, left_out, quarantined, warnings } =
+            self.0.shelves.sorted(&server.config().name);
+        ServerStatus { approved, left_out, quarantined, warnings, ..server.status() }
+    }
+
+    /// Puts another lock in force, or none: all tools are sorted out again as they were last listed.
+    pub fn set_lock(&self, lock: Option<Lock>) {
+        self.0.shelves.set_lock(lock);
+    }
+
+    /// What a server listed last, as it came; `None` before the first list.
+    pub fn listed(&self, name: &str) -> Option<Vec<Value>> {
+        self.0.shelves.listing(name).map(|listing| listing.tools.clone())
     }
 
     /// Returns when every server has been tried once, whatever came of it.
@@ -117,6 +131,8 @@ impl Fleet {
                 ToolResult::error("Not run: this call was cleared for another caller."),
                 ToolOutcome::NotExecuted,
             )
+        } else if let Some(refusal) = self.quarantine(&tool) {
+            (ToolResult::error(refusal), ToolOutcome::Withdrawn)
         } else if let Some(server) = self.server(&tool.server) {
             server.call(&tool.tool, arguments, behalf, cancel).await
         } else {
@@ -125,6 +141,11 @@ impl Fleet {
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         CallEnd { result, outcome, duration_ms }
+    }
+
+    /// What the model is told of a call of this tool, if it is in quarantine.
+    pub fn quarantine(&self, tool: &ToolRef) -> Option<String> {
+        self.catalogue().quarantined(tool).map(|quarantined| refusal(tool, quarantined.reason))
     }
 
     pub(super) fn server(&self, name: &str) -> Option<&Arc<Server>> {
@@ -144,26 +165,15 @@ impl Fleet {
     }
 }
 
-impl Shelves {
-    fn put(&self, server: &Server, tools: Vec<Approved>) {
-        let config = server.config();
-        let filled = Shelf {
-            server_url: server.status().url,
-            timeout: config.max_call_time,
-            repeat: config.repeat,
-            tools: tools.into_iter().map(Arc::new).collect(),
-        };
-        let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
-        by_server.insert(config.name.clone(), filled);
-        let catalogue = Catalogue::build(&self.pattern, by_server.values());
-        // Sent under the lock, so that an older catalogue never follows a newer one.
-        self.catalogue.send_if_modified(|current| {
-            let changed = current.version() != catalogue.version();
-            if changed {
-                tracing::info!(tools = catalogue.tools().len(), server = %config.name, "the catalogue changed");
-            }
-            *current = Arc::new(catalogue);
-            changed
-        });
-    }
+/// What the model is told of a call of a tool that is in quarantine.
+fn refusal(tool: &ToolRef, reason: Quarantine) -> String {
+    let why = match reason {
+        Quarantine::New => "no administrator has approved it yet",
+        Quarantine::Changed => "its definition has changed, and no administrator has approved that yet",
+        Quarantine::OtherServer => {
+            "it is another server's by now, and no administrator has approved that yet"
+        }
+        Quarantine::Rejected => "an administrator has rejected its definition",
+    };
+    format!("Not run: {tool} is in quarantine: {why}. Go on without it.")
 }

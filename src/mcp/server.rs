@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::approve::{Approved, approve};
 use super::backoff::Backoff;
 use super::connect::{Handler, Open, connect};
 use super::connection::{CallLimits, Connection};
@@ -56,6 +55,7 @@ impl Server {
             protocol: None,
             approved: Vec::new(),
             left_out: Vec::new(),
+            quarantined: Vec::new(),
             warnings: Vec::new(),
             last_failure: None,
         };
@@ -72,6 +72,7 @@ impl Server {
         &self.config
     }
 
+    /// How it is doing, but for its tools, which are on its shelf.
     pub(super) fn status(&self) -> ServerStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -126,10 +127,10 @@ impl Server {
         connection.clone()
     }
 
-    /// Keeps the server connected until the end; `publish` gets its approved tools after each list.
+    /// Keeps the server connected until the end; `publish` gets each list of its tools.
     pub(super) async fn supervise(
         &self,
-        publish: impl Fn(Vec<Approved>) + Send + Sync,
+        publish: impl Fn(Listing) + Send + Sync,
         ending: Ending,
         tracker: &TaskTracker,
     ) {
@@ -165,7 +166,7 @@ impl Server {
     async fn open(
         &self,
         tools_changed: &Arc<Notify>,
-        publish: &(impl Fn(Vec<Approved>) + Send + Sync),
+        publish: &(impl Fn(Listing) + Send + Sync),
         tracker: &TaskTracker,
     ) -> Result<Open, ServerFailure> {
         let limit = self.config.connect_timeout;
@@ -184,7 +185,7 @@ impl Server {
             .map_err(too_slow)
             .flatten()
             .map_err(|message| ServerFailure { stage: Stage::List, message })?;
-        self.sort_out(listing, publish);
+        publish(listing);
         self.update(|status| {
             status.state = ServerState::Ready;
             status.era = Some(open.era);
@@ -200,7 +201,7 @@ impl Server {
         &self,
         open: Open,
         tools_changed: &Notify,
-        publish: &(impl Fn(Vec<Approved>) + Send + Sync),
+        publish: &(impl Fn(Listing) + Send + Sync),
         ending: &Ending,
     ) {
         let Open { connection, service, mut child, .. } = open;
@@ -231,23 +232,13 @@ impl Server {
         }
     }
 
-    async fn relist(&self, connection: &Connection, publish: &(impl Fn(Vec<Approved>) + Send + Sync)) {
+    async fn relist(&self, connection: &Connection, publish: &(impl Fn(Listing) + Send + Sync)) {
         let listed = timeout(self.config.connect_timeout, connection.list_tools()).await;
         match listed.map_err(|_| "no answer in time".to_owned()).flatten() {
-            Ok(listing) => self.sort_out(listing, publish),
+            Ok(listing) => publish(listing),
             // The tools that are known stay: the server is still there.
             Err(message) => self.note(ServerFailure { stage: Stage::List, message }),
         }
-    }
-
-    fn sort_out(&self, listing: Listing, publish: &(impl Fn(Vec<Approved>) + Send + Sync)) {
-        let verdict = approve(&self.config, &listing.tools);
-        self.update(|status| {
-            status.approved = verdict.approved.iter().map(|tool| tool.source.tool.clone()).collect();
-            status.left_out = verdict.left_out;
-            status.warnings = verdict.warnings.into_iter().chain(listing.cut).collect();
-        });
-        publish(verdict.approved);
     }
 
     fn fail(&self, failure: ServerFailure) {
@@ -273,7 +264,7 @@ async fn closed(service: RunningService<RoleClient, Handler>) {
 
 /// How a server is named in the records: without user, password, query and fragment, any of which may be a
 /// credential.
-fn public_url(transport: &Transport) -> String {
+pub(super) fn public_url(transport: &Transport) -> String {
     match transport {
         Transport::Stdio { command, .. } => format!("stdio:{command}"),
         Transport::Http { url, .. } => match reqwest::Url::parse(url) {

@@ -1,6 +1,6 @@
 //! How a server is doing, for `check`, the log and the administrator.
 
-use super::approve::LeftOut;
+use super::approve::{LeftOut, Quarantined};
 use super::connect::Era;
 
 /// How one server is doing.
@@ -20,6 +20,8 @@ pub struct ServerStatus {
     pub approved: Vec<String>,
     /// The tools of the last list that are not approved or cannot be.
     pub left_out: Vec<LeftOut>,
+    /// The tools of the last list that an administrator has to approve first, or has rejected.
+    pub quarantined: Vec<Quarantined>,
     /// What is odd about the list or an approved tool.
     pub warnings: Vec<String>,
     /// What went wrong last; stays when the server has recovered.
