@@ -8,6 +8,7 @@ mod keys;
 mod policy;
 mod schema;
 mod serve;
+mod tools;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -51,6 +52,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Test policies
     Policy(policy::PolicyArgs),
+    /// Approve tools, and see what changed since
+    Tools(tools::Args),
     /// Print the JSON Schemas of the configuration files
     Schema(schema::SchemaArgs),
     /// Run the bundled example MCP server
@@ -72,7 +75,10 @@ struct ConfigArgs {
 /// The whole command: reads the arguments, runs, and says with which code to exit.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer { .. });
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Check(_) | Command::Tools(_) | Command::ExampleServer { .. }
+    );
     let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
     if let Err(error) = telemetry::init(filter, cli.log_format) {
         return complain(&error, BAD_CONFIGURATION);
@@ -98,6 +104,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Tools(args) => tools::run(args).await,
         Command::Schema(args) => schema::run(args),
         Command::ExampleServer { http } => {
             example_server::run(http, serve::stop_on_signal()?).await?;

@@ -22,6 +22,15 @@ pub fn child_environment() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| is_inherited(&name.to_string_lossy())).collect()
 }
 
+/// Who runs this program, as far as the operating system's environment says.
+#[must_use]
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| env::var(name).ok())
+        .filter(|name| !name.trim().is_empty())
+}
+
 fn is_inherited(name: &str) -> bool {
     INHERITED.contains(&name) || name.starts_with("XDG_")
 }

@@ -45,7 +45,7 @@ use serde::Deserialize;
 pub use continuity::Continuity;
 pub use credentials::Credentials;
 pub use endpoints::{Egress, LockMode};
-pub use environment::child_environment;
+pub use environment::{child_environment, user_name};
 pub use keys::{Auth, Key};
 pub use limits::Limits;
 pub use load::{load, load_with, locate, policy_sources};
