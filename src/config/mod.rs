@@ -55,8 +55,8 @@ pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
 pub use provider::{Provider, ProviderKind};
 pub(crate) use schema::schema_of;
-pub(crate) use secret::is_secret_name;
 pub use schema::schemas;
+pub(crate) use secret::is_secret_name;
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 

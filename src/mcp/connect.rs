@@ -101,10 +101,8 @@ pub(super) async fn connect(
     };
     tracing::debug!(server = %server.name, start = ?first, error = %refusal, "trying the other start");
     attempt(server, first.other(), handler, tracker).await.map_err(|second| {
-        second.map(|second| match second == refusal {
-            true => second,
-            false => format!("{second} (before that, {}: {refusal})", start_name(first)),
-        })
+        let told = |second| format!("{second} (before that, {}: {refusal})", start_name(first));
+        second.map(|second| if second == refusal { second } else { told(second) })
     })
 }
 

@@ -137,7 +137,8 @@ impl Connection {
     /// One question and its answer; a server that does not answer in time is told that nobody waits any more.
     async fn ask(&self, request: ClientRequest, limit: Duration) -> Result<ServerResult, ServiceError> {
         let options = PeerRequestOptions::with_timeout(limit);
-        let answered = async { self.0.send_cancellable_request(request, options).await?.await_response().await };
+        let answered =
+            async { self.0.send_cancellable_request(request, options).await?.await_response().await };
         // rmcp keeps the time, but not while it sends, which a stuck server can delay.
         timeout(limit + CANCEL_PATIENCE, answered)
             .await

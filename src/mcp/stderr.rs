@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -88,7 +88,7 @@ pub(super) async fn drain(
 
 fn presentable(line: &[u8], secrets: &[SecretString]) -> String {
     let text = String::from_utf8_lossy(line);
-    let secrets = secrets.iter().map(|secret| secret.expose_secret());
+    let secrets = secrets.iter().map(ExposeSecret::expose_secret);
     let text = secrets.fold(text.into_owned(), |text, secret| text.replace(secret, "[redacted]"));
     bounded(text.trim_end(), KEPT_LINE)
 }
@@ -133,8 +133,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_lines_are_kept_also_without_a_newline() {
-        let output: String = (0..30).map(|line| format!("line {line}\n")).collect();
-        let lines = tail_of(&(output + "\nno newline"), &[]).await;
+        let output: Vec<String> = (0..30).map(|line| format!("line {line}")).collect();
+        let lines = tail_of(&(output.join("\n") + "\n\nno newline"), &[]).await;
         assert_eq!(lines.len(), KEPT_LINES);
         assert_eq!((&*lines[0], &*lines[18], &*lines[19]), ("line 11", "line 29", "no newline"));
     }

@@ -106,9 +106,10 @@ impl Server {
                     // One that is slow to start may have no time left for the second way: it is the first next time.
                     start = start.other();
                     self.fail(trouble.stage, trouble.message);
-                    Ok(match trouble.is_final {
-                        true => (ServerState::FailedConfig, jittered(LONG_DELAY)),
-                        false => (ServerState::BackingOff, backoff.delay()),
+                    Ok(if trouble.is_final {
+                        (ServerState::FailedConfig, jittered(LONG_DELAY))
+                    } else {
+                        (ServerState::BackingOff, backoff.delay())
                     })
                 }
                 Err(order) => Err(order),
@@ -147,7 +148,7 @@ impl Server {
             .unwrap_or_else(|_| {
                 Err(Refusal::OfThisStart(format!("no answer within {} s", limit.as_secs_f64())))
             })
-            .map_err(|refusal| Trouble::connecting(refusal))?;
+            .map_err(Trouble::connecting)?;
         if let Some(child) = &open.child {
             self.set_stderr(child.stderr().clone());
         }
