@@ -12,7 +12,7 @@ use super::rounds::Rounds;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
 use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId, Via};
-use crate::mcp::{self, CallEnd, ServerState, Tool};
+use crate::mcp::{self, CallEnd, Tool};
 
 /// What the model is told of a call that was left out.
 const NOT_RUN: &str = "Not run.";
@@ -193,7 +193,7 @@ impl Rounds<'_> {
         let (outcome, told) =
             if let Some(told) = self.gateway.fleet.quarantine(&tool.source).filter(|_| may_know) {
                 (ToolOutcome::Withdrawn, told)
-            } else if server.is_some_and(|server| server.state != ServerState::Ready) {
+            } else if server.is_some_and(|server| !server.is_up()) {
                 let told = format!("Not run: the server of {name} cannot be reached now.");
                 (ToolOutcome::Unreachable, told)
             } else {

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::arguments::Check;
@@ -31,7 +32,7 @@ pub(super) struct Approved {
 }
 
 /// A listed tool that is not in the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// The tool's name as its server lists it, or its place where it has none.
     pub tool: String,
@@ -40,7 +41,7 @@ pub struct LeftOut {
 }
 
 /// A listed tool that waits for an administrator's decision, or has had it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quarantined {
     /// The tool's name as its server lists it.
     pub tool: String,
@@ -49,11 +50,13 @@ pub struct Quarantined {
     /// Whether its approved definition goes on being shown.
     pub is_kept: bool,
     /// Of what the server lists.
+    #[serde(skip)]
     pub(super) digest: Digest,
 }
 
 /// Why a tool is quarantined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Quarantine {
     /// Nobody has approved it yet.
     New,
@@ -63,6 +66,19 @@ pub enum Quarantine {
     OtherServer,
     /// Its definition was looked at and refused.
     Rejected,
+}
+
+impl Quarantine {
+    /// What the model is told of a call.
+    pub(super) fn refusal(self, tool: &ToolRef) -> String {
+        let why = match self {
+            Self::New => "no administrator has approved it yet",
+            Self::Changed => "its definition has changed, and no administrator has approved that yet",
+            Self::OtherServer => "it is another server's by now, and no administrator has approved that yet",
+            Self::Rejected => "an administrator has rejected its definition",
+        };
+        format!("Not run: {tool} is in quarantine: {why}. Go on without it.")
+    }
 }
 
 impl fmt::Display for Quarantine {

@@ -9,20 +9,21 @@ use super::approve::{self, Approved, LeftOut, Quarantined, Verdict};
 use super::catalogue::Catalogue;
 use super::lock::Lock;
 use super::page::Listing;
-use super::server::public_url;
+use super::server::{Server, public_url};
 use crate::config;
 use crate::domain::ToolRef;
 
 /// The shelves of all servers.
 #[derive(Debug)]
 pub(super) struct Shelves {
-    pattern: String,
     contents: Mutex<Contents>,
     catalogue: watch::Sender<Arc<Catalogue>>,
 }
 
 #[derive(Debug, Default)]
 struct Contents {
+    /// How the tools' names are made.
+    pattern: String,
     lock: Option<Arc<Lock>>,
     by_server: BTreeMap<String, Shelf>,
 }
@@ -47,45 +48,59 @@ pub(super) struct Sorted {
 }
 
 impl Shelves {
-    /// No servers yet; tools are named by `pattern`.
-    pub(super) fn new(pattern: &str, lock: Option<Lock>) -> Self {
+    /// No servers yet.
+    pub(super) fn new(lock: Option<Lock>) -> Self {
         let contents = Contents { lock: lock.map(Arc::new), ..Contents::default() };
-        Self {
-            pattern: pattern.to_owned(),
-            contents: Mutex::new(contents),
-            catalogue: watch::Sender::default(),
+        Self { contents: Mutex::new(contents), catalogue: watch::Sender::default() }
+    }
+
+    /// Makes these the servers. One that is new begins with what the lock in force approves, one that is otherwise
+    /// by now but still at the same place with what it listed last.
+    pub(super) fn arrange(&self, configured: &[config::Server], pattern: &str) {
+        let mut contents = self.contents();
+        let Contents { pattern: used, lock, by_server } = &mut *contents;
+        pattern.clone_into(used);
+        let mut earlier = std::mem::take(by_server);
+        for config in configured {
+            let before = earlier.remove(&config.name);
+            let shelf = match before {
+                Some(same) if same.config == *config => same,
+                before => {
+                    let mut shelf = Shelf::empty(config.clone());
+                    let same_place = before.filter(|before| before.config.transport == config.transport);
+                    shelf.listing = same_place.and_then(|before| before.listing);
+                    shelf.sort(lock.as_deref());
+                    shelf
+                }
+            };
+            by_server.insert(config.name.clone(), shelf);
         }
+        self.publish(&contents);
     }
 
-    /// Makes room for a server that has listed nothing yet: with a lock in force, what it approves.
-    pub(super) fn open(&self, config: &config::Server) {
+    /// Takes what a server lists now, unless it is not configured any more.
+    pub(super) fn fill(&self, server: &Server, listing: Listing) {
         let mut contents = self.contents();
-        let mut shelf = Shelf::empty(config.clone());
-        shelf.sort(contents.lock.as_deref());
-        contents.by_server.insert(config.name.clone(), shelf);
-        self.publish(&contents, &config.name);
-    }
-
-    /// Takes what a server lists now.
-    pub(super) fn fill(&self, server: &str, listing: Listing) {
-        let mut contents = self.contents();
-        let Contents { lock, by_server } = &mut *contents;
-        if let Some(shelf) = by_server.get_mut(server) {
-            shelf.listing = Some(Arc::new(listing));
+        let Contents { lock, by_server, .. } = &mut *contents;
+        let shelf = by_server.get_mut(server.name()).filter(|_| !server.retired.is_cancelled());
+        let Some(shelf) = shelf else { return };
+        let is_known = shelf.listing.as_ref().is_some_and(|known| known.has_tools_of(&listing));
+        shelf.listing = Some(Arc::new(listing));
+        if !is_known {
             shelf.sort(lock.as_deref());
+            self.publish(&contents);
         }
-        self.publish(&contents, server);
     }
 
     /// Puts another lock in force, or none, and sorts all lists again.
     pub(super) fn set_lock(&self, lock: Option<Lock>) {
         let mut contents = self.contents();
-        let Contents { lock: in_force, by_server } = &mut *contents;
+        let Contents { lock: in_force, by_server, .. } = &mut *contents;
         *in_force = lock.map(Arc::new);
         for shelf in by_server.values_mut() {
             shelf.sort(in_force.as_deref());
         }
-        self.publish(&contents, "tools.lock");
+        self.publish(&contents);
     }
 
     /// What became of a server's last list.
@@ -98,8 +113,14 @@ impl Shelves {
         self.contents().by_server.get(server)?.listing.clone()
     }
 
-    pub(super) fn catalogue(&self) -> &watch::Sender<Arc<Catalogue>> {
-        &self.catalogue
+    /// The catalogue as of now.
+    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
+        self.catalogue.borrow().clone()
+    }
+
+    /// The catalogue as of now, and every change of it.
+    pub(super) fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
+        self.catalogue.subscribe()
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -107,12 +128,12 @@ impl Shelves {
     }
 
     /// Sends the new catalogue; the contents are held meanwhile, so that an older one never follows it.
-    fn publish(&self, contents: &Contents, cause: &str) {
-        let catalogue = Catalogue::build(&self.pattern, contents.by_server.values());
+    fn publish(&self, contents: &Contents) {
+        let catalogue = Catalogue::build(&contents.pattern, contents.by_server.values());
         self.catalogue.send_if_modified(|current| {
             let changed = current.version() != catalogue.version();
             if changed {
-                tracing::info!(tools = catalogue.tools().len(), cause, "the catalogue changed");
+                tracing::info!(tools = catalogue.tools().len(), "the catalogue changed");
             }
             *current = Arc::new(catalogue);
             changed
