@@ -142,7 +142,7 @@ impl Config {
             allowed_hosts: vec![],
             allowed_origins: vec![],
             egress: Egress::default(),
-            lock: LockMode::default(),
+            lock: LockMode::Off,
             policies: vec![],
         }
     }
