@@ -15,6 +15,7 @@ mod issued_ids;
 mod journal;
 mod keeping;
 mod line;
+mod missing;
 mod past;
 mod pins;
 mod relay;

@@ -46,10 +46,16 @@ pub fn router(state: AppState) -> Router {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
-    if state.gateway().tasks.is_closed() {
+    let gateway = state.gateway();
+    if gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
-    "ready\n".into_response()
+    let missing = gateway.fleet.missing_required();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    let told = format!("not ready: required MCP servers are missing: {}\n", missing.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 
 async fn probe(method: http::Method) -> Response {

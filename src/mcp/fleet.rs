@@ -124,6 +124,20 @@ impl Fleet {
         self.0.shelves.catalogue().subscribe()
     }
 
+    /// The servers that calls cannot reach now, sorted by name.
+    pub fn missing(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
+    }
+
+    /// Those of them that the gateway is not ready without.
+    pub fn missing_required(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| server.config.required && !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
+    }
+
     /// How the servers are doing, sorted by name.
     pub fn statuses(&self) -> Vec<ServerStatus> {
         self.servers().values().map(|server| server.status()).collect()

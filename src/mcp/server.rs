@@ -93,6 +93,11 @@ impl Server {
         ServerStatus { approved, left_out, quarantined, warnings, stderr, ..state.status.clone() }
     }
 
+    /// Whether calls can reach it.
+    pub(super) fn is_up(&self) -> bool {
+        self.state().status.is_up()
+    }
+
     /// Returns when the first attempt is over, whatever came of it.
     pub(super) async fn tried(&self) {
         self.tried.cancelled().await;
