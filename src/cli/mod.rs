@@ -115,7 +115,12 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Loads the configuration, or says what is wrong with it.
 fn load(explicit: Option<&Path>) -> Result<Config, ExitCode> {
-    let loaded = config::locate(explicit).and_then(|path| config::load(&path));
+    located(explicit).map(|(_, config)| config)
+}
+
+/// The same, with the place of the file.
+fn located(explicit: Option<&Path>) -> Result<(PathBuf, Config), ExitCode> {
+    let loaded = config::locate(explicit).and_then(|path| Ok((path.clone(), config::load(&path)?)));
     loaded.map_err(|error| complain(&error.to_string(), BAD_CONFIGURATION))
 }
 

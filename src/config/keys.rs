@@ -13,7 +13,7 @@ use super::yaml::At;
 use crate::domain::{Inject, Render, ToolSettings};
 
 /// Who may call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// Anyone on this machine; allowed on a loopback address only.
     None,
@@ -22,7 +22,7 @@ pub enum Auth {
 }
 
 /// One caller's key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key's own name, for the records.
     pub name: String,

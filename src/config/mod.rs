@@ -49,11 +49,12 @@ pub use endpoints::{Egress, LockMode};
 pub use environment::{child_environment, user_name};
 pub use keys::{Auth, Key};
 pub use limits::Limits;
-pub use load::{load, load_with, locate, policy_sources};
+pub use load::{folders, load, load_with, locate, policy_sources};
 pub use pattern::Pattern;
 pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
 pub use provider::{Provider, ProviderKind};
+pub(crate) use same::same_secrets;
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
 pub(crate) use secret::is_secret_name;
@@ -105,7 +106,7 @@ pub struct Config {
 }
 
 /// One policy file, as text: the policy room parses it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySource {
     /// For messages.
     pub path: PathBuf,

@@ -86,12 +86,16 @@ impl Fleet {
             });
             servers.insert(config.name.clone(), server);
         }
-        let goes = |server: &&Arc<Server>| {
-            servers.get(server.name()).is_none_or(|successor| !Arc::ptr_eq(successor, server))
+        let goes_on = |server: &Arc<Server>| {
+            servers.get(server.name()).is_some_and(|successor| Arc::ptr_eq(successor, server))
         };
-        earlier.values().filter(goes).for_each(|server| server.retired.cancel());
+        for gone in earlier.values().filter(|server| !goes_on(server)) {
+            gone.retired.cancel();
+        }
         self.0.shelves.arrange(configured, tool_name);
-        started.into_iter().for_each(|server| self.supervise(server));
+        for server in started {
+            self.supervise(server);
+        }
     }
 
     fn supervise(&self, server: Arc<Server>) {
@@ -111,12 +115,26 @@ impl Fleet {
 
     /// The approved tools as of now.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.shelves.catalogue()
+        self.0.shelves.catalogue().borrow().clone()
     }
 
     /// The approved tools as of now, and every change of them.
     pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.0.shelves.watch()
+        self.0.shelves.catalogue().subscribe()
+    }
+
+    /// The servers that calls cannot reach now, sorted by name.
+    pub fn missing(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
+    }
+
+    /// Those of them that the gateway is not ready without.
+    pub fn missing_required(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| server.config.required && !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
     }
 
     /// How the servers are doing, sorted by name.

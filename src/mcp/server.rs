@@ -45,6 +45,7 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 struct State {
+    /// But for the tools, which are on their shelf.
     status: ServerStatus,
     stderr: Tail,
 }
@@ -90,6 +91,11 @@ impl Server {
         let state = self.state();
         let stderr = state.stderr.lines();
         ServerStatus { approved, left_out, quarantined, warnings, stderr, ..state.status.clone() }
+    }
+
+    /// Whether calls can reach it.
+    pub(super) fn is_up(&self) -> bool {
+        self.state().status.is_up()
     }
 
     /// Returns when the first attempt is over, whatever came of it.

@@ -54,41 +54,44 @@ impl Shelves {
         Self { contents: Mutex::new(contents), catalogue: watch::Sender::default() }
     }
 
-    /// Makes these the servers. One that is new begins with what the lock in force approves, one that is otherwise
-    /// by now but still at the same place with what it listed last.
+    /// Makes room for these servers and no others; tools are named by `pattern`.
+    ///
+    /// One that is as it was keeps its tools. One that is reached as before, but configured otherwise, has its list
+    /// sorted out anew. One that has listed nothing yet has what the lock approves, where one is in force.
     pub(super) fn arrange(&self, configured: &[config::Server], pattern: &str) {
         let mut contents = self.contents();
-        let Contents { pattern: used, lock, by_server } = &mut *contents;
-        pattern.clone_into(used);
+        let Contents { pattern: named_by, lock, by_server } = &mut *contents;
+        pattern.clone_into(named_by);
         let mut earlier = std::mem::take(by_server);
         for config in configured {
-            let before = earlier.remove(&config.name);
-            let shelf = match before {
-                Some(same) if same.config == *config => same,
-                before => {
+            let shelf = match earlier.remove(&config.name) {
+                Some(shelf) if shelf.config == *config => shelf,
+                known => {
+                    let known = known.filter(|shelf| shelf.config.transport == config.transport);
                     let mut shelf = Shelf::empty(config.clone());
-                    let same_place = before.filter(|before| before.config.transport == config.transport);
-                    shelf.listing = same_place.and_then(|before| before.listing);
+                    shelf.listing = known.and_then(|shelf| shelf.listing);
                     shelf.sort(lock.as_deref());
                     shelf
                 }
             };
             by_server.insert(config.name.clone(), shelf);
         }
-        self.publish(&contents);
+        self.publish(&contents, "the configuration");
     }
 
-    /// Takes what a server lists now, unless it is not configured any more.
+    /// Takes what a server lists now, unless it lists what it did before, or is not configured any more.
     pub(super) fn fill(&self, server: &Server, listing: Listing) {
         let mut contents = self.contents();
         let Contents { lock, by_server, .. } = &mut *contents;
-        let shelf = by_server.get_mut(server.name()).filter(|_| !server.retired.is_cancelled());
-        let Some(shelf) = shelf else { return };
+        if server.retired.is_cancelled() {
+            return;
+        }
+        let Some(shelf) = by_server.get_mut(server.name()) else { return };
         let is_known = shelf.listing.as_ref().is_some_and(|known| known.has_tools_of(&listing));
         shelf.listing = Some(Arc::new(listing));
         if !is_known {
             shelf.sort(lock.as_deref());
-            self.publish(&contents);
+            self.publish(&contents, server.name());
         }
     }
 
@@ -113,14 +116,8 @@ impl Shelves {
         self.contents().by_server.get(server)?.listing.clone()
     }
 
-    /// The catalogue as of now.
-    pub(super) fn catalogue(&self) -> Arc<Catalogue> {
-        self.catalogue.borrow().clone()
-    }
-
-    /// The catalogue as of now, and every change of it.
-    pub(super) fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.catalogue.subscribe()
+    pub(super) fn catalogue(&self) -> &watch::Sender<Arc<Catalogue>> {
+        &self.catalogue
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
@@ -128,12 +125,12 @@ impl Shelves {
     }
 
     /// Sends the new catalogue; the contents are held meanwhile, so that an older one never follows it.
-    fn publish(&self, contents: &Contents) {
+    fn publish(&self, contents: &Contents, cause: &str) {
         let catalogue = Catalogue::build(&contents.pattern, contents.by_server.values());
         self.catalogue.send_if_modified(|current| {
             let changed = current.version() != catalogue.version();
             if changed {
-                tracing::info!(tools = catalogue.tools().len(), "the catalogue changed");
+                tracing::info!(tools = catalogue.tools().len(), cause, "the catalogue changed");
             }
             *current = Arc::new(catalogue);
             changed
