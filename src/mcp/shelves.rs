@@ -103,7 +103,7 @@ impl Shelves {
         for shelf in by_server.values_mut() {
             shelf.sort(in_force.as_deref());
         }
-        self.publish(&contents);
+        self.publish(&contents, "tools.lock");
     }
 
     /// What became of a server's last list.
