@@ -47,6 +47,7 @@ pub use continuity::Continuity;
 pub use credentials::Credentials;
 pub use endpoints::{Egress, LockMode};
 pub use environment::{child_environment, user_name};
+pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
 pub use load::{folders, load, load_with, locate, policy_sources};
