@@ -46,7 +46,7 @@ use serde::Deserialize;
 pub use continuity::Continuity;
 pub use credentials::Credentials;
 pub use endpoints::{Egress, LockMode};
-pub use environment::{child_environment, user_name};
+pub use environment::{caller_key, child_environment, user_name};
 pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use super::survey::Survey;
-use super::{ApproveArgs, Consent, LockArgs, RejectArgs, Which, print, show};
+use super::{ApproveArgs, Consent, LockArgs, RejectArgs, Which, difference, print};
 use crate::config::user_name;
 use crate::mcp::lock::{Change, Lock, Review, Reviewed, Signature, visible};
 
@@ -67,7 +67,7 @@ pub(super) async fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
 /// Shows these tools, asks, and writes them into the lock. `false` where something stays open.
 fn take_over(survey: &Survey, tools: &[(&Review, &Reviewed)], consent: &Consent) -> anyhow::Result<bool> {
     for (review, tool) in tools {
-        print(&format!("{}\n", show::one(review, tool)))?;
+        print(&format!("{}\n", difference::one(review, tool)))?;
     }
     let is_accepted = |tool: &Reviewed| consent.accept_findings || !has_serious_findings(tool);
     let (taken, refused): (Vec<_>, Vec<_>) = tools.iter().partition(|(_, tool)| is_accepted(tool));

@@ -1,17 +1,17 @@
 //! `toolgate tools`: which tools the servers have, and which of their definitions are approved.
 //!
-//! `survey.rs` asks the servers; `show.rs` prints what differs from `tools.lock`; `decide.rs` writes it.
+//! For the lock, `survey.rs` asks the servers, `difference.rs` prints what differs from it, and `decide.rs` writes it.
+//! `list.rs` and `call.rs` ask a running gateway.
 
+mod call;
 mod decide;
-mod show;
+mod difference;
+mod list;
 mod survey;
 
-use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use anyhow::Context;
-
-use super::ConfigArgs;
+use super::{ConfigArgs, print};
 use survey::Survey;
 
 /// The approved tools, and what the servers list by now.
@@ -23,6 +23,12 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// List the tools that a running gateway has for you
+    List(list::ListArgs),
+    /// Show one of them, with its arguments
+    Show(list::ShowArgs),
+    /// Call one of them, as an MCP client does
+    Call(call::Args),
     /// Approve all tools that are new, and begin `tools.lock` where there is none
     Lock(LockArgs),
     /// Show what servers list otherwise than it was approved; exits with 1 where there is anything
@@ -95,6 +101,9 @@ struct Consent {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::List(args) => list::list(&args).await,
+        Command::Show(args) => list::show(&args).await,
+        Command::Call(args) => call::run(&args).await,
         Command::Lock(args) => decide::lock(&args).await,
         Command::Diff(args) => diff(&args).await,
         Command::Approve(args) => decide::approve(&args).await,
@@ -107,15 +116,7 @@ async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         Ok(survey) => survey,
         Err(code) => return Ok(code),
     };
-    print(&show::differences(&survey))?;
+    print(&difference::all(&survey))?;
     let differs = survey.tools().any(|(_, tool)| tool.is_open());
     Ok(if differs || !survey.is_whole() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// What is printed may be cut off by a closed pipe, as by `head`.
-fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
-    }
 }

@@ -12,7 +12,7 @@ const CONTEXT: usize = 60;
 const DESCRIPTION: usize = 2_000;
 
 /// Everything that is open, and a line that sums it up.
-pub(super) fn differences(survey: &Survey) -> String {
+pub(super) fn all(survey: &Survey) -> String {
     let mut out = String::new();
     for (review, tool) in survey.tools().filter(|(_, tool)| tool.is_open()) {
         out.push_str(&one(review, tool));
