@@ -30,10 +30,8 @@ impl Changes {
         changes.fixed("store", old.store == new.store);
         changes.fixed("secret_keys", same_secrets(&old.secret_keys, &new.secret_keys));
         changes.fixed("continuity", old.continuity == new.continuity);
-        changes.fixed(
-            "limits.max_interceptions",
-            old.limits.max_interceptions == new.limits.max_interceptions,
-        );
+        changes
+            .fixed("limits.max_interceptions", old.limits.max_interceptions == new.limits.max_interceptions);
         changes.fixed("public_url", old.public_url == new.public_url);
         changes.fixed("allowed_hosts", old.allowed_hosts == new.allowed_hosts);
         changes.fixed("allowed_origins", old.allowed_origins == new.allowed_origins);

@@ -83,7 +83,8 @@ fn is_ours(path: &Path) -> bool {
 /// The folders of the configuration that are there, and those that links in them lead to.
 fn folders(path: &Path) -> BTreeSet<PathBuf> {
     let named: Vec<PathBuf> = config::folders(path).into_iter().filter(|folder| folder.is_dir()).collect();
-    let entries = named.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().filter_map(Result::ok);
+    let entries =
+        named.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().filter_map(Result::ok);
     let links = entries.map(|entry| entry.path()).filter(|path| path.is_symlink() && is_ours(path));
     let targets = links.chain([path.to_owned()]).filter_map(|link| fs::canonicalize(link).ok());
     let behind: Vec<PathBuf> = targets.filter_map(|target| folder_of(&target)).collect();

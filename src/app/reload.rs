@@ -41,12 +41,7 @@ pub(super) enum Refusal {
 
 impl Reloader {
     /// Of the gateway that runs with this configuration, which was read from `path`.
-    pub(super) fn new(
-        path: &Path,
-        config: Config,
-        shared: Shared,
-        current: Arc<ArcSwap<Gateway>>,
-    ) -> Self {
+    pub(super) fn new(path: &Path, config: Config, shared: Shared, current: Arc<ArcSwap<Gateway>>) -> Self {
         Self { path: path.to_owned(), config, shared, current }
     }
 

@@ -58,10 +58,11 @@ impl Providers {
 
     /// Sets up these upstreams instead; those that are configured as before stay, with their open connections.
     pub fn renewed(&self, configured: &[config::Provider]) -> Result<Self, ProviderError> {
-        let renew = |provider: &config::Provider| match self.0.iter().find(|ours| ours.configured == *provider) {
-            Some(same) => Ok(Arc::clone(same)),
-            None => Provider::new(provider).map(Arc::new),
-        };
+        let renew =
+            |provider: &config::Provider| match self.0.iter().find(|ours| ours.configured == *provider) {
+                Some(same) => Ok(Arc::clone(same)),
+                None => Provider::new(provider).map(Arc::new),
+            };
         configured.iter().map(renew).collect::<Result<_, _>>().map(Self)
     }
 
