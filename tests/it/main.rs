@@ -31,6 +31,8 @@ mod pins;
 mod process;
 mod properties;
 mod provider;
+mod readiness;
+mod reload;
 mod rendering;
 mod repeats;
 mod results;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::client::patiently;
 use crate::provider::Provider;
 use crate::world::PROVIDER_KEY;
 
@@ -94,6 +95,17 @@ impl Process {
         self.log.wait_for(words).await
     }
 
+    /// Waits until the log has these words so many times.
+    pub async fn logs_times(&self, words: &str, count: usize) {
+        self.log.wait_for_times(words, count).await;
+    }
+
+    /// Asks it with SIGHUP to read its configuration again.
+    pub async fn hang_up(&self) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().await.unwrap().success());
+    }
+
     /// Kills it as `kill -9` does.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -133,11 +145,15 @@ impl Lines {
     }
 
     async fn wait_for(&self, words: &str) -> String {
-        let mut text = self.text.clone();
-        let found = text.wait_for(|text| text.contains(words)).await.map(|text| text.clone());
-        let found =
-            found.unwrap_or_else(|_| panic!("it ended without saying {words:?}:\n{}", *self.text.borrow()));
+        let found = self.wait_for_times(words, 1).await;
         found.lines().find(|line| line.contains(words)).unwrap().to_owned()
+    }
+
+    async fn wait_for_times(&self, words: &str, count: usize) -> String {
+        let mut text = self.text.clone();
+        let found = text.wait_for(|text| text.matches(words).count() >= count);
+        let found = patiently(words, found).await.map(|text| text.clone());
+        found.unwrap_or_else(|_| panic!("it ended without saying {words:?}:\n{}", *self.text.borrow()))
     }
 
     /// Everything, once the child has closed the pipe.
