@@ -46,7 +46,8 @@ use serde::Deserialize;
 pub use continuity::Continuity;
 pub use credentials::Credentials;
 pub use endpoints::{Egress, LockMode};
-pub use environment::child_environment;
+pub use environment::{caller_key, child_environment, user_name};
+pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
 pub use load::{folders, load, load_with, locate, policy_sources};
@@ -143,7 +144,7 @@ impl Config {
             allowed_hosts: vec![],
             allowed_origins: vec![],
             egress: Egress::default(),
-            lock: LockMode::default(),
+            lock: LockMode::Off,
             policies: vec![],
         }
     }

@@ -159,7 +159,7 @@ impl Server {
         if is_near { patience } else { Duration::ZERO }
     }
 
-    /// Takes over what the server lists.
+    /// Takes over what the server lists, unless it is not configured any more.
     pub(super) fn take(&self, listing: Listing) {
         self.shelves.fill(self, listing);
     }

@@ -95,9 +95,9 @@ impl Process {
         self.log.wait_for(words).await
     }
 
-    /// Waits until the log has these words so many times.
-    pub async fn logs_times(&self, words: &str, count: usize) {
-        self.log.wait_for_times(words, count).await;
+    /// Waits until the log has this many lines with these words.
+    pub async fn logs_times(&self, count: usize, words: &str) {
+        self.log.wait_for_times(count, words).await;
     }
 
     /// Asks it with SIGHUP to read its configuration again.
@@ -145,15 +145,17 @@ impl Lines {
     }
 
     async fn wait_for(&self, words: &str) -> String {
-        let found = self.wait_for_times(words, 1).await;
+        let found = self.wait_for_times(1, words).await;
         found.lines().find(|line| line.contains(words)).unwrap().to_owned()
     }
 
-    async fn wait_for_times(&self, words: &str, count: usize) -> String {
+    async fn wait_for_times(&self, count: usize, words: &str) -> String {
         let mut text = self.text.clone();
         let found = text.wait_for(|text| text.matches(words).count() >= count);
         let found = patiently(words, found).await.map(|text| text.clone());
-        found.unwrap_or_else(|_| panic!("it ended without saying {words:?}:\n{}", *self.text.borrow()))
+        found.unwrap_or_else(|_| {
+            panic!("it ended without saying {words:?} {count} times:\n{}", *self.text.borrow())
+        })
     }
 
     /// Everything, once the child has closed the pipe.

@@ -156,7 +156,7 @@ async fn a_mounted_volume_changes_by_its_link() {
     let process = Process::serve(&folder, &[]).await;
     for (name, limit) in [("second", 7), ("third", 8)] {
         version(name, &format!("{text}limits: {{ max_rounds: {limit} }}\n"));
-        process.logs_times("the configuration was reloaded changes=limits", limit - 6).await;
+        process.logs_times(limit - 6, "the configuration was reloaded changes=limits").await;
     }
 }
 
