@@ -18,6 +18,7 @@ mod page;
 mod result;
 mod root;
 mod schema;
+pub mod search;
 mod server;
 mod status;
 mod stdio;

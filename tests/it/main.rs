@@ -32,6 +32,7 @@ mod process;
 mod properties;
 mod provider;
 mod rendering;
+mod recall;
 mod repeats;
 mod results;
 mod routes;
