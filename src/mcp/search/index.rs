@@ -166,3 +166,75 @@ fn rarity(having: usize, all: usize) -> f32 {
 fn cut(text: &str, max: usize) -> &str {
     text.get(..text.floor_char_boundary(max)).unwrap_or(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{Repeat, ToolRef};
+
+    fn tool(source: &str, description: &str, schema: &str) -> ToolDefinition {
+        let (server, tool) = source.split_once('/').unwrap();
+        ToolDefinition {
+            name: format!("{server}__{tool}"),
+            source: ToolRef { server: server.into(), tool: tool.into() },
+            server_url: String::new(),
+            description: description.into(),
+            input_schema: schema.into(),
+            read_only: false,
+            repeat: Repeat::default(),
+            timeout: Duration::ZERO,
+        }
+    }
+
+    fn found<'a>(tools: &'a [ToolDefinition], question: &str) -> Vec<&'a str> {
+        Index::new(tools).search(question).into_iter().map(|place| tools[place].name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_name_counts_more_than_a_description_and_that_more_than_parameters() {
+        let tools = [
+            tool("a/one", "Works.", r#"{"properties":{"q":{"description":"an invoice"}}}"#),
+            tool("a/two", "Works with an invoice.", "{}"),
+            tool("a/invoice", "Works.", "{}"),
+            tool("a/other", "Works.", "{}"),
+        ];
+        assert_eq!(found(&tools, "invoices"), ["a__invoice", "a__two", "a__one"]);
+        assert!(found(&tools, "weather").is_empty());
+        assert!(found(&[], "weather").is_empty());
+    }
+
+    #[test]
+    fn what_scores_the_same_comes_in_the_catalogues_order_always() {
+        let tools: Vec<_> = (0..50).map(|n| tool(&format!("s{n:02}/get"), "Reads.", "{}")).collect();
+        let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
+        for _ in 0..5 {
+            assert_eq!(found(&tools, "get"), names);
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_named_comes_first() {
+        let tools = [tool("a/get_get", "a__get a__get", "{}"), tool("a/get", "Reads.", "{}")];
+        assert_eq!(found(&tools, " a__get ")[0], "a__get");
+    }
+
+    #[test]
+    fn parameters_are_found_at_any_depth_that_people_use() {
+        let schema = r#"{"properties":{"filter":{"properties":{"assignee":{}}},
+            "rows":{"items":{"properties":{"colour":{"enum":["crimson"]}}}}}}"#;
+        let tools = [tool("a/x", "", schema), tool("a/y", "", "no json")];
+        for question in ["assignee", "colours", "crimson"] {
+            assert_eq!(found(&tools, question), ["a__x"]);
+        }
+    }
+
+    #[test]
+    fn a_long_question_costs_no_more_than_a_short_one() {
+        let tools = [tool("a/get", "Reads.", "{}")];
+        let question = format!("get {}é", "word ".repeat(100_000));
+        assert_eq!(found(&tools, &question), ["a__get"]);
+        assert!(found(&tools, &format!("{} get", "filler ".repeat(300))).is_empty());
+    }
+}

@@ -3,43 +3,47 @@
 /// The longest word that is kept, in bytes: anything longer is data.
 const MAX_WORD: usize = 64;
 
-/// Words that say nothing about what a tool does.
+/// Words that say nothing about what a tool does, sorted.
 const STOP_WORDS: [&str; 64] = [
     "a", "about", "all", "an", "and", "any", "are", "as", "at", "be", "been", "being", "by", "can", "could",
     "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "into", "is", "it",
     "its", "me", "my", "need", "of", "on", "one", "or", "our", "please", "should", "so", "some", "that",
-    "the", "their", "them", "then", "there", "these", "they", "this", "to", "via", "was", "we", "what",
-    "which", "will", "with", "would", "you", "your", "tool",
+    "the", "their", "them", "then", "there", "these", "they", "this", "to", "tool", "via", "was", "we",
+    "what", "which", "will", "with", "would", "you", "your",
 ];
 
-/// The words of a text, in its order: parts of identifiers, stemmed, and each identifier of several parts as a
-/// whole too, in one spelling whether it was written `createIssue`, `create_issue` or `create-issue`. Of scripts
-/// without spaces, each pair of neighbouring characters.
+/// The words of a text, in its order: parts of identifiers, stemmed, and of an identifier of several parts also
+/// each two neighbours and the whole, in one spelling whether it was written `createIssue`, `create_issue` or
+/// `create-issue`; so that `mindmap` finds `mind_map`. Of scripts without spaces, each two neighbouring characters.
 pub(super) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let is_joined = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     for identifier in text.split(|c| !is_joined(c)).filter(|identifier| !identifier.is_empty()) {
-        let before = words.len();
+        let mut parts = Vec::new();
         for run in identifier.split(['_', '-']) {
-            add_parts(run, &mut words);
+            split(run, &mut parts);
         }
-        let has_parts = words.len() - before > 1;
-        if has_parts && identifier.is_ascii() && identifier.len() <= MAX_WORD {
-            words.push(identifier.replace(['_', '-'], "").to_ascii_lowercase());
+        for part in &parts {
+            add_part(part, &mut words);
+        }
+        if parts.len() > 1 && identifier.is_ascii() && identifier.len() <= MAX_WORD {
+            words.extend(parts.windows(2).map(<[String]>::concat));
+            if parts.len() > 2 {
+                words.push(parts.concat());
+            }
         }
     }
-    words.retain(|word| !STOP_WORDS.contains(&word.as_str()));
+    words.retain(|word| STOP_WORDS.binary_search(&word.as_str()).is_err());
     words
 }
 
-/// The parts of a run of letters and digits. Case is looked at before it is given up.
-fn add_parts(run: &str, words: &mut Vec<String>) {
+/// Takes a run of letters and digits apart. Case is looked at before it is given up.
+fn split(run: &str, parts: &mut Vec<String>) {
     let chars: Vec<char> = run.chars().collect();
     let mut start = 0;
     for end in 1..=chars.len() {
-        let is_boundary = end == chars.len() || ends_part(&chars, end);
-        if is_boundary {
-            add_part(&chars[start..end], words);
+        if end == chars.len() || ends_part(&chars, end) {
+            parts.push(chars[start..end].iter().flat_map(|c| c.to_lowercase()).collect());
             start = end;
         }
     }
@@ -57,17 +61,13 @@ fn ends_part(chars: &[char], at: usize) -> bool {
         || has_no_spaces(before) != has_no_spaces(after)
 }
 
-fn add_part(part: &[char], words: &mut Vec<String>) {
-    if part.first().is_some_and(|c| has_no_spaces(*c)) {
-        match part {
-            [single] => words.push(single.to_string()),
-            _ => words.extend(part.windows(2).map(|pair| pair.iter().collect())),
-        }
-        return;
-    }
-    let word: String = part.iter().flat_map(|c| c.to_lowercase()).collect();
-    if word.len() <= MAX_WORD {
-        words.push(stem(&word));
+/// Adds a part as the words that it stands for.
+fn add_part(part: &str, words: &mut Vec<String>) {
+    if part.starts_with(has_no_spaces) {
+        let chars: Vec<char> = part.chars().collect();
+        words.extend(chars.windows(2.min(chars.len())).map(|pair| pair.iter().collect::<String>()));
+    } else if part.len() <= MAX_WORD {
+        words.push(stem(part));
     }
 }
 
@@ -127,9 +127,15 @@ mod tests {
     #[test]
     fn identifiers_are_split_before_case_is_given_up() {
         assert_eq!(words("createIssue"), ["creat", "issu", "createissue"]);
-        assert_eq!(words("HTTPServerError"), ["http", "server", "error", "httpservererror"]);
-        assert_eq!(words("list_pull-requests"), ["list", "pull", "request", "listpullrequests"]);
-        assert_eq!(words("API-get-user"), ["api", "get", "user", "apigetuser"]);
+        assert_eq!(
+            words("HTTPServerError"),
+            ["http", "server", "error", "httpserver", "servererror", "httpservererror"]
+        );
+        assert_eq!(
+            words("list_pull-requests"),
+            ["list", "pull", "request", "listpull", "pullrequests", "listpullrequests"]
+        );
+        assert_eq!(words("API-get-user"), ["api", "get", "user", "apiget", "getuser", "apigetuser"]);
         assert_eq!(words("base64"), ["bas", "64", "base64"]);
         assert_eq!(words("issues/list"), ["issu", "list"]);
     }
@@ -172,6 +178,7 @@ mod tests {
     #[test]
     fn what_says_nothing_is_left_out() {
         assert_eq!(words("I need to find the time, please!"), ["find", "time"]);
+        assert!(STOP_WORDS.is_sorted());
         assert!(words(" … !? ").is_empty());
         assert!(words(&"x".repeat(100)).is_empty());
     }
