@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::config::Config;
-use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
+use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
@@ -88,6 +88,8 @@ impl App {
             fleet: Fleet::start(&config.servers, &config.tool_name, &servers),
             audit,
             settings: config.settings,
+            inject_limits: config.inject_limits,
+            searches: Searches::default(),
             hosted_tools: config.hosted_tools,
             issued: IssuedIds::new(store.clone()),
             pins: Pins::new(store.clone()),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::approve::Approved;
 use super::names;
+use crate::config::Expose;
 use crate::domain::{Repeat, ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
@@ -27,6 +28,8 @@ pub struct Catalogue {
 pub struct Tool {
     /// The tool as a model is shown it.
     pub definition: Arc<ToolDefinition>,
+    /// Whether it is listed, or found by search.
+    pub expose: Expose,
     approved: Arc<Approved>,
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Shelf {
     pub(super) server_url: String,
     pub(super) timeout: Duration,
     pub(super) repeat: Repeat,
+    pub(super) expose: Expose,
     pub(super) tools: Vec<Arc<Approved>>,
 }
 
@@ -95,7 +99,7 @@ impl Tool {
             repeat: shelf.repeat,
             timeout: shelf.timeout,
         });
-        Self { definition, approved: approved.clone() }
+        Self { definition, expose: shelf.expose, approved: approved.clone() }
     }
 
     /// Reads the arguments as the model wrote them (no text means none) and checks them against the
@@ -123,6 +127,7 @@ mod tests {
             server_url: "http://x/".into(),
             timeout: Duration::from_secs(9),
             repeat: Repeat::default(),
+            expose: Expose::default(),
             tools: approved.into_iter().map(Arc::new).collect(),
         }
     }

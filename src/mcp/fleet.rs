@@ -151,6 +151,7 @@ impl Shelves {
             server_url: server.status().url,
             timeout: config.max_call_time,
             repeat: config.repeat,
+            expose: config.expose,
             tools: tools.into_iter().map(Arc::new).collect(),
         };
         let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,6 +36,7 @@ mod recall;
 mod repeats;
 mod results;
 mod routes;
+mod search;
 mod secrets;
 mod stable_prefix;
 mod stored_ids;
