@@ -4,7 +4,7 @@ use super::rounds::Rounds;
 use super::searching::{Lost, Subject};
 use crate::audit::{Intent, ToolOutcome};
 use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolResult, Via};
-use crate::mcp::{ServerState, Tool};
+use crate::mcp::Tool;
 
 /// What is decided on one injected call.
 pub enum Decision {
@@ -104,7 +104,10 @@ impl Rounds<'_> {
     /// A tool that the conversation was shown may be gone by now, or its server not up since the gateway started.
     fn refuse_withdrawn(&self, tool: &ToolDefinition) -> Decision {
         let (name, server) = (&tool.name, self.gateway.fleet.status(&tool.source.server));
-        if server.is_some_and(|server| server.state != ServerState::Ready) {
+        let may_know = self.gateway.policy.may_see(&self.incoming.caller, &tool.source).is_ok();
+        if let Some(told) = self.gateway.fleet.quarantine(&tool.source).filter(|_| may_know) {
+            Decision::refuse(ToolOutcome::Withdrawn, told)
+        } else if server.is_some_and(|server| !server.is_up()) {
             let told = format!("Not run: the server of {name} cannot be reached now.");
             Decision::refuse(ToolOutcome::Unreachable, told)
         } else {
