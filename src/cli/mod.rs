@@ -4,6 +4,7 @@ pub mod audit;
 mod check;
 mod demo;
 mod example_server;
+mod explain;
 mod keys;
 mod policy;
 mod schema;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Load everything, connect to every server, and print what a caller would get
     Check(ConfigArgs),
+    /// Show which tools a caller's requests get, and what leaves out the others
+    Explain(explain::Args),
     /// Read the records
     Audit(audit::Args),
     /// Make keys for callers
@@ -72,7 +75,10 @@ struct ConfigArgs {
 /// The whole command: reads the arguments, runs, and says with which code to exit.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer { .. });
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_) | Command::Check(_) | Command::Explain(_) | Command::ExampleServer { .. }
+    );
     let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
     if let Err(error) = telemetry::init(filter, cli.log_format) {
         return complain(&error, BAD_CONFIGURATION);
@@ -95,6 +101,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),

@@ -155,20 +155,19 @@ impl Choice {
 /// Which of these fit beside the client's own, the tools that find others before all.
 pub fn fit(definitions: &[Arc<ToolDefinition>], taken: &HashSet<String>, room: usize) -> Fitting {
     let is_own = |definition: &&Arc<ToolDefinition>| OwnTool::of(definition).is_some();
-    let own = definitions.iter().filter(is_own);
-    let own_taken = own.clone().any(|definition| taken.contains(&definition.name));
-    let own = if own_taken { 0 } else { own.count() };
-    let mut left = room.saturating_sub(own);
+    let own: Vec<_> = definitions.iter().filter(is_own).collect();
+    let why_not_own = if own.iter().any(|definition| taken.contains(&definition.name)) {
+        Some(LeftOut::ClientsNameOfPair)
+    } else {
+        Some(LeftOut::Provider).filter(|_| own.len() > room)
+    };
+    let mut left = if why_not_own.is_none() { room - own.len() } else { room };
     let mut fitting = Fitting::default();
     for definition in definitions {
         let reason = if taken.contains(&definition.name) {
             Some(LeftOut::ClientsName)
         } else if is_own(&definition) {
-            match (own_taken, own <= room) {
-                (true, _) => Some(LeftOut::ClientsNameOfPair),
-                (false, false) => Some(LeftOut::Provider),
-                (false, true) => None,
-            }
+            why_not_own
         } else if left == 0 {
             Some(LeftOut::Provider)
         } else {
@@ -181,4 +180,53 @@ pub fn fit(definitions: &[Arc<ToolDefinition>], taken: &HashSet<String>, room: u
         }
     }
     fitting
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{Repeat, ToolRef};
+    use crate::mcp::search::{CALL_TOOL, FIND_TOOLS};
+
+    fn conversation(names: &[&str]) -> Vec<Arc<ToolDefinition>> {
+        let tool = |name: &&str| {
+            Arc::new(ToolDefinition {
+                name: (*name).to_owned(),
+                source: ToolRef { server: "srv".into(), tool: (*name).to_owned() },
+                server_url: String::new(),
+                description: String::new(),
+                input_schema: "{}".into(),
+                read_only: false,
+                repeat: Repeat::default(),
+                timeout: Duration::ZERO,
+            })
+        };
+        let mut tools: Vec<_> =
+            names.iter().map(tool).chain(OwnTool::definitions().iter().cloned()).collect();
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        tools
+    }
+
+    fn fits(names: &[&str], taken: &[&str], room: usize) -> (Vec<String>, Vec<LeftOut>) {
+        let taken = taken.iter().map(|name| (*name).to_owned()).collect();
+        let fitting = fit(&conversation(names), &taken, room);
+        let names = fitting.tools.iter().map(|tool| tool.name.clone()).collect();
+        (names, fitting.left_out.into_iter().map(|(_, why)| why).collect())
+    }
+
+    #[test]
+    fn search_has_its_place_before_all_others() {
+        use LeftOut::{ClientsName, ClientsNameOfPair, Provider};
+        let named = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(fits(&["a", "z"], &[], 9), (named(&["a", CALL_TOOL, FIND_TOOLS, "z"]), vec![]));
+        assert_eq!(fits(&["a", "z"], &[], 3), (named(&["a", CALL_TOOL, FIND_TOOLS]), vec![Provider]));
+        assert_eq!(fits(&["a", "z"], &["a"], 3), (named(&[CALL_TOOL, FIND_TOOLS, "z"]), vec![ClientsName]));
+        assert_eq!(fits(&["a", "z"], &[], 1), (named(&["a"]), vec![Provider; 3]));
+        assert_eq!(
+            fits(&["a", "z"], &[FIND_TOOLS], 2),
+            (named(&["a", "z"]), vec![ClientsNameOfPair, ClientsName])
+        );
+    }
 }

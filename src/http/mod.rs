@@ -17,6 +17,8 @@ use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 use crate::identity::Identity;
 
+pub use route::generating;
+
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {

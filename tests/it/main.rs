@@ -17,6 +17,7 @@ mod conversations;
 mod durability;
 mod echoes;
 mod expected;
+mod explain;
 mod fidelity;
 mod headers;
 mod injection;

@@ -165,6 +165,18 @@ async fn a_provider_that_takes_128_tools_gets_search_and_not_the_first_of_them()
             assert_eq!(names, ["mine", CALL_TOOL, FIND_TOOLS], "{form:?}");
         }
         assert!(world.record(&answer).await.interception.start.left_out.is_empty());
+
+        // Not even what is always listed is lost.
+        let world = world.restart_with(|config| config.servers[0].expose = Expose::Always).await;
+        converse(&world, form, &[say("r2").text("Hello.")], &["mine", "yours"]).await;
+        let names = world.provider.requests().pop().unwrap().tool_names();
+        if form.0 == Api::Messages {
+            assert_eq!(names.len(), 132, "{form:?}");
+        } else {
+            assert_eq!(names.len(), 128, "{form:?}");
+            assert_eq!((names[2].as_str(), names[125].as_str()), ("srv__t000", "srv__t123"));
+            assert_eq!(names[126..], [CALL_TOOL, FIND_TOOLS]);
+        }
     }
 }
 
