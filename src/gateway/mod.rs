@@ -16,7 +16,7 @@ mod issued_ids;
 mod journal;
 mod keeping;
 mod line;
-pub mod listing;
+pub(crate) mod listing;
 mod past;
 mod pins;
 mod relay;

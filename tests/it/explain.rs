@@ -130,7 +130,7 @@ async fn explain_prints_what_then_goes_up() {
             assert!(out.contains(words), "{words}\n{out}");
         }
         let process = Process::serve(&folder, &[]).await;
-        process.logs("the catalogue changed").await;
+        process.logs("tools=2").await;
         provider.will_say(api, Mode::Whole, &[say("r1").text("Hello.")]);
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let request = http.post(format!("http://{}{}", process.address, api.path()));

@@ -145,7 +145,7 @@ fn mean_lengths(documents: &[Fields]) -> [f32; FIELDS] {
 
 /// How often each word stands in a tool, by the weights and lengths of the fields.
 #[expect(clippy::cast_precision_loss, reason = "a field has hundreds of words")]
-fn frequencies<'a>(document: &'a Fields, mean: [f32; FIELDS]) -> BTreeMap<&'a str, f32> {
+fn frequencies(document: &Fields, mean: [f32; FIELDS]) -> BTreeMap<&str, f32> {
     let mut frequencies: BTreeMap<&str, f32> = BTreeMap::new();
     for ((words, mean), (weight, temper)) in document.iter().zip(mean).zip(WEIGHTS) {
         let length = 1.0 - temper + temper * words.len() as f32 / mean;
