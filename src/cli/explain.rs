@@ -165,7 +165,7 @@ impl Subject {
         let fitting = listing::fit(&choice.listed, &self.client_tools, provider_takes);
         for (name, why) in fitting.left_out {
             let source = catalogue.get(&name).map_or(name, |tool| tool.definition.source.to_string());
-            left_out.push(reason(source, why.in_words()));
+            left_out.push(reason(&source, why.in_words()));
         }
         let searched = choice.searched.iter().map(|(tool, why)| reason(&tool.source, why.in_words()));
         let injected: Vec<Injected> =
@@ -214,10 +214,10 @@ fn not_approved(fleet: &Fleet) -> Vec<Reason> {
     for status in fleet.statuses() {
         let of_server = |tool: &str| format!("{}/{}", status.name, visible(tool));
         for tool in &status.left_out {
-            reasons.push(reason(of_server(&tool.tool), &tool.reason));
+            reasons.push(reason(&of_server(&tool.tool), &tool.reason));
         }
         for tool in status.quarantined.iter().filter(|tool| !tool.is_kept) {
-            reasons.push(reason(of_server(&tool.tool), &format!("quarantined: {}", tool.reason)));
+            reasons.push(reason(&of_server(&tool.tool), &format!("quarantined: {}", tool.reason)));
         }
     }
     reasons
@@ -230,7 +230,7 @@ fn hidden_by(denial: &Denial) -> String {
     }
 }
 
-fn reason(tool: impl ToString, reason: &str) -> Reason {
+fn reason(tool: &impl ToString, reason: &str) -> Reason {
     Reason { tool: tool.to_string(), reason: reason.to_owned() }
 }
 
@@ -266,25 +266,25 @@ impl Explanation {
             }
         }
         writeln!(out, "{table}")?;
-        self.print_reasons("found by search", &self.searched, out)?;
-        self.print_reasons("left out", &self.left_out, out)?;
+        print_reasons("found by search", &self.searched, out)?;
+        print_reasons("left out", &self.left_out, out)?;
         for (server, failure) in &self.unreachable {
             writeln!(out, "\n{server} cannot be reached, so its tools may be missing here: {failure}")?;
         }
         Ok(())
     }
+}
 
-    fn print_reasons(&self, title: &str, reasons: &[Reason], out: &mut impl Write) -> io::Result<()> {
-        if reasons.is_empty() {
-            return Ok(());
-        }
-        writeln!(out, "\n{title}: {}\n", reasons.len())?;
-        let mut table = table(&["server/tool", "why"]);
-        for Reason { tool, reason } in reasons {
-            table.add_row([tool, reason]);
-        }
-        writeln!(out, "{table}")
+fn print_reasons(title: &str, reasons: &[Reason], out: &mut impl Write) -> io::Result<()> {
+    if reasons.is_empty() {
+        return Ok(());
     }
+    writeln!(out, "\n{title}: {}\n", reasons.len())?;
+    let mut table = table(&["server/tool", "why"]);
+    for Reason { tool, reason } in reasons {
+        table.add_row([tool, reason]);
+    }
+    writeln!(out, "{table}")
 }
 
 fn table(header: &[&str]) -> Table {

@@ -31,7 +31,7 @@ impl Default for InjectLimits {
 
 /// When approved tools are added to requests: a word, or a word with how many are listed.
 #[derive(Debug, JsonSchema)]
-#[schemars(untagged, rename = "Inject")]
+#[schemars(untagged, rename = "Injection")]
 pub(super) enum WrittenInject {
     /// When.
     Mode(#[schemars(with = "Inject")] String),

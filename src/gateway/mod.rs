@@ -17,6 +17,7 @@ mod journal;
 mod keeping;
 mod line;
 pub(crate) mod listing;
+mod missing;
 mod past;
 mod pins;
 mod relay;
@@ -39,6 +40,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::ToolSettings;
+use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::{Provider, Providers};
@@ -51,13 +53,16 @@ pub use journal::Journals;
 pub use pins::Pins;
 pub use searching::Searches;
 
-/// All parts that an interception needs.
+/// All parts that an interception needs: what is configured, as it was when the interception began, and what
+/// outlives every change of it.
 #[derive(Debug)]
 pub struct Gateway {
+    /// The callers.
+    pub identity: Identity,
     /// The upstreams.
     pub providers: Providers,
     /// The rules in force.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The MCP servers and the catalogue of their tools.
     pub fleet: Fleet,
     /// The records.
@@ -71,15 +76,15 @@ pub struct Gateway {
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
-    pub issued: IssuedIds,
+    pub issued: Arc<IssuedIds>,
     /// What finds the tools that conversations do not list.
-    pub searches: Searches,
+    pub searches: Arc<Searches>,
     /// The tools that conversations were first shown.
-    pub pins: Pins,
+    pub pins: Arc<Pins>,
     /// What earlier answers hid from their clients.
-    pub continuity: Continuity,
+    pub continuity: Arc<Continuity>,
     /// What interceptions did lately.
-    pub journals: Journals,
+    pub journals: Arc<Journals>,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.
