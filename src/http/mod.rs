@@ -18,6 +18,8 @@ use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 
+pub use route::generating;
+
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {

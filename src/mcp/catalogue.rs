@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::approve::{Approved, Quarantined};
 use super::names;
 use super::shelves::Shelf;
+use crate::config::Expose;
 use crate::domain::{ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
@@ -28,6 +29,8 @@ pub struct Catalogue {
 pub struct Tool {
     /// The tool as a model is shown it.
     pub definition: Arc<ToolDefinition>,
+    /// Whether it is listed, or found by search.
+    pub expose: Expose,
     approved: Arc<Approved>,
 }
 
@@ -101,7 +104,7 @@ impl Tool {
             repeat: shelf.config.repeat,
             timeout: shelf.config.max_call_time,
         });
-        Self { definition, approved: approved.clone() }
+        Self { definition, expose: shelf.config.expose, approved: approved.clone() }
     }
 
     /// Reads the arguments as the model wrote them (no text means none) and checks them against the
