@@ -123,6 +123,7 @@ async fn tools_over_the_limit_are_found_and_called_under_their_own_names() {
 
 #[tokio::test]
 async fn what_is_listed_follows_from_the_settings_alone() {
+    use Expose::{Always, Auto, Search};
     let form = (Api::Messages, Mode::Whole);
     let small_server = || McpServer::new().echo("one").echo("two");
     let listed = async |limits: fn(&mut Config), exposed: [Expose; 2]| {
@@ -139,7 +140,6 @@ async fn what_is_listed_follows_from_the_settings_alone() {
         converse(&world, form, &[say("r1").text("Hello.")], &["mine"]).await;
         world.provider.requests()[0].tool_names()
     };
-    use Expose::{Always, Auto, Search};
     let search_alone = ["mine", CALL_TOOL, FIND_TOOLS];
     let with_few = ["mine", "few__one", "few__two", CALL_TOOL, FIND_TOOLS];
     assert_eq!(listed(|_| {}, [Auto, Auto]).await.len(), 46, "all fit");
