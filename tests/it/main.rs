@@ -33,6 +33,8 @@ mod pins;
 mod process;
 mod properties;
 mod provider;
+mod readiness;
+mod reload;
 mod rendering;
 mod recall;
 mod repeats;
