@@ -83,28 +83,21 @@ impl LeftOut {
     }
 }
 
-/// Chooses among the tools that a caller may see, in their order; `taken` are the names of the client's own tools, `size`
-/// is that of a definition as it goes up.
+/// Chooses among the tools that a caller may see, in their order; `size` is that of a definition as it goes up.
 ///
 /// All tools that may be listed are, or none of those that need not be: what a model sees never depends on which tools
 /// happen to come first in the alphabet.
 pub fn choose<'a>(
     visible: impl IntoIterator<Item = &'a Arc<Tool>>,
-    taken: &HashSet<String>,
     room: Room,
     size: impl Fn(&ToolDefinition) -> usize,
 ) -> Choice {
     let visible: Vec<&Arc<Tool>> = visible.into_iter().collect();
-    let own = OwnTool::definitions();
-    if own.iter().any(|tool| taken.contains(&tool.name)) {
-        let listed = visible.into_iter().map(|tool| Arc::clone(&tool.definition)).collect();
-        return Choice { listed, searched: Vec::new() };
-    }
     let candidates: Vec<_> = visible.iter().filter(|tool| tool.expose != Expose::Search).collect();
     let searches_anyway = candidates.len() < visible.len();
-    let own_count = if searches_anyway { own.len() } else { 0 };
+    let own = if searches_anyway { OwnTool::definitions().len() } else { 0 };
     let bytes = || candidates.iter().map(|tool| size(&tool.definition)).sum();
-    let too_much = excess(candidates.len(), bytes, room, own_count);
+    let too_much = excess(candidates.len(), bytes, room, own);
     let mut choice = Choice::default();
     for tool in visible {
         let definition = Arc::clone(&tool.definition);
