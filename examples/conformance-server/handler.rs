@@ -57,6 +57,12 @@ impl ConformanceServer {
     }
 }
 
+/// A complete result, as one of rmcp's types; for older clients rmcp takes the type out again.
+fn complete<T: DeserializeOwned>(mut result: Value) -> Result<T, ErrorData> {
+    result["resultType"] = "complete".into();
+    typed(result)
+}
+
 /// JSON as one of rmcp's types.
 pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
     serde_json::from_value(value).map_err(|error| ErrorData::internal_error(error.to_string(), None))
@@ -88,7 +94,7 @@ impl ServerHandler for ConformanceServer {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        typed(json!({"tools": self.tools()}))
+        complete(json!({"tools": self.tools()}))
     }
 
     fn get_tool(&self, name: &str) -> Option<Tool> {
@@ -103,7 +109,7 @@ impl ServerHandler for ConformanceServer {
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(call.arguments.unwrap_or_default());
         if let Some(result) = tools::call(self, &call.name, &arguments, &context).await? {
-            return Ok(CallToolResponse::Complete(typed(result)?));
+            return Ok(CallToolResponse::Complete(complete(result)?));
         }
         let responses = call.input_responses.map(|responses| responses.into_iter().collect());
         let client = context.client_capabilities().unwrap_or_default();
@@ -111,7 +117,7 @@ impl ServerHandler for ConformanceServer {
         if result["resultType"] == "input_required" {
             return Ok(CallToolResponse::InputRequired(typed::<InputRequiredResult>(result)?));
         }
-        Ok(CallToolResponse::Complete(typed(result)?))
+        Ok(CallToolResponse::Complete(complete(result)?))
     }
 
     async fn list_prompts(
@@ -119,7 +125,7 @@ impl ServerHandler for ConformanceServer {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
-        typed(json!({"prompts": content::prompts(self.more_prompts.load(Ordering::SeqCst))}))
+        complete(json!({"prompts": content::prompts(self.more_prompts.load(Ordering::SeqCst))}))
     }
 
     async fn get_prompt(
@@ -129,14 +135,14 @@ impl ServerHandler for ConformanceServer {
     ) -> Result<GetPromptResponse, ErrorData> {
         let arguments = Value::Object(prompt.arguments.unwrap_or_default());
         if let Some(messages) = content::messages(&prompt.name, &arguments) {
-            return Ok(GetPromptResponse::Complete(typed(json!({"messages": messages}))?));
+            return Ok(GetPromptResponse::Complete(complete(json!({"messages": messages}))?));
         }
         if prompt.name != "test_input_required_result_prompt" {
             return Err(ErrorData::invalid_params(format!("Unknown prompt: {}", prompt.name), None));
         }
         let responses = prompt.input_responses.map(|responses| responses.into_iter().collect());
         match inputs::for_prompt(&given(&responses, &prompt.request_state)) {
-            Ok(messages) => Ok(GetPromptResponse::Complete(typed(json!({"messages": messages}))?)),
+            Ok(messages) => Ok(GetPromptResponse::Complete(complete(json!({"messages": messages}))?)),
             Err(need) => Ok(GetPromptResponse::InputRequired(typed(need)?)),
         }
     }
@@ -146,7 +152,7 @@ impl ServerHandler for ConformanceServer {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
-        typed(json!({"resources": content::resources()}))
+        complete(json!({"resources": content::resources()}))
     }
 
     async fn list_resource_templates(
@@ -154,7 +160,7 @@ impl ServerHandler for ConformanceServer {
         _page: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
-        typed(json!({"resourceTemplates": content::templates()}))
+        complete(json!({"resourceTemplates": content::templates()}))
     }
 
     async fn read_resource(
@@ -168,7 +174,7 @@ impl ServerHandler for ConformanceServer {
                 Some(json!({"uri": request.uri})),
             ));
         };
-        let result: ReadResourceResult = typed(json!({"contents": [content]}))?;
+        let result: ReadResourceResult = complete(json!({"contents": [content]}))?;
         Ok(result.into())
     }
 
@@ -177,7 +183,7 @@ impl ServerHandler for ConformanceServer {
         _request: CompleteRequestParams,
         _context: RequestContext<RoleServer>,
     ) -> Result<CompleteResult, ErrorData> {
-        typed(json!({"completion": {"values": ["test", "testing"], "total": 2, "hasMore": false}}))
+        complete(json!({"completion": {"values": ["test", "testing"], "total": 2, "hasMore": false}}))
     }
 
     async fn set_level(

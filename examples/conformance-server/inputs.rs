@@ -141,7 +141,7 @@ fn need(inputs: Value, state: Option<&str>) -> Value {
 }
 
 fn complete(text: &str) -> Value {
-    json!({"resultType": "complete", "content": [content::text(text)]})
+    json!({"content": [content::text(text)]})
 }
 
 fn ask(message: &str, field: &str, kind: &str) -> Value {
