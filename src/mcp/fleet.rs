@@ -30,6 +30,8 @@ struct Inner {
     shelves: Arc<Shelves>,
     ending: Ending,
     tasks: TaskTracker,
+    /// Also tracks what children write to their standard error.
+    tracker: TaskTracker,
 }
 
 /// The tools of each server as of its last list, and the catalogue that they make.
@@ -75,7 +77,7 @@ impl Fleet {
             tasks.spawn(tracker.track_future(supervised));
         }
         tasks.close();
-        Self(Arc::new(Inner { servers: by_name, shelves, ending, tasks }))
+        Self(Arc::new(Inner { servers: by_name, shelves, ending, tasks, tracker: tracker.clone() }))
     }
 
     /// The approved tools as of now.
@@ -125,6 +127,18 @@ impl Fleet {
         };
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         CallEnd { result, outcome, duration_ms }
+    }
+
+    pub(super) fn ending(&self) -> &Ending {
+        &self.0.ending
+    }
+
+    pub(super) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.0.tracker
     }
 
     pub(super) fn server(&self, name: &str) -> Option<&Arc<Server>> {

@@ -12,6 +12,7 @@ mod catalogue;
 mod connect;
 mod connection;
 mod fleet;
+mod forward;
 mod http_client;
 mod names;
 mod page;
@@ -20,8 +21,10 @@ mod result;
 mod root;
 mod schema;
 mod server;
+mod client_session;
 mod status;
 mod stdio;
+mod wire;
 
 #[cfg(test)]
 mod testing;
@@ -32,5 +35,7 @@ pub use approve::LeftOut;
 pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use fleet::{CallEnd, Fleet};
+pub use forward::{ForwardEnd, Forwarded, Introduction, Unanswered};
 pub use result::write as write_result;
 pub use status::{ServerFailure, ServerState, ServerStatus, Stage};
+pub use wire::{Aside, Notice, Question, Wire};

@@ -1,5 +1,6 @@
 //! One approved server, watched over by one task: connect, list, keep, and start again.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::pool::{NoConnection, Pool};
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, ToolResult};
+use crate::domain::{Behalf, Digest, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -35,6 +36,8 @@ pub(super) struct Server {
     status: Mutex<ServerStatus>,
     tried: CancellationToken,
     pool: Pool,
+    /// Connections that belong to one MCP session each.
+    pub(super) sessions: Mutex<HashMap<Digest, Arc<Connection>>>,
 }
 
 /// When to end.
@@ -65,6 +68,7 @@ impl Server {
             status: Mutex::new(status),
             tried: CancellationToken::new(),
             pool: Pool::new(config),
+            sessions: Mutex::default(),
         }
     }
 
@@ -89,25 +93,36 @@ impl Server {
         behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
-        let limits = CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time };
         let connection = tokio::select! {
             biased;
             connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
         match connection {
-            Ok(connection) => connection.call(tool, arguments, limits, cancel).await,
+            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
     }
 
+    pub(super) fn limits(&self) -> CallLimits {
+        CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time }
+    }
+
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
+        if let Some(connection) = self.session_connection(behalf) {
+            return Ok(connection);
+        }
         let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
         match self.config.sharing {
             Sharing::Shared => self.live_connection(patience).await.ok_or_else(|| self.unavailable()),
             Sharing::PerCaller | Sharing::PerConversation => self.pool.connection_for(behalf).await,
         }
+    }
+
+    fn session_connection(&self, behalf: &Behalf) -> Option<Arc<Connection>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(behalf.conversation.as_ref()?).cloned()
     }
 
     fn unavailable(&self) -> NoConnection {
@@ -172,8 +187,11 @@ impl Server {
         let deadline = Instant::now() + limit;
         let too_slow = |_| format!("no answer within {} s", limit.as_secs_f64());
         let era = self.status().era;
-        let opened =
-            tokio::time::timeout_at(deadline, connect(&self.config, era, tools_changed, tracker)).await;
+        let opened = tokio::time::timeout_at(
+            deadline,
+            connect(&self.config, era, tools_changed, &Arc::default(), tracker),
+        )
+        .await;
         let open = opened.map_err(too_slow).flatten().map_err(|message| {
             // Whatever worked before does not any more.
             self.update(|status| status.era = None);
@@ -265,7 +283,7 @@ impl Server {
     }
 }
 
-async fn closed(service: RunningService<RoleClient, Handler>) {
+pub(super) async fn closed(service: RunningService<RoleClient, Handler>) {
     if let Err(error) = service.waiting().await {
         tracing::warn!(%error, "an MCP connection's task failed");
     }
