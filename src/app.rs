@@ -15,6 +15,7 @@ use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
+use crate::mcp_server::McpServer;
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
@@ -37,6 +38,7 @@ pub struct App {
     /// The records.
     pub store: Store,
     identity: Arc<Identity>,
+    mcp: Arc<McpServer>,
     servers: TaskTracker,
     background: TaskTracker,
     /// Ends what runs in the background.
@@ -82,6 +84,7 @@ impl App {
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
         let sealer = sealer(&config, &store)?;
+        let mcp = Arc::new(McpServer::new(&config));
         let gateway = Gateway {
             providers,
             policy,
@@ -104,6 +107,7 @@ impl App {
             gateway: Arc::new(gateway),
             store,
             identity: Arc::new(Identity::new(&config.auth)),
+            mcp,
             servers,
             background,
             ending,
@@ -113,7 +117,11 @@ impl App {
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let state = AppState { gateway: Arc::clone(&self.gateway), identity: Arc::clone(&self.identity) };
+        let state = AppState {
+            gateway: Arc::clone(&self.gateway),
+            identity: Arc::clone(&self.identity),
+            mcp: Arc::clone(&self.mcp),
+        };
         let begins_to_end = stop.clone();
         let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
@@ -139,6 +147,7 @@ impl App {
 
     /// Lets running interceptions finish, and tells those that do not in time to end.
     async fn drain(&self) {
+        self.mcp.end_streams();
         let tasks = &self.gateway.tasks;
         tasks.close();
         if tokio::time::timeout(self.drain, tasks.wait()).await.is_err() {
@@ -154,6 +163,8 @@ impl App {
 
     /// Closes the MCP servers and commits what is still to be recorded.
     pub async fn close(&self) {
+        self.mcp.end_streams();
+        self.mcp.ended().await;
         self.gateway.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
         self.ending.cancel();

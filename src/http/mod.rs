@@ -16,6 +16,7 @@ use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 use crate::identity::Identity;
+use crate::mcp_server::McpServer;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
@@ -24,6 +25,8 @@ pub struct AppState {
     pub gateway: Arc<Gateway>,
     /// Who may call.
     pub identity: Arc<Identity>,
+    /// The MCP endpoint.
+    pub mcp: Arc<McpServer>,
 }
 
 /// All routes.

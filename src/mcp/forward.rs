@@ -7,7 +7,7 @@ use rmcp::model::{
     CancelledNotificationParam, ClientRequest, CustomNotification, CustomRequest, ErrorData, MetaObject,
     RequestMetaObject,
 };
-use rmcp::service::PeerRequestOptions;
+use rmcp::service::{PeerRequestOptions, Subscription};
 use rmcp::{ServiceError, model::RequestId};
 use serde_json::{Map, Value};
 use tokio::sync::{broadcast, mpsc};
@@ -18,12 +18,15 @@ use super::connection::{CANCEL_PATIENCE, CallLimits, Connection, failed, raw};
 use super::fleet::Fleet;
 use super::pool::NoConnection;
 use super::server::Server;
-use super::wire::{Aside, Attached, Notice, Wire};
+use super::wire::{Aside, Attached, Notice, Wire, method_and_params};
 use crate::audit::{Clearance, ToolOutcome};
 use crate::domain::{Behalf, ToolResult};
 
 /// What only a clearance lets through.
 const CALL: &str = "tools/call";
+
+/// How long a server may take to acknowledge a subscription.
+const ACKNOWLEDGEMENT: Duration = Duration::from_secs(10);
 
 /// Keys of `_meta` that mean something to a stateless server alone.
 const STATELESS_META: &str = "io.modelcontextprotocol/";
@@ -138,10 +141,15 @@ impl Fleet {
         connection.introduction()
     }
 
-    /// What a server tells all its clients from now on, over the connection of theirs.
-    pub async fn news(&self, server: &str, behalf: &Behalf) -> Option<broadcast::Receiver<Notice>> {
+    /// What a server tells from now on over the connection of theirs, as far as `filter` asks for it.
+    pub async fn news(&self, server: &str, behalf: &Behalf, filter: &Value) -> Option<News> {
         let connection = self.server(server)?.connection_for(behalf).await.ok()?;
-        Some(connection.wire().news())
+        if !connection.introduction()?.is_modern {
+            return Some(News::Of(connection.wire().news()));
+        }
+        let filter = serde_json::from_value(filter.clone()).ok()?;
+        let subscribed = timeout(ACKNOWLEDGEMENT, connection.peer().listen(filter)).await.ok()?;
+        subscribed.ok().map(|subscription| News::Subscribed(Box::new(subscription)))
     }
 
     /// Whether each conversation has a connection of its own to this server.
@@ -160,6 +168,35 @@ impl Fleet {
         match self.server(server) {
             Some(server) => server.connect_session(behalf, wire, ends, self).await,
             None => Err(format!("The server `{server}` is not configured any more.")),
+        }
+    }
+}
+
+/// What a server tells of its own accord.
+#[derive(Debug)]
+pub enum News {
+    /// To all who share a connection of the older kind.
+    Of(broadcast::Receiver<Notice>),
+    /// To who subscribed to it.
+    Subscribed(Box<Subscription>),
+}
+
+impl News {
+    /// The next of it; `None` when nothing more will come.
+    pub async fn next(&mut self) -> Option<Notice> {
+        match self {
+            Self::Of(news) => loop {
+                match news.recv().await {
+                    Ok(notice) => return Some(notice),
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(broadcast::error::RecvError::Closed) => return None,
+                }
+            },
+            Self::Subscribed(subscription) => {
+                let notification = subscription.next().await.ok().flatten()?;
+                let (method, params) = method_and_params(&notification);
+                Some(Notice { method, params })
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ pub use approve::LeftOut;
 pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use fleet::{CallEnd, Fleet};
-pub use forward::{ForwardEnd, Forwarded, Introduction, Unanswered};
+pub use forward::{ForwardEnd, Forwarded, Introduction, News, Unanswered};
 pub use result::write as write_result;
 pub use status::{ServerFailure, ServerState, ServerStatus, Stage};
 pub use wire::{Aside, Notice, Question, Wire};

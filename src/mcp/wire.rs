@@ -119,7 +119,13 @@ impl Wire {
         if matches!(request, ServerRequest::PingRequest(_)) {
             return Ok(ClientResult::empty(()));
         }
-        let (method, params) = method_and_params(&request);
+        let (method, mut params) = method_and_params(&request);
+        // rmcp took it out; a server finds its progress by the token in it.
+        if let (Ok(meta), Some(params)) = (serde_json::to_value(&context.meta), params.as_object_mut())
+            && meta.as_object().is_some_and(|meta| !meta.is_empty())
+        {
+            params.insert("_meta".into(), meta);
+        }
         let Some(client) = self.whom_to_ask(context) else {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None));
         };
@@ -194,7 +200,7 @@ impl Routes {
     }
 }
 
-fn method_and_params(message: &impl serde::Serialize) -> (String, Value) {
+pub(super) fn method_and_params(message: &impl serde::Serialize) -> (String, Value) {
     let mut message = serde_json::to_value(message).unwrap_or_default();
     let method = message["method"].as_str().unwrap_or_default().to_owned();
     (method, message["params"].take())
