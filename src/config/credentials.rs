@@ -21,20 +21,33 @@ pub enum Credentials {
 }
 
 /// How the gateway proves to the server whose request it is.
+///
+/// One struct for all kinds: an enum with its tag inside would lose the places of its values.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 #[schemars(inline)]
-pub(super) enum WrittenCredentials {
-    /// With a token that is the gateway's own.
-    Bearer {
-        /// The token, as a reference.
-        token: At<String>,
-    },
+pub(super) struct WrittenCredentials {
+    /// Which kind they are.
+    r#type: At<WrittenKind>,
+    /// bearer: the token, as a reference.
+    token: Option<At<String>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+enum WrittenKind {
+    /// A token that is the gateway's own.
+    Bearer,
 }
 
 pub(super) fn build(written: &WrittenCredentials, scope: &mut Scope<'_>) -> Option<Credentials> {
-    match written {
-        WrittenCredentials::Bearer { token } => {
+    match written.r#type.value {
+        WrittenKind::Bearer => {
+            let Some(token) = &written.token else {
+                scope.refuse(written.r#type.place, "`bearer` credentials need a `token`");
+                return None;
+            };
             scope.secret(token).map(|token| Credentials::Bearer { token })
         }
     }

@@ -6,16 +6,17 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::{Era, Open, connect};
+use super::connect::{Era, Open, Refusal, connect};
 use super::fleet::Fleet;
-use super::server::{Ending, Server, closed};
+use super::server::Server;
+use super::supervise::{Ending, closed};
 use super::wire::Wire;
 use crate::config::Sharing;
 use crate::domain::{Behalf, Digest};
 
 impl Server {
     pub(super) fn is_per_conversation(&self) -> bool {
-        self.config().sharing == Sharing::PerConversation
+        self.config.sharing == Sharing::PerConversation
     }
 
     /// Opens the connection, and keeps it until `ends` or the gateway's end.
@@ -27,18 +28,18 @@ impl Server {
         fleet: &Fleet,
     ) -> Result<(), String> {
         let session = behalf.conversation.ok_or("a session needs a conversation")?;
-        let (limit, tools_changed) = (self.config().connect_timeout, Arc::new(Notify::new()));
+        let (limit, tools_changed) = (self.config.connect_timeout, Arc::new(Notify::new()));
         let wire = Arc::new(wire);
         // Only the older start leaves a server free to ask.
-        let connecting = connect(self.config(), Some(Era::Legacy), &tools_changed, &wire, fleet.tracker());
+        let connecting = connect(&self.config, Era::Legacy, &tools_changed, &wire, fleet.readers());
         let open = timeout(limit, connecting)
             .await
-            .map_err(|_| format!("no answer within {} s", limit.as_secs_f64()))
-            .flatten()?;
+            .map_err(|_| format!("no answer within {} s", limit.as_secs_f64()))?
+            .map_err(|(Refusal::Final(message) | Refusal::OfThisStart(message))| message)?;
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session, open.connection.clone());
         let (server, ending) = (Arc::clone(self), fleet.ending().clone());
         let kept = async move { server.keep_session(session, open, ends, ending).await };
-        fleet.tasks().spawn(fleet.tracker().track_future(kept));
+        fleet.supervisors().spawn(fleet.readers().track_future(kept));
         Ok(())
     }
 

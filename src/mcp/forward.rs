@@ -144,7 +144,7 @@ impl Fleet {
     /// What a server tells from now on over the connection of theirs, as far as `filter` asks for it.
     pub async fn news(&self, server: &str, behalf: &Behalf, filter: &Value) -> Option<News> {
         let connection = self.server(server)?.connection_for(behalf).await.ok()?;
-        if !connection.introduction()?.is_modern {
+        if !connection.is_modern() {
             return Some(News::Of(connection.wire().news()));
         }
         let filter = serde_json::from_value(filter.clone()).ok()?;
@@ -213,6 +213,7 @@ impl Server {
         behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> Result<Value, Unanswered> {
+        let _running = self.calls.token();
         let connection = tokio::select! {
             biased;
             connection = self.connection_for(behalf) => connection,
@@ -229,8 +230,8 @@ impl Connection {
     fn introduction(&self) -> Option<Introduction> {
         let info = self.peer().peer_info()?;
         let Ok(Value::Object(capabilities)) = serde_json::to_value(&info.capabilities) else { return None };
-        let is_modern = !info.protocol_version.has_initialize();
-        Some(Introduction { capabilities, instructions: info.instructions.clone(), is_modern })
+        let instructions = info.instructions.clone();
+        Some(Introduction { capabilities, instructions, is_modern: self.is_modern() })
     }
 
     /// Sends a request and waits for its answer; a cancellation reaches the server.
@@ -254,9 +255,8 @@ impl Connection {
         limits: CallLimits,
         cancel: &CancellationToken,
     ) -> Result<Value, Unanswered> {
-        let is_modern = self.introduction().is_some_and(|introduction| introduction.is_modern);
         let Forwarded { method, params, mut meta, asides } = forwarded;
-        if !is_modern {
+        if !self.is_modern() {
             meta.retain(|key, _| !key.starts_with(STATELESS_META));
         }
         let mut request = CustomRequest::new(method, Some(Value::Object(params)));

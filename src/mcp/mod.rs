@@ -1,19 +1,22 @@
 //! The MCP servers: connections, the catalogue of their tools, and calls.
 //!
-//! A [`Fleet`] watches over every configured server in a task of its own (`server.rs`): it connects
-//! (`connect.rs`), lists (`page.rs`), sorts out what is approved and acceptable (`approve.rs`, `schema.rs`),
-//! and publishes it in the [`Catalogue`], under names that every provider takes (`names.rs`). A call needs a
-//! clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
+//! A [`Fleet`] watches over every configured server in a task of its own (`supervise.rs`): it connects
+//! (`connect.rs`) and lists (`page.rs`). What is listed is sorted out (`shelves.rs`): what is approved (`approve.rs`,
+//! [`lock`]) and acceptable (`schema.rs`) goes into the [`Catalogue`], under names that every provider takes
+//! (`names.rs`). While a server is connected, it is asked whether it still answers and what it lists (`upkeep.rs`). A
+//! call needs a clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
 
 mod approve;
 mod arguments;
 mod backoff;
 mod catalogue;
+mod client_session;
 mod connect;
 mod connection;
 mod fleet;
 mod forward;
 mod http_client;
+pub mod lock;
 mod names;
 mod page;
 mod pool;
@@ -21,9 +24,14 @@ mod result;
 mod root;
 mod schema;
 mod server;
-mod client_session;
+mod session;
+mod shelves;
 mod status;
+mod stderr;
 mod stdio;
+mod subscription;
+mod supervise;
+mod upkeep;
 mod wire;
 
 #[cfg(test)]
@@ -31,7 +39,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use approve::LeftOut;
+pub use approve::{LeftOut, Quarantine, Quarantined};
 pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use fleet::{CallEnd, Fleet};

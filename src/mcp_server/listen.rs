@@ -9,6 +9,7 @@ use rmcp::model::ClientCapabilities;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::message::{self, Request};
 use super::methods::{self, Asked, Through, capabilities, declared, server_info};
@@ -80,6 +81,7 @@ impl McpServer {
             session,
             behalf,
             catalogue: gateway.fleet.watch(),
+            streams: self.streams.clone(),
             from_server,
             tells: introduction.as_ref().is_some_and(tells_of_changes),
         };
@@ -121,6 +123,7 @@ struct Follower {
     session: Arc<Session>,
     behalf: Behalf,
     catalogue: watch::Receiver<Arc<Catalogue>>,
+    streams: TaskTracker,
     /// What a server says over a connection of the session's own.
     from_server: mpsc::Receiver<Aside>,
     /// Whether the server behind says when its lists change.
@@ -185,7 +188,7 @@ impl Follower {
                 tokio::time::sleep(AGAIN).await;
             }
         };
-        self.gateway.tasks.spawn(async move { ends.run_until_cancelled(following).await });
+        self.streams.spawn(async move { ends.run_until_cancelled(following).await });
         news
     }
 
