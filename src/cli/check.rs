@@ -1,11 +1,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, load};
+use super::{ConfigArgs, load, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
 use crate::identity;
@@ -112,10 +111,4 @@ fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl W
         table.add_row([tool.definition.name.clone(), source.to_string(), seen_by]);
     }
     writeln!(out, "{table}")
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
 }

@@ -1,6 +1,8 @@
 use std::env;
 use std::ffi::OsString;
 
+use secrecy::SecretString;
+
 /// What a child process may know of the gateway's own environment: where programs, certificates and folders
 /// are, and never a secret.
 const INHERITED: [&str; 10] = [
@@ -20,6 +22,21 @@ const INHERITED: [&str; 10] = [
 #[must_use]
 pub fn child_environment() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| is_inherited(&name.to_string_lossy())).collect()
+}
+
+/// Who runs this program, as far as the operating system's environment says.
+#[must_use]
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| env::var(name).ok())
+        .filter(|name| !name.trim().is_empty())
+}
+
+/// The caller's key for commands that ask a running gateway.
+#[must_use]
+pub fn caller_key() -> Option<SecretString> {
+    env::var("TOOLGATE_KEY").ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 fn is_inherited(name: &str) -> bool {

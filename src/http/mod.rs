@@ -1,10 +1,12 @@
 //! The HTTP side: routes, who may use them, and answers.
 
+mod admin;
 mod proxy;
 mod route;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -15,18 +17,22 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
-use crate::identity::Identity;
 use crate::mcp_server::McpServer;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
-    /// The interceptions.
-    pub gateway: Arc<Gateway>,
-    /// Who may call.
-    pub identity: Arc<Identity>,
+    /// The gateway as it is configured now.
+    pub current: Arc<ArcSwap<Gateway>>,
     /// The MCP endpoint.
     pub mcp: Arc<McpServer>,
+}
+
+impl AppState {
+    /// The gateway as it is configured now: what a request begins with, it goes on with to its end.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.current.load_full()
+    }
 }
 
 /// All routes.
@@ -37,6 +43,7 @@ pub fn router(state: AppState) -> Router {
         // Claude Code asks for these first, to see whether the gateway is there.
         .route("/", any(probe))
         .route("/api/hello", any(probe))
+        .nest("/api/v1", admin::routes())
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())
@@ -44,10 +51,16 @@ pub fn router(state: AppState) -> Router {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
-    if state.gateway.tasks.is_closed() {
+    let gateway = state.gateway();
+    if gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
-    "ready\n".into_response()
+    let missing = gateway.fleet.missing_required();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    let told = format!("not ready: required MCP servers are missing: {}\n", missing.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 
 async fn probe(method: http::Method) -> Response {

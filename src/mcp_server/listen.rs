@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rmcp::ErrorData;
 use rmcp::model::ClientCapabilities;
 use serde_json::{Map, Value, json};
@@ -77,7 +78,7 @@ impl McpServer {
             return Err(too_many);
         }
         let follower = Follower {
-            gateway: Arc::clone(gateway),
+            current: Arc::clone(&self.current),
             session,
             behalf,
             catalogue: gateway.fleet.watch(),
@@ -119,7 +120,7 @@ fn tells_of_changes(server: &Introduction) -> bool {
 
 /// Tells one session what changes, until it ends.
 struct Follower {
-    gateway: Arc<Gateway>,
+    current: Arc<ArcSwap<Gateway>>,
     session: Arc<Session>,
     behalf: Behalf,
     catalogue: watch::Receiver<Arc<Catalogue>>,
@@ -175,12 +176,13 @@ impl Follower {
         if self.session.has_own_connection || !self.tells {
             return news;
         }
-        let (gateway, behalf, ends) =
-            (Arc::clone(&self.gateway), self.behalf.clone(), self.session.ends.clone());
+        let (current, behalf, ends) =
+            (Arc::clone(&self.current), self.behalf.clone(), self.session.ends.clone());
         let following = async move {
             let filter = json!({ "promptsListChanged": true, "resourcesListChanged": true });
             loop {
-                if let Some(mut news) = gateway.fleet.news(&server, &behalf, &filter).await {
+                let fleet = current.load().fleet.clone();
+                if let Some(mut news) = fleet.news(&server, &behalf, &filter).await {
                     while let Some(notice) = news.next().await {
                         let _ = told.try_send(notice);
                     }
@@ -193,7 +195,7 @@ impl Follower {
     }
 
     fn shown(&self) -> Digest {
-        shown(&self.gateway, &self.behalf, &self.session.endpoint)
+        shown(&self.current.load(), &self.behalf, &self.session.endpoint)
     }
 }
 

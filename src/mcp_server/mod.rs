@@ -23,6 +23,7 @@ mod translate;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, Request, StatusCode, header};
@@ -34,11 +35,12 @@ pub use self::access::WELL_KNOWN;
 use self::session::Sessions;
 use crate::config::Config;
 use crate::gateway::Gateway;
-use crate::identity::Identity;
 
 /// The MCP endpoint, and what outlives its requests.
 #[derive(Debug)]
 pub struct McpServer {
+    /// The gateway as it is configured now: what a request begins with, it goes on with to its end.
+    current: Arc<ArcSwap<Gateway>>,
     access: Access,
     sessions: Sessions,
     /// Sessions and streams, which end when the gateway begins to.
@@ -78,8 +80,9 @@ impl Endpoint {
 
 impl McpServer {
     /// An endpoint without a session yet.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, current: Arc<ArcSwap<Gateway>>) -> Self {
         Self {
+            current,
             access: Access::new(config),
             sessions: Sessions::default(),
             streams: TaskTracker::new(),
@@ -88,26 +91,20 @@ impl McpServer {
     }
 
     /// Handles one HTTP request to this endpoint.
-    pub async fn handle(
-        self: &Arc<Self>,
-        gateway: &Arc<Gateway>,
-        identity: &Identity,
-        endpoint: Endpoint,
-        request: Request<Body>,
-    ) -> Response {
+    pub async fn handle(self: &Arc<Self>, endpoint: Endpoint, request: Request<Body>) -> Response {
         let (parts, body) = request.into_parts();
-        let caller = match self.access.enter(identity, &endpoint, &parts) {
+        let gateway = self.current.load_full();
+        let caller = match self.access.enter(&gateway.identity, &endpoint, &parts) {
             Ok(caller) => caller,
             Err(refusal) => return refusal,
         };
         if let Endpoint::Server(name) = &endpoint
-            && !tools::has_any(gateway, &caller, name)
+            && !tools::has_any(&gateway, &caller, name)
         {
             // A server that does not exist, and one whose tools this caller may not see, look the same.
             return access::refuse(StatusCode::NOT_FOUND, "there is no such MCP server");
         }
-        let visit =
-            post::Visit { server: Arc::clone(self), gateway: Arc::clone(gateway), endpoint, caller, parts };
+        let visit = post::Visit { server: Arc::clone(self), gateway, endpoint, caller, parts };
         match visit.parts.method {
             Method::POST => visit.post(body).await,
             Method::GET => visit.get(),

@@ -16,7 +16,7 @@ use crate::world::{PROVIDER_KEY, World};
 const NOWHERE: &str = "http://127.0.0.1:1/mcp";
 
 /// Runs a command to its end: exit code, standard output, standard error.
-async fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub async fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(folder).env("TOOLGATE_TEST_PROVIDER_KEY", PROVIDER_KEY);
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();

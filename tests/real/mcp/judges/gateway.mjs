@@ -34,7 +34,7 @@ const address = await new Promise((resolve, reject) => {
   ended.then(() => reject(new Error("the gateway ended")));
 });
 
-const CAPABILITIES = { elicitation: { form: { applyDefaults: true } }, sampling: {}, roots: {} };
+const CAPABILITIES = { elicitation: { form: {} }, sampling: {}, roots: {} };
 let id = 0;
 
 // One stateless request; `null` where the gateway shows no such server yet.
@@ -75,8 +75,9 @@ function paramHeaders(tool, args) {
   return headers;
 }
 
-// Something for each argument that a tool needs.
-function invented(tool) {
+// Something for each argument that a tool needs; one wants another tool's schema back.
+function invented(tool, tools) {
+  if (tool.name === "json_schema_echo") return { schema: tools.find((it) => it !== tool).inputSchema };
   const values = { string: "text", number: 1, integer: 1, boolean: true, array: [], object: {} };
   const schema = tool.inputSchema ?? {};
   return Object.fromEntries((schema.required ?? []).map((name) => [name, values[schema.properties?.[name]?.type] ?? 1]));
@@ -104,9 +105,11 @@ try {
     listed = await ask("tools/list", {});
   }
   const tools = listed?.result?.tools ?? [];
-  const calls = context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: invented(tool) }));
+  const calls = context.toolCalls ?? tools.map((tool) => ({ name: tool.name, arguments: invented(tool, tools) }));
   for (const { name, arguments: args } of calls) {
-    await call(tools.find((tool) => tool.name === name) ?? { name }, args ?? {});
+    // The gateway refuses a null that the schema does not allow: what is not there is left out.
+    const given = Object.fromEntries(Object.entries(args ?? {}).filter(([, value]) => value !== null));
+    await call(tools.find((tool) => tool.name === name) ?? { name }, given);
   }
 } finally {
   gateway.kill("SIGINT");
