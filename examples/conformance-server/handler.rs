@@ -11,13 +11,15 @@ use rmcp::model::{
     SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
+use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
-use crate::inputs::{self, Given};
-use crate::{content, tools};
+use super::inputs::{self, Given};
+use super::{content, tools};
 
 /// The server; its clones are one server.
 #[derive(Debug, Clone)]
@@ -41,6 +43,15 @@ impl Default for ConformanceServer {
 }
 
 impl ConformanceServer {
+    /// Its endpoint, at `/mcp`.
+    pub fn routes(self) -> axum::Router {
+        let config = StreamableHttpServerConfig::default()
+            .with_allowed_origins(["http://localhost:*", "http://127.0.0.1:*"]);
+        let sessions = Arc::new(LocalSessionManager::default());
+        let service = StreamableHttpService::new(move || Ok(self.clone()), sessions, config);
+        axum::Router::new().nest_service("/mcp", service)
+    }
+
     /// Adds what comes and goes to a list, or takes it away, and says so.
     pub fn change(&self, change: Change) {
         let list = match change {

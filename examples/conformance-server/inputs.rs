@@ -5,7 +5,7 @@ use rmcp::ErrorData;
 use rmcp::model::ClientCapabilities;
 use serde_json::{Map, Value, json};
 
-use crate::content;
+use super::content;
 
 /// What the client sent back.
 pub struct Given<'a> {

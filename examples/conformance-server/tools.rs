@@ -11,8 +11,8 @@ use rmcp::{ErrorData, RoleServer};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::content::{WAV, embedded, image, text};
-use crate::handler::{Change, ConformanceServer, typed};
+use super::content::{WAV, embedded, image, text};
+use super::handler::{Change, ConformanceServer, typed};
 
 const STEP: Duration = Duration::from_millis(50);
 
