@@ -110,8 +110,8 @@ async fn what_the_schema_does_not_take_is_an_error_that_the_model_sees() {
 
 const SEE_BUT_NOT_CALL: &str = "
 rules:
-  - { name: see, effect: allow, actions: [see_tool] }
-  - { name: call, effect: allow, actions: [call_tool], tools: ['srv/open'] }
+  - { name: see, effect: allow, tools: ['*'], actions: [see_tool] }
+  - { name: call, effect: allow, tools: ['srv/open'], actions: [call_tool] }
 ";
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn what_policy_forbids_is_not_run_and_the_records_say_so() {
 
 const ALICE_ALONE: &str = "
 rules:
-  - { name: alice, effect: allow, users: [alice] }
+  - { name: alice, effect: allow, users: [alice], tools: ['*'] }
   - { name: bob, effect: allow, users: [bob], tools: ['other/*'] }
 ";
 
