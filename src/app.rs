@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use self::reload::Reloader;
 use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
-use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
+use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
@@ -60,6 +60,7 @@ struct Shared {
     fleet: Fleet,
     audit: Audit,
     issued: Arc<IssuedIds>,
+    searches: Arc<Searches>,
     pins: Arc<Pins>,
     continuity: Arc<Continuity>,
     journals: Arc<Journals>,
@@ -71,7 +72,8 @@ struct Shared {
 impl Shared {
     /// The gateway with this configuration, whose policies and providers have been loaded.
     fn gateway(&self, config: &Config, policy: Arc<Policy>, providers: Providers) -> Gateway {
-        let Self { fleet, audit, issued, pins, continuity, journals, places, tasks, closing } = self.clone();
+        let Self { fleet, audit, issued, searches, pins, continuity, journals, places, tasks, closing } =
+            self.clone();
         Gateway {
             identity: Identity::new(&config.auth),
             providers,
@@ -80,8 +82,10 @@ impl Shared {
             audit,
             limits: config.limits.clone(),
             settings: config.settings,
+            inject_limits: config.inject_limits,
             hosted_tools: config.hosted_tools,
             issued,
+            searches,
             pins,
             continuity,
             journals,
@@ -137,6 +141,7 @@ impl App {
         let shared = Shared {
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), &servers),
             audit,
+            searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
             pins: Arc::new(Pins::new(store.clone())),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),

@@ -4,6 +4,7 @@ pub mod audit;
 mod check;
 mod demo;
 mod example_server;
+mod explain;
 mod keys;
 mod policy;
 mod remote;
@@ -50,6 +51,8 @@ enum Command {
     Demo(demo::Args),
     /// Load everything, connect to every server, and print what a caller would get
     Check(ConfigArgs),
+    /// Show which tools a caller's requests get, and what leaves out the others
+    Explain(explain::Args),
     /// Read the records
     Audit(audit::Args),
     /// Make keys for callers
@@ -85,6 +88,7 @@ pub fn run() -> ExitCode {
         cli.command,
         Command::Demo(_)
             | Command::Check(_)
+            | Command::Explain(_)
             | Command::Servers(_)
             | Command::Tools(_)
             | Command::ExampleServer { .. }
@@ -111,6 +115,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),

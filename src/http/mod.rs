@@ -19,6 +19,8 @@ use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 use crate::mcp_server::McpServer;
 
+pub use route::generating;
+
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {

@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 use super::approve::{Approved, Quarantined};
 use super::names;
 use super::shelves::Shelf;
+use crate::config::Expose;
 use crate::domain::{ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
 ///
 /// It holds definitions, not what happens to be up: a server that is down keeps its tools.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalogue {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
@@ -28,7 +29,16 @@ pub struct Catalogue {
 pub struct Tool {
     /// The tool as a model is shown it.
     pub definition: Arc<ToolDefinition>,
+    /// Whether it is listed, or found by search.
+    pub expose: Expose,
     approved: Arc<Approved>,
+}
+
+impl Default for Catalogue {
+    /// Of no servers.
+    fn default() -> Self {
+        Self::build("", [])
+    }
 }
 
 impl Catalogue {
@@ -94,7 +104,7 @@ impl Tool {
             repeat: shelf.config.repeat,
             timeout: shelf.config.max_call_time,
         });
-        Self { definition, approved: approved.clone() }
+        Self { definition, expose: shelf.config.expose, approved: approved.clone() }
     }
 
     /// The whole definition by the server's own name, as MCP writes it.

@@ -23,6 +23,7 @@ mod pool;
 mod result;
 mod root;
 mod schema;
+pub mod search;
 mod server;
 mod session;
 mod shelves;

@@ -44,7 +44,7 @@ async fn check_shows_what_a_caller_would_get_also_with_a_server_down() {
         ("anthropic", ["messages", "set"].as_slice()),
         ("openai", &["chat, responses", "set"]),
         ("srv", &["ready", "1 of 1"]),
-        ("down", &["failed", NOWHERE]),
+        ("down", &["backing-off", NOWHERE]),
         ("srv__look", &["srv/look", "every caller"]),
     ] {
         let line = out.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));
