@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{CANCEL_PATIENCE, CallLimits, Connection, failed, raw};
 use super::fleet::Fleet;
+use super::inputs;
 use super::pool::NoConnection;
 use super::server::Server;
 use super::wire::{Aside, Attached, Notice, Wire, method_and_params};
@@ -32,7 +33,7 @@ const ACKNOWLEDGEMENT: Duration = Duration::from_secs(10);
 const STATELESS_META: &str = "io.modelcontextprotocol/";
 
 /// A request as its client made it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Forwarded {
     /// Such as `prompts/get`.
     pub method: String,
@@ -244,9 +245,33 @@ impl Connection {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        timeout(limits.total + CANCEL_PATIENCE, self.exchange_raw(forwarded, limits, cancel))
+        timeout(limits.total + CANCEL_PATIENCE, self.rounds(forwarded, limits, cancel))
             .await
             .unwrap_or_else(|_| Err(unanswered(ServiceError::Timeout { timeout: limits.total })))
+    }
+
+    /// Sends a request until its answer asks for nothing more. Only a client whose connection this is can be asked.
+    async fn rounds(
+        &self,
+        mut forwarded: Forwarded,
+        limits: CallLimits,
+        cancel: &CancellationToken,
+    ) -> Result<Value, Unanswered> {
+        let mut result = self.exchange_raw(forwarded.clone(), limits, cancel).await?;
+        for _ in 0..inputs::MAX_ROUNDS {
+            if !self.wire().is_of_one_client() || !inputs::asks(&result) {
+                break;
+            }
+            tokio::select! {
+                biased;
+                answered = inputs::answer(&result, &mut forwarded.params, &forwarded.asides) => {
+                    answered.map_err(Unanswered::Error)?;
+                }
+                () = cancel.cancelled() => return Err(cancelled()),
+            }
+            result = self.exchange_raw(forwarded.clone(), limits, cancel).await?;
+        }
+        Ok(result)
     }
 
     async fn exchange_raw(

@@ -16,6 +16,7 @@ mod connection;
 mod fleet;
 mod forward;
 mod http_client;
+mod inputs;
 pub mod lock;
 mod names;
 mod page;
