@@ -130,9 +130,9 @@ impl Wire {
             return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None));
         };
         let (answer, answered) = oneshot::channel();
-        let lost = |_| ErrorData::internal_error("the client cannot be asked any more", None);
-        client.send(Aside::Question(Question { method, params, answer })).await.map_err(|_| lost(()))?;
-        answered.await.map_err(|_| lost(()))?.map(|result| ClientResult::CustomResult(CustomResult(result)))
+        let lost = || ErrorData::internal_error("the client cannot be asked any more", None);
+        client.send(Aside::Question(Question { method, params, answer })).await.map_err(|_| lost())?;
+        answered.await.map_err(|_| lost())?.map(|result| ClientResult::CustomResult(CustomResult(result)))
     }
 
     fn whom_to_ask(&self, context: &RequestContext<RoleClient>) -> Option<mpsc::Sender<Aside>> {

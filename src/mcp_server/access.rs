@@ -49,7 +49,7 @@ impl Access {
         identity: &Identity,
         endpoint: &Endpoint,
         parts: &Parts,
-    ) -> Result<Arc<Caller>, Response> {
+    ) -> Result<Arc<Caller>, Box<Response>> {
         self.check_host_and_origin(parts)?;
         let mut headers = parts.headers.clone();
         // Looked at above, and by rules of its own.
@@ -62,7 +62,7 @@ impl Access {
             {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
             }
-            response
+            Box::new(response)
         })
     }
 
@@ -78,7 +78,7 @@ impl Access {
     /// The answer to a request for the metadata of this endpoint.
     pub(super) fn metadata(&self, endpoint: &Endpoint, parts: &Parts) -> Response {
         if let Err(refusal) = self.check_host_and_origin(parts) {
-            return refusal;
+            return *refusal;
         }
         let document = json!({
             "resource": format!("{}{}", self.base(parts), endpoint.path()),
@@ -97,10 +97,10 @@ impl Access {
         }
     }
 
-    fn check_host_and_origin(&self, parts: &Parts) -> Result<(), Response> {
-        let host = host(parts)
-            .filter(|host| self.is_known(host.host()))
-            .ok_or_else(|| refuse(StatusCode::FORBIDDEN, "this gateway is not reached by this host name"))?;
+    fn check_host_and_origin(&self, parts: &Parts) -> Result<(), Box<Response>> {
+        let host = host(parts).filter(|host| self.is_known(host.host())).ok_or_else(|| {
+            Box::new(refuse(StatusCode::FORBIDDEN, "this gateway is not reached by this host name"))
+        })?;
         let mut origins = parts.headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else { return Ok(()) };
         let is_welcome = |origin: &str| {
@@ -111,7 +111,10 @@ impl Access {
         };
         match (origin.to_str(), origins.next()) {
             (Ok(origin), None) if is_welcome(origin) => Ok(()),
-            _ => Err(refuse(StatusCode::FORBIDDEN, "web pages of this origin may not call this gateway")),
+            _ => {
+                let message = "web pages of this origin may not call this gateway";
+                Err(Box::new(refuse(StatusCode::FORBIDDEN, message)))
+            }
         }
     }
 

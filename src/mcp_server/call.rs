@@ -147,7 +147,7 @@ impl Asked {
         let cancel = if clearance.tool().read_only { self.cancel.clone() } else { CancellationToken::new() };
         let (mut forwarded, asides) = self.forwarded();
         pass::without_tasks(&mut forwarded.params);
-        let calling = self.gateway.fleet.forward_call(clearance, &self.behalf, forwarded, &cancel);
+        let calling = Box::pin(self.gateway.fleet.forward_call(clearance, &self.behalf, forwarded, &cancel));
         let ran = self.relay(calling, asides).await;
         let (answer, error) = match ran.answer {
             Ok(result) => (Ok(result), None),

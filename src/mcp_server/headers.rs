@@ -91,6 +91,7 @@ fn decode(value: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod tests {
     use serde_json::json;
 

@@ -96,7 +96,7 @@ impl McpServer {
         let gateway = self.current.load_full();
         let caller = match self.access.enter(&gateway.identity, &endpoint, &parts) {
             Ok(caller) => caller,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         if let Endpoint::Server(name) = &endpoint
             && !tools::has_any(&gateway, &caller, name)

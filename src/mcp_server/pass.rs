@@ -43,19 +43,17 @@ impl Asked {
                 None,
             ));
         };
-        let declares = match WITH.iter().find(|(known, _)| *known == method) {
-            Some((_, capability)) => introduction.capabilities.contains_key(*capability),
-            None => {
-                let resources = introduction.capabilities.get("resources");
-                OF_CONNECTION.contains(&method)
-                    && resources.is_some_and(|resources| resources["subscribe"] == true)
-            }
+        let declares = if let Some((_, capability)) = WITH.iter().find(|(known, _)| *known == method) {
+            introduction.capabilities.contains_key(*capability)
+        } else {
+            let resources = introduction.capabilities.get("resources");
+            OF_CONNECTION.contains(&method) && resources.is_some_and(|it| it["subscribe"] == true)
         };
         if !declares {
             return Err(method_not_found(method));
         }
         let (forwarded, asides) = self.forwarded();
-        let answering = fleet.forward(server, &self.behalf, forwarded, &self.cancel);
+        let answering = Box::pin(fleet.forward(server, &self.behalf, forwarded, &self.cancel));
         self.relay(answering, asides).await.map_err(|unanswered| match unanswered {
             Unanswered::Error(error) => error,
             Unanswered::None(message, _) => ErrorData::internal_error(message, None),

@@ -48,28 +48,30 @@ impl Visit {
             return access::refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large (limits.max_body)");
         };
         match Message::read(&body) {
-            Err((id, error)) => answer_error(StatusCode::BAD_REQUEST, id.as_ref(), &error),
+            Err(unreadable) => {
+                answer_error(StatusCode::BAD_REQUEST, unreadable.id.as_ref(), &unreadable.error)
+            }
             Ok(Message::Request(request)) if era::is_modern(&request, &self.parts.headers) => {
                 self.stateless(request).await
             }
             Ok(Message::Request(request)) if request.method == "initialize" => self.initialize(request).await,
             Ok(Message::Request(request)) => match self.session() {
                 Ok(session) => self.in_session(session, request).await,
-                Err(refusal) => refusal,
+                Err(refusal) => *refusal,
             },
             Ok(Message::Notification(_)) if era::is_modern_header(&self.parts.headers) => {
                 StatusCode::ACCEPTED.into_response()
             }
             Ok(Message::Notification(notification)) => match self.session() {
                 Ok(session) => self.notified(&session, notification).await,
-                Err(refusal) => refusal,
+                Err(refusal) => *refusal,
             },
             Ok(Message::Response { id, answer }) => match self.session() {
                 Ok(session) => {
                     session.answered(&id, answer);
                     StatusCode::ACCEPTED.into_response()
                 }
-                Err(refusal) => refusal,
+                Err(refusal) => *refusal,
             },
         }
     }
@@ -84,7 +86,7 @@ impl Visit {
         }
         let session = match self.session() {
             Ok(session) => session,
-            Err(refusal) => return refusal,
+            Err(refusal) => return *refusal,
         };
         let listening = stream::once(async move { session.listen().await });
         reply::event_stream(
@@ -99,7 +101,7 @@ impl Visit {
                 self.server.sessions.end(&session.id);
                 StatusCode::NO_CONTENT.into_response()
             }
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         }
     }
 
@@ -124,7 +126,7 @@ impl Visit {
             let error = ErrorData::invalid_request("Bad Request: unsupported MCP-Protocol-Version", None);
             return answer_error(StatusCode::BAD_REQUEST, Some(&request.id), &error);
         }
-        let behalf = self.behalf(Some(&session));
+        let behalf = self.behalf(Some(&session.id));
         let running = session.run(&request.id);
         let cancel = running.cancel.clone();
         self.ask(request, Client::Session(session), behalf, Some(running), cancel).await
@@ -159,29 +161,21 @@ impl Visit {
 
     async fn initialize(self, request: Request) -> Response {
         let id = request.id.clone();
-        let behalf_of = |visit: &Self, session: &str| Behalf {
-            caller: Arc::clone(&visit.caller),
-            conversation: Some(session::conversation(session)),
-            headers: CallerHeaders::of(&visit.parts.headers),
-        };
         let Ok(session_id) = session::new_id() else {
             let error = ErrorData::internal_error("no session can be made now", None);
             return answer_error(StatusCode::INTERNAL_SERVER_ERROR, Some(&id), &error);
         };
-        let behalf = behalf_of(&self, &session_id);
-        match self.server.begin_session(&self.gateway, &self.endpoint, behalf, &session_id, &request).await {
-            Ok(result) => {
-                let mut response = reply::json(StatusCode::OK, &message::result(&id, result));
-                if let Ok(session_id) = HeaderValue::try_from(session_id) {
-                    response.headers_mut().insert("mcp-session-id", session_id);
-                }
-                response
-            }
-            Err(session::TooMany) => {
-                let error = ErrorData::internal_error("there are too many sessions", None);
-                answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&id), &error)
-            }
+        let behalf = self.behalf(Some(&session_id));
+        let begun = self.server.begin_session(&self.gateway, &self.endpoint, behalf, &session_id, &request);
+        let Ok(result) = begun.await else {
+            let error = ErrorData::internal_error("there are too many sessions", None);
+            return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&id), &error);
+        };
+        let mut response = reply::json(StatusCode::OK, &message::result(&id, result));
+        if let Ok(session_id) = HeaderValue::try_from(session_id) {
+            response.headers_mut().insert("mcp-session-id", session_id);
         }
+        response
     }
 
     async fn notified(&self, session: &Arc<Session>, notification: Notification) -> Response {
@@ -192,28 +186,28 @@ impl Visit {
             && PASSED_ON.contains(&method.as_str())
         {
             let notice = Notice { method, params: Value::Object(params) };
-            self.gateway.fleet.forward_notice(name, &self.behalf(Some(session)), notice).await;
+            self.gateway.fleet.forward_notice(name, &self.behalf(Some(&session.id)), notice).await;
         }
         StatusCode::ACCEPTED.into_response()
     }
 
-    fn behalf(&self, session: Option<&Session>) -> Behalf {
+    fn behalf(&self, session: Option<&str>) -> Behalf {
         Behalf {
             caller: Arc::clone(&self.caller),
-            conversation: session.map(|session| session::conversation(&session.id)),
+            conversation: session.map(session::conversation),
             headers: CallerHeaders::of(&self.parts.headers),
         }
     }
 
     /// The session that the headers name, if it is this caller's.
-    fn session(&self) -> Result<Arc<Session>, Response> {
+    fn session(&self) -> Result<Arc<Session>, Box<Response>> {
         let Some(id) = session::id_of(&self.parts.headers) else {
             let error = ErrorData::invalid_request("Bad Request: an Mcp-Session-Id header is needed", None);
-            return Err(answer_error(StatusCode::BAD_REQUEST, None, &error));
+            return Err(Box::new(answer_error(StatusCode::BAD_REQUEST, None, &error)));
         };
         self.server.sessions.find(id, &self.caller, &self.endpoint).ok_or_else(|| {
             let error = ErrorData::new(ErrorCode(-32001), "Session not found", None);
-            answer_error(StatusCode::NOT_FOUND, None, &error)
+            Box::new(answer_error(StatusCode::NOT_FOUND, None, &error))
         })
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use rmcp::ErrorData;
 use serde_json::Value;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, oneshot};
@@ -112,7 +114,7 @@ impl Sessions {
 pub(super) fn new_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// By what a session's connections are told from others.
@@ -179,7 +181,7 @@ impl Session {
         questions.open.insert(id, question.answer);
         drop(questions);
         let asked = Asked { session: Arc::clone(self), id };
-        send(message::request(id, &question.method, &question.params)).then_some(asked)
+        send(message::request(id, &question.method, question.params)).then_some(asked)
     }
 
     /// The client's answer to a question.
@@ -271,4 +273,90 @@ pub(super) fn id_of(headers: &http::HeaderMap) -> Option<&str> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::ToolSettings;
+
+    fn caller(key: &str) -> Arc<Caller> {
+        let (key, user) = (key.to_owned(), "u".to_owned());
+        Arc::new(Caller { key, user, groups: Vec::new(), settings: ToolSettings::default() })
+    }
+
+    fn session(id: &str, key: &str) -> Arc<Session> {
+        let (caller, ends) = (caller(key), CancellationToken::new());
+        Arc::new(Session::new(id.into(), caller, Endpoint::All, "client".into(), false, ends))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_session_that_was_silent_longest_ends_for_a_new_one_of_its_caller() {
+        let sessions = Sessions::default();
+        let all: Vec<_> = (0..PER_CALLER).map(|n| session(&n.to_string(), "a")).collect();
+        for session in &all {
+            sessions.begin(Arc::clone(session)).unwrap();
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        sessions.begin(session("of b", "b")).unwrap();
+        assert!(sessions.find("0", &caller("a"), &Endpoint::All).is_some());
+        sessions.begin(session("new", "a")).unwrap();
+        assert!(all[1].ends.is_cancelled() && !all[0].ends.is_cancelled());
+        assert!(sessions.find("1", &caller("a"), &Endpoint::All).is_none());
+        assert!(sessions.find("of b", &caller("b"), &Endpoint::All).is_some());
+        assert!(sessions.find("of b", &caller("a"), &Endpoint::All).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_session_expires_and_one_with_a_listener_does_not() {
+        let silent = session("s", "a");
+        let heard = session("h", "a");
+        let listening = heard.listen().await;
+        let began = Instant::now();
+        silent.expires().await;
+        assert_eq!(began.elapsed(), IDLE);
+        assert!(tokio::time::timeout(IDLE * 3, heard.expires()).await.is_err());
+        drop(listening);
+        heard.expires().await;
+    }
+
+    #[tokio::test]
+    async fn an_answer_finds_its_question_once_and_a_question_that_nobody_waits_for_is_gone() {
+        let session = session("s", "a");
+        let ask = |session: &Arc<Session>| {
+            let (answer, answered) = oneshot::channel();
+            let question = Question { method: "roots/list".into(), params: Value::Null, answer };
+            let mut sent = Value::Null;
+            let asked = session.ask(question, |message| {
+                sent = message;
+                true
+            });
+            (asked.unwrap(), sent["id"].clone(), answered)
+        };
+        let (first, id, answered) = ask(&session);
+        session.answered(&json!("nonsense"), Ok(json!(0)));
+        session.answered(&id, Ok(json!(1)));
+        assert_eq!(answered.await.unwrap().unwrap(), 1);
+        assert!(!first.is_open());
+        let (second, id, answered) = ask(&session);
+        drop(second);
+        session.answered(&id, Ok(json!(2)));
+        assert!(answered.await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_listens_later_takes_over() {
+        let session = session("s", "a");
+        let (first, until) = session.listen().await;
+        let second = session.listen();
+        let giving_up = async {
+            until.cancelled().await;
+            drop(first);
+        };
+        let ((mut inbox, _), ()) = tokio::join!(second, giving_up);
+        session.tell(json!(1));
+        assert_eq!(inbox.recv().await, Some(json!(1)));
+    }
 }
