@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::message::{self, Request};
 use super::methods::{self, Asked, Through, capabilities, declared, server_info};
-use super::session::{Session, TooMany};
+use super::session::{IDLE, Session, TooMany};
 use super::{Endpoint, McpServer, era, tools};
 use crate::domain::{Behalf, Digest};
 use crate::gateway::Gateway;
@@ -137,7 +137,7 @@ impl Follower {
         let mut shown = self.shown();
         let mut questions = Vec::new();
         let mut news = self.news();
-        let mut expiring = std::pin::pin!(session.expires());
+        let mut expiring = std::pin::pin!(session.expires(IDLE));
         loop {
             tokio::select! {
                 biased;

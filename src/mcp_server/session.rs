@@ -17,7 +17,7 @@ use crate::domain::{Caller, Digest};
 use crate::mcp::Question;
 
 /// How long a session may be silent.
-const IDLE: Duration = Duration::from_mins(30);
+pub(super) const IDLE: Duration = Duration::from_mins(30);
 
 /// The most sessions of one caller; the one that was silent longest ends for a new one.
 const PER_CALLER: usize = 64;
@@ -206,14 +206,14 @@ impl Session {
         }
     }
 
-    /// Returns when the session has been silent for too long.
-    pub(super) async fn expires(&self) {
+    /// Returns when the session has been silent for this long.
+    pub(super) async fn expires(&self, idle: Duration) {
         loop {
             let is_busy = self.is_listened_to() || !lock(&self.running).is_empty();
             if is_busy {
                 self.touch();
             }
-            let until = self.last_used() + IDLE;
+            let until = self.last_used() + idle;
             if until <= Instant::now() {
                 return;
             }
@@ -292,13 +292,12 @@ mod tests {
         Arc::new(Session::new(id.into(), caller, Endpoint::All, "client".into(), false, ends))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn the_session_that_was_silent_longest_ends_for_a_new_one_of_its_caller() {
+    #[test]
+    fn the_session_that_was_silent_longest_ends_for_a_new_one_of_its_caller() {
         let sessions = Sessions::default();
         let all: Vec<_> = (0..PER_CALLER).map(|n| session(&n.to_string(), "a")).collect();
         for session in &all {
             sessions.begin(Arc::clone(session)).unwrap();
-            tokio::time::advance(Duration::from_secs(1)).await;
         }
         sessions.begin(session("of b", "b")).unwrap();
         assert!(sessions.find("0", &caller("a"), &Endpoint::All).is_some());
@@ -309,17 +308,13 @@ mod tests {
         assert!(sessions.find("of b", &caller("a"), &Endpoint::All).is_none());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_session_expires_and_one_with_a_listener_does_not() {
-        let silent = session("s", "a");
-        let heard = session("h", "a");
-        let listening = heard.listen().await;
-        let began = Instant::now();
-        silent.expires().await;
-        assert_eq!(began.elapsed(), IDLE);
-        assert!(tokio::time::timeout(IDLE * 3, heard.expires()).await.is_err());
-        drop(listening);
-        heard.expires().await;
+    #[tokio::test]
+    async fn a_silent_session_expires_and_one_that_runs_something_does_not() {
+        let (session, idle) = (session("s", "a"), Duration::from_millis(5));
+        let running = session.run(&json!(1));
+        assert!(tokio::time::timeout(idle * 10, session.expires(idle)).await.is_err());
+        drop(running);
+        session.expires(idle).await;
     }
 
     #[tokio::test]
