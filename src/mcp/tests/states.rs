@@ -130,6 +130,21 @@ async fn a_server_that_hangs_is_degraded_and_connected_anew() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_the_probe_is_there_all_the_same() {
+    let server = Scripted::start(|seen| match seen.method.as_str() {
+        "ping" => Answer::raw(400, json!({"message": "no such thing"})),
+        _ => legacy(seen),
+    })
+    .await;
+    let watched = Server { probe: Duration::from_millis(20), ..http_server("s", &server.url) };
+    let (fleet, _) = fleet_of(watched).await;
+    until("probes", || (server.count("ping") > 3).then_some(())).await;
+    let status = fleet.status("s").unwrap();
+    assert_eq!((status.state, status.last_failure), (ServerState::Ready, None));
+    assert_eq!(server.count("initialize"), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_is_busy_with_a_call_is_not_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let [starts, go] = ["starts", "go"].map(|name| folder.path().join(name));
