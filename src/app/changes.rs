@@ -25,6 +25,7 @@ impl Changes {
             auth,
             providers,
             settings,
+            inject_limits,
             hosted_tools,
             continuity,
             secret_keys,
@@ -44,7 +45,8 @@ impl Changes {
         changes.part("auth", matches!(old.auth, Auth::None) == matches!(auth, Auth::None));
         changes.part("policies", old.policies == *policies);
         changes.part("limits", old.limits == *limits);
-        changes.part("inject, render, tool_lines", old.settings == *settings);
+        let same_settings = old.settings == *settings && old.inject_limits == *inject_limits;
+        changes.part("inject, render, tool_lines", same_settings);
         changes.part("hosted_tools", old.hosted_tools == *hosted_tools);
         changes.part("tool_name", old.tool_name == *tool_name);
         changes.fixed("listen", old.listen == *listen);

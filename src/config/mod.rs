@@ -14,6 +14,7 @@ mod endpoints;
 mod environment;
 mod gateway_file;
 mod headers;
+mod inject;
 mod interpolate;
 mod keys;
 mod limits;
@@ -47,10 +48,11 @@ pub use continuity::Continuity;
 pub use credentials::Credentials;
 pub use endpoints::{Egress, LockMode};
 pub use environment::{caller_key, child_environment, user_name};
+pub use inject::InjectLimits;
 pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
-pub use load::{folders, load, load_with, locate, policy_sources};
+pub use load::{check_server, folders, load, load_with, locate, parse_document, policy_sources};
 pub use pattern::Pattern;
 pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
@@ -58,7 +60,7 @@ pub use provider::{Provider, ProviderKind};
 pub(crate) use same::same_secrets;
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
-pub(crate) use secret::is_secret_name;
+pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 
@@ -79,6 +81,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// When tools are injected and how their calls are shown, where neither key nor provider says.
     pub settings: ToolSettings,
+    /// How many tools a conversation lists.
+    pub inject_limits: InjectLimits,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// How conversations are remembered.
@@ -134,6 +138,7 @@ impl Config {
             auth: Auth::None,
             providers,
             settings: ToolSettings::default(),
+            inject_limits: InjectLimits::default(),
             hosted_tools: HostedTools::default(),
             continuity: Continuity::default(),
             secret_keys: vec![],

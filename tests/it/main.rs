@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
 
+mod admin;
 mod agent;
 mod awkward_providers;
 mod bad_input;
@@ -17,6 +18,7 @@ mod conversations;
 mod durability;
 mod echoes;
 mod expected;
+mod explain;
 mod fidelity;
 mod headers;
 mod injection;
@@ -24,6 +26,8 @@ mod keep_alive;
 mod leaving;
 mod live;
 mod lock;
+mod mcp_client;
+mod mcp_endpoint;
 mod mcp_server;
 mod mixed_turns;
 mod next_round;
@@ -35,9 +39,11 @@ mod provider;
 mod readiness;
 mod reload;
 mod rendering;
+mod recall;
 mod repeats;
 mod results;
 mod routes;
+mod search;
 mod secrets;
 mod stable_prefix;
 mod stored_ids;
