@@ -65,15 +65,12 @@ impl Survey {
         let names = tool_names(config, fleet, lock.as_ref().unwrap_or(&nothing));
         let (mut reviews, mut unreachable) = (Vec::new(), Vec::new());
         for server in servers {
-            match fleet.listed(&server.name) {
-                Some(listed) => {
-                    reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
-                }
-                None => {
-                    let failure = fleet.status(&server.name).and_then(|status| status.last_failure);
-                    let why = failure.map_or_else(|| "no answer".into(), |failure| failure.to_string());
-                    unreachable.push((server.name.clone(), why));
-                }
+            if let Some(listed) = fleet.listed(&server.name) {
+                reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
+            } else {
+                let failure = fleet.status(&server.name).and_then(|status| status.last_failure);
+                let why = failure.map_or_else(|| "no answer".into(), |failure| failure.to_string());
+                unreachable.push((server.name.clone(), why));
             }
         }
         if let (Some(tool), [review]) = (&which.tool, reviews.as_slice())
@@ -105,13 +102,11 @@ impl Survey {
 
 fn selected(config: &Config, which: &Which) -> anyhow::Result<Vec<Server>> {
     let Some(name) = &which.server else { return Ok(config.servers.clone()) };
-    match config.servers.iter().find(|server| server.name == *name) {
-        Some(server) => Ok(vec![server.clone()]),
-        None => {
-            let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
-            bail!("there is no server {name}: the configured ones are {}", names.join(", "))
-        }
+    if let Some(server) = config.servers.iter().find(|server| server.name == *name) {
+        return Ok(vec![server.clone()]);
     }
+    let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
+    bail!("there is no server {name}: the configured ones are {}", names.join(", "))
 }
 
 /// All tools that are known by name, from the lists and from the lock.
