@@ -24,6 +24,7 @@ use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::mcp::lock::{self, Lock, LockError};
+use crate::mcp_server::McpServer;
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
@@ -43,6 +44,7 @@ const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 pub struct App {
     /// The records.
     pub store: Store,
+    mcp: Arc<McpServer>,
     current: Arc<ArcSwap<Gateway>>,
     config: Config,
     shared: Shared,
@@ -156,7 +158,8 @@ impl App {
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
         let gateway = shared.gateway(&config, Arc::new(policy), providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
-        Ok(Self { store, current, config, shared, servers, background, ending })
+        let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
+        Ok(Self { store, mcp, current, config, shared, servers, background, ending })
     }
 
     /// The gateway as it is configured now.
@@ -173,7 +176,7 @@ impl App {
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let state = AppState { current: Arc::clone(&self.current) };
+        let state = AppState { current: Arc::clone(&self.current), mcp: Arc::clone(&self.mcp) };
         let begins_to_end = stop.clone();
         let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
@@ -199,6 +202,7 @@ impl App {
 
     /// Lets running interceptions finish, and tells those that do not in time to end.
     async fn drain(&self) {
+        self.mcp.end_streams();
         let Shared { tasks, closing, .. } = &self.shared;
         tasks.close();
         if tokio::time::timeout(self.gateway().limits.drain, tasks.wait()).await.is_err() {
@@ -214,6 +218,8 @@ impl App {
 
     /// Closes the MCP servers and commits what is still to be recorded.
     pub async fn close(&self) {
+        self.mcp.end_streams();
+        self.mcp.ended().await;
         // First of all, so that no reload starts servers that nobody stops.
         self.ending.cancel();
         self.background.close();

@@ -1,7 +1,7 @@
 //! Whether one injected call may run: caps, arguments, policy, in this order.
 
 use super::rounds::Rounds;
-use super::searching::{Lost, Subject};
+use super::searching::Subject;
 use crate::audit::{Intent, ToolOutcome};
 use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolResult, Via};
 use crate::mcp::Tool;
@@ -59,10 +59,7 @@ impl Rounds<'_> {
                 Ok(result) => Decision::Answer(result),
                 Err(told) => Decision::refuse(ToolOutcome::InvalidArguments, told),
             },
-            Subject::Lost(Lost { told, rule, is_hidden }) => {
-                let outcome = if is_hidden { ToolOutcome::Denied } else { ToolOutcome::InvalidArguments };
-                Decision::Refuse { outcome, told, rule }
-            }
+            Subject::Lost(lost) => self.refuse_lost(lost),
             Subject::Unknown => {
                 Decision::refuse(ToolOutcome::Denied, format!("There is no tool {}.", call.name))
             }

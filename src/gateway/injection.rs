@@ -204,7 +204,7 @@ impl Asked<'_> {
         let visible = tools.filter(|tool| policy.may_see(caller, &tool.definition.source).is_ok());
         let dialect = self.incoming.operation.dialect;
         let size = |tool: &ToolDefinition| dialect.definition(tool).len();
-        listing::choose(visible, &self.request.tools.names, self.room(), size).listed
+        listing::choose(visible, self.room(), size).listed
     }
 
     fn room(&self) -> Room {

@@ -1,9 +1,10 @@
 //! One request from its first byte to its last.
 //!
-//! [`interception`] shows the phases on one screen, `rounds` the upstream calls, `tool_loop` what becomes
-//! of a round's calls, `decision` whether one may run, `searching` those of the gateway's own tools, `ending` how it
-//! ends; `resume` what a request goes on with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items are moved without a look
-//! inside.
+//! [`interception`] shows the phases on one screen: `injection` decides on tools, `listing` on which of them are
+//! listed; `rounds` are the upstream calls, `tool_loop` says what becomes of a round's calls, `decision` whether one
+//! may run, `searching` what is done for the gateway's own tools, `ending` how it ends; `resume` what a request goes on
+//! with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items
+//! are moved without a look inside.
 
 mod admission;
 mod answer;

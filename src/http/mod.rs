@@ -17,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
+use crate::mcp_server::McpServer;
 
 pub use route::generating;
 
@@ -25,6 +26,8 @@ pub use route::generating;
 pub struct AppState {
     /// The gateway as it is configured now.
     pub current: Arc<ArcSwap<Gateway>>,
+    /// The MCP endpoint.
+    pub mcp: Arc<McpServer>,
 }
 
 impl AppState {

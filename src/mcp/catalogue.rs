@@ -59,7 +59,7 @@ impl Catalogue {
         let mut hasher = DefaultHasher::new();
         for tool in &tools {
             let ToolDefinition { name, source, description, input_schema, read_only, .. } = &*tool.definition;
-            (name, source, description, input_schema, read_only).hash(&mut hasher);
+            (name, source, description, input_schema, read_only, &tool.approved.raw).hash(&mut hasher);
         }
         let by_name = tools.iter().map(|tool| (tool.definition.name.clone(), tool.clone())).collect();
         let by_source = tools.iter().map(|tool| (tool.definition.source.clone(), tool.clone())).collect();
@@ -105,6 +105,11 @@ impl Tool {
             timeout: shelf.config.max_call_time,
         });
         Self { definition, expose: shelf.config.expose, approved: approved.clone() }
+    }
+
+    /// The whole definition by the server's own name, as MCP writes it.
+    pub fn raw(&self) -> &Value {
+        &self.approved.raw
     }
 
     /// Reads the arguments as the model wrote them (no text means none) and checks them against the

@@ -2,6 +2,7 @@
 //!
 //! `supervise.rs` keeps it connected, `upkeep.rs` looks after a connection.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, ToolResult};
+use crate::domain::{Behalf, Digest, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,6 +42,8 @@ pub(super) struct Server {
     state: Mutex<State>,
     shelves: Arc<Shelves>,
     pool: Pool,
+    /// Connections that belong to one MCP session each.
+    pub(super) sessions: Mutex<HashMap<Digest, Arc<Connection>>>,
 }
 
 #[derive(Debug)]
@@ -78,6 +81,7 @@ impl Server {
             state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
             pool: Pool::new(config),
+            sessions: Mutex::default(),
         }
     }
 
@@ -112,25 +116,36 @@ impl Server {
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
         let _running = self.calls.token();
-        let limits = CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time };
         let connection = tokio::select! {
             biased;
             connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
         match connection {
-            Ok(connection) => connection.call(tool, arguments, limits, cancel).await,
+            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
     }
 
+    pub(super) fn limits(&self) -> CallLimits {
+        CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time }
+    }
+
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
+        if let Some(connection) = self.session_connection(behalf) {
+            return Ok(connection);
+        }
         let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
         match self.config.sharing {
             Sharing::Shared => self.live_connection(patience).await.ok_or_else(|| self.unavailable()),
             Sharing::PerCaller | Sharing::PerConversation => self.pool.connection_for(behalf).await,
         }
+    }
+
+    fn session_connection(&self, behalf: &Behalf) -> Option<Arc<Connection>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(behalf.conversation.as_ref()?).cloned()
     }
 
     fn unavailable(&self) -> NoConnection {

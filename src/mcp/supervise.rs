@@ -142,7 +142,8 @@ impl Server {
     ) -> Result<Open, Trouble> {
         let limit = self.config.connect_timeout;
         let deadline = Instant::now() + limit;
-        let connecting = connect(&self.config, start, tools_changed, tracker);
+        let wire = Arc::default();
+        let connecting = connect(&self.config, start, tools_changed, &wire, tracker);
         let open = tokio::time::timeout_at(deadline, connecting)
             .await
             .unwrap_or_else(|_| {
@@ -243,7 +244,7 @@ impl Trouble {
     }
 }
 
-async fn closed(service: RunningService<RoleClient, Handler>) {
+pub(super) async fn closed(service: RunningService<RoleClient, Handler>) {
     if let Err(error) = service.waiting().await {
         tracing::warn!(%error, "an MCP connection's task failed");
     }

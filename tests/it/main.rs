@@ -26,6 +26,8 @@ mod keep_alive;
 mod leaving;
 mod live;
 mod lock;
+mod mcp_client;
+mod mcp_endpoint;
 mod mcp_server;
 mod mixed_turns;
 mod next_round;
