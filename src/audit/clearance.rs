@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::domain::{ToolDefinition, ToolUseId};
+use crate::domain::{Caller, ToolDefinition, ToolUseId};
 
 /// The audit's proof that the intent of one call is durable; spent on the call itself.
 ///
@@ -11,18 +11,29 @@ use crate::domain::{ToolDefinition, ToolUseId};
 #[derive(Debug)]
 pub struct Clearance {
     id: ToolUseId,
+    caller: Arc<Caller>,
     tool: Arc<ToolDefinition>,
     arguments: Map<String, Value>,
 }
 
 impl Clearance {
-    pub(super) fn new(id: ToolUseId, tool: Arc<ToolDefinition>, arguments: Map<String, Value>) -> Self {
-        Self { id, tool, arguments }
+    pub(super) fn new(
+        id: ToolUseId,
+        caller: Arc<Caller>,
+        tool: Arc<ToolDefinition>,
+        arguments: Map<String, Value>,
+    ) -> Self {
+        Self { id, caller, tool, arguments }
     }
 
     /// The record that the outcome belongs to.
     pub fn id(&self) -> ToolUseId {
         self.id
+    }
+
+    /// For whom.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 
     /// The tool to call.

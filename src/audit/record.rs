@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::bounds::{NAME, NAMES, cut};
-use crate::domain::{Caller, InterceptionId, Usage};
+use crate::domain::{Caller, InterceptionId, Usage, Via};
 use crate::policy::Permit;
 use crate::store::interceptions;
 
@@ -216,6 +216,8 @@ impl ToolOutcome {
 pub struct Intent {
     /// Policy's word.
     pub permit: Permit,
+    /// How the call came to be.
+    pub via: Via,
     /// The round in which the model made the call, from 1.
     pub round: u32,
     /// The provider's id of the call.

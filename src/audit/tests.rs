@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{self, Durability};
-use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage};
+use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
 use crate::policy::Permit;
 use crate::store::interceptions::Interception;
 use crate::store::tool_usage::ToolUsage;
@@ -76,15 +76,19 @@ fn ticking() -> Clock {
     Clock::new(move || Timestamp::from_second(second.fetch_add(1, Ordering::Relaxed)).unwrap())
 }
 
+fn alice() -> Caller {
+    Caller {
+        key: "laptop".into(),
+        user: "alice@example.com".into(),
+        groups: vec!["engineering".into(), "on, call".into()],
+        settings: ToolSettings::default(),
+    }
+}
+
 fn start() -> InterceptionStart {
     InterceptionStart {
         id: InterceptionId::new(),
-        caller: Caller {
-            key: "laptop".into(),
-            user: "alice@example.com".into(),
-            groups: vec!["engineering".into(), "on, call".into()],
-            settings: ToolSettings::default(),
-        },
+        caller: alice(),
         provider: "anthropic".into(),
         dialect: "messages",
         model: "claude".into(),
@@ -121,7 +125,8 @@ fn intent(call_id: &str) -> Intent {
     let mut arguments = Map::new();
     arguments.insert("query".into(), call_id.into());
     Intent {
-        permit: Permit::for_tests(Arc::new(tool), "default"),
+        permit: Permit::for_tests(Arc::new(alice()), Arc::new(tool), "default"),
+        via: Via::Injected,
         round: 1,
         call_id: call_id.into(),
         arguments,

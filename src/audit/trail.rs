@@ -116,6 +116,7 @@ impl Trail {
             server_tool: None,
             server_url: tool_use.server_url,
             injected: tool_use.injected,
+            via: None,
             arguments: self.content(tool_use.arguments),
             rule: tool_use.rule,
             intended_at: None,
@@ -190,7 +191,7 @@ impl Trail {
     /// Gathers the intent of a call, and makes the clearance that becomes good with its commit.
     fn intend(&mut self, intent: Intent) -> Clearance {
         let id = ToolUseId::new();
-        let tool = Arc::clone(intent.permit.tool());
+        let (caller, tool) = (Arc::clone(intent.permit.caller()), Arc::clone(intent.permit.tool()));
         let arguments = serde_json::to_string(&intent.arguments)
             .unwrap_or_else(|error| format!("arguments that cannot be written: {error}"));
         let row = tool_usage::ToolUsage {
@@ -204,6 +205,7 @@ impl Trail {
             server_tool: Some(tool.source.tool.clone()),
             server_url: Some(tool.server_url.clone()),
             injected: true,
+            via: Some(intent.via.word().to_owned()),
             arguments: self.content(arguments),
             rule: Some(intent.permit.rule().to_owned()),
             intended_at: Some(self.queue.clock.now()),
@@ -212,7 +214,7 @@ impl Trail {
         log::tool(&row);
         self.gathered.push(Record::Tool(Box::new(row)));
         self.open_calls.push(OpenCall { id, cleared: false });
-        Clearance::new(id, tool, intent.arguments)
+        Clearance::new(id, caller, tool, intent.arguments)
     }
 
     /// Queues what is gathered and waits until it is durable.

@@ -7,13 +7,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::continuity::{self, WrittenContinuity};
+use super::endpoints::{self, LockMode, WrittenEgress};
 use super::keys::{self, WrittenAuth, WrittenKey};
 use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
-use super::{Config, HostedTools};
+use super::{Config, HostedTools, url};
 use crate::domain::{Inject, Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -55,6 +56,21 @@ pub(super) struct WrittenConfig {
     /// The caps on everything.
     #[serde(default)]
     limits: WrittenLimits,
+    /// How clients and browsers reach the gateway from outside, such as `https://gateway.example.com`, where that is
+    /// not the address it listens on.
+    public_url: Option<At<String>>,
+    /// Host names by which the MCP endpoint may be addressed, besides loopback, `listen` and `public_url`.
+    #[serde(default)]
+    allowed_hosts: Vec<At<String>>,
+    /// Origins of web pages that may call the MCP endpoint, besides that of `public_url`.
+    #[serde(default)]
+    allowed_origins: Vec<At<String>>,
+    /// What the gateway may reach that only a server or its metadata names; public addresses by default.
+    #[serde(default)]
+    egress: WrittenEgress,
+    /// Whether `tools.lock` is in force: `auto` (as soon as the file exists, the default) or `off`.
+    #[serde(default)]
+    lock: LockMode,
 }
 
 pub(super) const DEFAULT_TOOL_NAME: &str = "{server}__{tool}";
@@ -80,6 +96,10 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     let limits = limits::build(&written.limits, scope);
     let continuity = continuity::build(&written.continuity, scope);
     let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
+    let public_url = written.public_url.as_ref().and_then(|written| url::build(written, scope));
+    let allowed_hosts = endpoints::hosts(&written.allowed_hosts, scope);
+    let allowed_origins = endpoints::origins(&written.allowed_origins, scope);
+    let egress = endpoints::egress(&written.egress, scope);
     Some(Config {
         folder,
         listen: listen?,
@@ -97,6 +117,11 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         limits,
         servers: vec![],
         tool_name: tool_name?,
+        public_url,
+        allowed_hosts,
+        allowed_origins,
+        egress,
+        lock: written.lock,
         policies: vec![],
     })
 }

@@ -171,7 +171,11 @@ pub(super) fn size(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Optio
     })
 }
 
-fn count<T: Copy + Default + PartialEq>(written: Option<&At<T>>, scope: &mut Scope<'_>) -> Option<T> {
+/// A number of at least 1.
+pub(super) fn count<T: Copy + Default + PartialEq>(
+    written: Option<&At<T>>,
+    scope: &mut Scope<'_>,
+) -> Option<T> {
     let written = written?;
     if written.value == T::default() {
         scope.refuse(written.place, "expected 1 or more");

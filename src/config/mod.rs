@@ -9,6 +9,8 @@
 #![allow(clippy::disallowed_methods, reason = "this is the room that may read variables")]
 
 mod continuity;
+mod credentials;
+mod endpoints;
 mod environment;
 mod gateway_file;
 mod headers;
@@ -35,11 +37,14 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use reqwest::Url;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use continuity::Continuity;
+pub use credentials::Credentials;
+pub use endpoints::{Egress, LockMode};
 pub use environment::child_environment;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
@@ -50,7 +55,7 @@ pub use problem::ConfigError;
 pub use provider::{Provider, ProviderKind};
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
-pub use server::{Server, Transport};
+pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 
 use crate::domain::ToolSettings;
@@ -82,6 +87,16 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// How a tool's name is made, with `{server}` and `{tool}`; `{server}__{tool}` by default.
     pub tool_name: String,
+    /// How clients and browsers reach the gateway from outside, where that is not the address it listens on.
+    pub public_url: Option<Url>,
+    /// The hosts by which the MCP endpoint may be addressed, besides loopback, `listen` and `public_url`.
+    pub allowed_hosts: Vec<String>,
+    /// The origins of web pages that may call the MCP endpoint, besides that of `public_url`.
+    pub allowed_origins: Vec<String>,
+    /// Which addresses may be reached that only a server or its metadata names.
+    pub egress: Egress,
+    /// Whether `tools.lock` is in force.
+    pub lock: LockMode,
     /// The policy files' paths and texts; empty where there is no policies folder, and then the shipped
     /// default policy applies.
     pub policies: Vec<PolicySource>,
@@ -121,6 +136,11 @@ impl Config {
             limits: Limits::default(),
             servers: vec![],
             tool_name: gateway_file::DEFAULT_TOOL_NAME.into(),
+            public_url: None,
+            allowed_hosts: vec![],
+            allowed_origins: vec![],
+            egress: Egress::default(),
+            lock: LockMode::default(),
             policies: vec![],
         }
     }

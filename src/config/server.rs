@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::credentials::{self, Credentials, WrittenCredentials};
 use super::headers::{self, WrittenHeaders};
 use super::limits::{self, DurationSchema};
 use super::scope::Scope;
@@ -39,6 +40,103 @@ pub struct Server {
     pub max_call_time: Duration,
     /// How long connecting and listing may take.
     pub connect_timeout: Duration,
+    /// Whether the gateway counts as ready only when this server is.
+    pub required: bool,
+    /// Who shares a connection.
+    pub sharing: Sharing,
+    /// How many connections there may be that are not shared.
+    pub pool: PoolLimits,
+    /// How the gateway proves to the server whose request it is, besides the transport's headers.
+    pub credentials: Credentials,
+    /// What becomes of an approved tool whose definition changes.
+    pub on_drift: OnDrift,
+    /// Whether its tools are listed to models, or found by search.
+    pub expose: Expose,
+    /// How often its tools are listed again without being told to.
+    pub relist: Duration,
+    /// How often it is asked whether it still answers.
+    pub probe: Duration,
+}
+
+impl Server {
+    /// A server of which nothing else is said.
+    pub fn new(name: impl Into<String>, transport: Transport) -> Self {
+        Self {
+            name: name.into(),
+            transport,
+            allow: Vec::new(),
+            deny: Vec::new(),
+            read_only: Vec::new(),
+            labels: Vec::new(),
+            repeat: Repeat::default(),
+            call_timeout: CALL,
+            max_call_time: TOTAL,
+            connect_timeout: CONNECT,
+            required: false,
+            sharing: Sharing::default(),
+            pool: PoolLimits::default(),
+            credentials: Credentials::default(),
+            on_drift: OnDrift::default(),
+            expose: Expose::default(),
+            relist: RELIST,
+            probe: PROBE,
+        }
+    }
+}
+
+/// Who shares a connection to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum Sharing {
+    /// Everyone: for servers that keep nothing about who calls.
+    #[default]
+    Shared,
+    /// Each caller has a connection of its own.
+    PerCaller,
+    /// Each conversation of a caller has one.
+    PerConversation,
+}
+
+/// How many connections there may be that are not shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// How long an unused one is kept.
+    pub idle: Duration,
+    /// How many there may be at once.
+    pub max: usize,
+}
+
+impl Default for PoolLimits {
+    fn default() -> Self {
+        Self { idle: Duration::from_mins(10), max: 100 }
+    }
+}
+
+/// What becomes of an approved tool whose definition changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(inline)]
+pub enum OnDrift {
+    /// It is neither shown nor called until it is approved again.
+    #[default]
+    Quarantine,
+    /// The approved definition goes on being shown and called.
+    KeepApproved,
+}
+
+/// Whether a server's tools are listed to models, or found by search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum Expose {
+    /// Listed as long as all such tools fit, else found by search.
+    #[default]
+    Auto,
+    /// Always listed.
+    Always,
+    /// Always found by search.
+    Search,
 }
 
 /// How a server is reached.
@@ -101,6 +199,43 @@ pub(super) struct WrittenServer {
     /// How long it may take.
     #[serde(default)]
     timeouts: WrittenTimeouts,
+    /// Whether the gateway counts as ready only when this server is; `false` by default.
+    #[serde(default)]
+    required: bool,
+    /// Who shares a connection: `shared` (everyone, the default), `per-caller`, `per-conversation`.
+    #[serde(default)]
+    sharing: Sharing,
+    /// How many connections there may be where they are not shared.
+    #[serde(default)]
+    pool: WrittenPool,
+    /// How the gateway proves to the server whose request it is, besides `headers`.
+    credentials: Option<WrittenCredentials>,
+    /// What becomes of an approved tool whose definition changes: `quarantine` (the default) or `keep-approved`.
+    #[serde(default)]
+    on_drift: OnDrift,
+    /// Whether its tools are listed to models (`always`), found by search (`search`), or the one as long as all
+    /// fit and else the other (`auto`, the default).
+    #[serde(default)]
+    expose: Expose,
+    /// How often its tools are listed again without being told to; 5m by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    relist: Option<At<String>>,
+    /// How often it is asked whether it still answers; 30s by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    probe: Option<At<String>>,
+}
+
+/// How many connections there may be where they are not shared.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(inline)]
+struct WrittenPool {
+    /// How long an unused one is kept; 10m by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    idle: Option<At<String>>,
+    /// How many there may be at once; 100 by default.
+    #[schemars(range(min = 1))]
+    max: Option<At<usize>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -145,6 +280,8 @@ struct WrittenTimeouts {
 const CALL: Duration = Duration::from_mins(1);
 const TOTAL: Duration = Duration::from_mins(5);
 const CONNECT: Duration = Duration::from_secs(30);
+const RELIST: Duration = Duration::from_mins(5);
+const PROBE: Duration = Duration::from_secs(30);
 
 /// Headers that MCP's streamable HTTP transport sets.
 const TRANSPORT_HEADERS: [(&str, &str); 4] = [
@@ -169,6 +306,16 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
     let [call, total, connect] =
         [(&timeouts.call, CALL), (&timeouts.total, TOTAL), (&timeouts.connect, CONNECT)]
             .map(|(written, default)| limits::duration(written.as_ref(), scope).unwrap_or(default));
+    let pool = PoolLimits {
+        idle: limits::duration(written.pool.idle.as_ref(), scope).unwrap_or(PoolLimits::default().idle),
+        max: limits::count(written.pool.max.as_ref(), scope).unwrap_or(PoolLimits::default().max),
+    };
+    let [relist, probe] = [(&written.relist, RELIST), (&written.probe, PROBE)]
+        .map(|(written, default)| limits::duration(written.as_ref(), scope).unwrap_or(default));
+    let credentials = match &written.credentials {
+        Some(written) => credentials::build(written, scope),
+        None => Some(Credentials::None),
+    };
     Some(Server {
         name: name?,
         transport: transport?,
@@ -180,6 +327,14 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         call_timeout: call.min(total),
         max_call_time: total,
         connect_timeout: connect,
+        required: written.required,
+        sharing: written.sharing,
+        pool,
+        credentials: credentials?,
+        on_drift: written.on_drift,
+        expose: written.expose,
+        relist,
+        probe,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Plain data, below every other room: no IO, no policy, no wire formats.
 
+mod behalf;
 mod call;
 mod caller;
 mod digest;
@@ -9,11 +10,12 @@ mod issued;
 mod tool;
 mod usage;
 
+pub use behalf::{Behalf, CALLER_HEADER_PREFIX, CallerHeaders};
 pub use call::{Content, ToolCall, ToolResult};
 pub use caller::{Caller, Form, Inject, Render, ToolSettings};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};
 pub use issued::IssuedId;
-pub use tool::{Repeat, ToolDefinition, ToolRef};
+pub use tool::{Repeat, ToolDefinition, ToolRef, Via};
 pub use usage::Usage;

@@ -50,3 +50,25 @@ pub enum Repeat {
     /// It runs again.
     Rerun,
 }
+
+/// How a call that is run here came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// A model called an injected tool.
+    Injected,
+    /// A model found the tool by search, and called it by its name.
+    Search,
+    /// An MCP client called it.
+    Mcp,
+}
+
+impl Via {
+    /// The word for it in the records.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Injected => "injected",
+            Self::Search => "search",
+            Self::Mcp => "mcp",
+        }
+    }
+}

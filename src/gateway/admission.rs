@@ -11,9 +11,10 @@ use super::Gateway;
 use super::continuity::Scope;
 use super::injection::{self, Injection};
 use super::past::Past;
+use super::pins;
 use crate::config::ProviderKind;
 use crate::dialect::{Dialect, Request};
-use crate::domain::{Caller, Failure, FailureKind, InterceptionId};
+use crate::domain::{Caller, Digest, Failure, FailureKind, InterceptionId};
 use crate::identity::Client;
 use crate::provider::Provider;
 
@@ -85,6 +86,8 @@ pub struct Admitted<'a> {
     pub request: Request,
     /// Where it goes.
     pub provider: &'a Provider,
+    /// The conversation that it belongs to.
+    pub conversation: Digest,
     /// What went before, and what it leaves.
     pub past: Past<'a>,
     /// What became of earlier turns of its conversation, in words for the records.
@@ -137,7 +140,9 @@ impl Gateway {
         incoming.operation.dialect.inject(&mut request, &tools);
         let notes = std::mem::take(&mut resumption.notes);
         let may_loop = incoming.operation.generates && admission.injection.is_active();
-        Ok(Admitted { request, provider, past: self.recall(id, resumption, may_loop), notes })
+        let (conversation, past) =
+            (pins::conversation(incoming, &history), self.recall(id, resumption, may_loop));
+        Ok(Admitted { request, provider, conversation, past, notes })
     }
 
     fn provider(&self, incoming: &Incoming) -> Result<&Provider, Failure> {

@@ -17,13 +17,14 @@ use super::past::Past;
 use super::rendering::Rendering;
 use crate::audit::{InterceptionEnd, TokenUsage, Trail};
 use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
-use crate::domain::{Failure, FailureKind};
+use crate::domain::{Behalf, CallerHeaders, Failure, FailureKind};
 use crate::provider::{self, Provider};
 
 /// The rounds of one interception.
 pub struct Rounds<'a> {
     pub(super) gateway: &'a Gateway,
     pub(super) incoming: &'a Incoming,
+    pub(super) behalf: Behalf,
     pub(super) provider: &'a Provider,
     pub(super) request: Request,
     pub(super) injection: Arc<Injection>,
@@ -58,7 +59,12 @@ impl<'a> Rounds<'a> {
         line: Line,
         trail: Trail,
     ) -> Self {
-        let Admitted { request, provider, past, .. } = admitted;
+        let Admitted { request, provider, past, conversation, .. } = admitted;
+        let behalf = Behalf {
+            caller: Arc::clone(&incoming.caller),
+            conversation: Some(conversation),
+            headers: CallerHeaders::of(&incoming.headers),
+        };
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
         let settings = gateway.settings(incoming, provider);
@@ -67,6 +73,7 @@ impl<'a> Rounds<'a> {
         Self {
             gateway,
             incoming,
+            behalf,
             provider,
             request,
             injection: Arc::new(injection),

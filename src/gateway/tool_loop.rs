@@ -11,7 +11,7 @@ use super::result_size::{cap, size};
 use super::rounds::Rounds;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
-use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId};
+use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId, Via};
 use crate::mcp::{self, CallEnd, ServerState, Tool};
 
 /// What the model is told of a call that was left out.
@@ -206,7 +206,7 @@ impl Rounds<'_> {
         match seen.and_then(|()| policy.permit(caller, &tool.definition)) {
             Ok(permit) => {
                 let (round, call_id) = (self.number, call.id.clone());
-                Decision::Run(Box::new(Intent { permit, round, call_id, arguments }))
+                Decision::Run(Box::new(Intent { permit, via: Via::Injected, round, call_id, arguments }))
             }
             Err(denial) => {
                 let told = format!("Not run: policy does not allow {} to be called.", call.name);
@@ -226,12 +226,13 @@ impl Rounds<'_> {
         let count = u32::try_from(clearances.len()).unwrap_or(u32::MAX);
         self.calls_run = self.calls_run.saturating_add(count);
         let cancel = CancellationToken::new();
-        let fleet = &self.gateway.fleet;
+        let (fleet, behalf) = (&self.gateway.fleet, self.behalf.clone());
+        let behalf = &behalf;
         let running = clearances.into_iter().zip(places).map(|(clearance, place)| {
             let may_stop = clearance.tool().read_only;
             let token = if may_stop { cancel.clone() } else { CancellationToken::new() };
             let id = clearance.id();
-            async move { (*place, id, fleet.call(clearance, &token).await) }
+            async move { (*place, id, fleet.call(clearance, behalf, &token).await) }
         });
         let mut running: FuturesUnordered<_> = running.collect();
         let mut interruption = None;

@@ -15,7 +15,7 @@ use super::server::{Ending, Server};
 use super::status::ServerStatus;
 use crate::audit::{Clearance, ToolOutcome};
 use crate::config;
-use crate::domain::ToolResult;
+use crate::domain::{Behalf, ToolResult};
 
 /// How long killed processes may take to be gone.
 const LAST_RITES: Duration = Duration::from_secs(1);
@@ -105,14 +105,20 @@ impl Fleet {
         }
     }
 
-    /// Runs one call. It ends within the tool's time-outs; when `cancel` is cancelled the server is told, and
-    /// the call ends at once.
-    pub async fn call(&self, clearance: Clearance, cancel: &CancellationToken) -> CallEnd {
+    /// Runs one call on behalf of the caller that it is cleared for. It ends within the tool's time-outs; when
+    /// `cancel` is cancelled the server is told, and the call ends at once.
+    pub async fn call(&self, clearance: Clearance, behalf: &Behalf, cancel: &CancellationToken) -> CallEnd {
         let tool = clearance.tool().source.clone();
+        let is_theirs = *clearance.caller() == behalf.caller;
         let arguments = clearance.into_arguments();
         let started = Instant::now();
-        let (result, outcome) = if let Some(server) = self.server(&tool.server) {
-            server.call(&tool.tool, arguments, cancel).await
+        let (result, outcome) = if !is_theirs {
+            (
+                ToolResult::error("Not run: this call was cleared for another caller."),
+                ToolOutcome::NotExecuted,
+            )
+        } else if let Some(server) = self.server(&tool.server) {
+            server.call(&tool.tool, arguments, behalf, cancel).await
         } else {
             let message = format!("The server `{}` of this tool is not configured any more.", tool.server);
             (ToolResult::error(message), ToolOutcome::Unreachable)

@@ -15,6 +15,7 @@ mod fleet;
 mod http_client;
 mod names;
 mod page;
+mod pool;
 mod result;
 mod root;
 mod schema;

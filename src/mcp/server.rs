@@ -15,10 +15,11 @@ use super::backoff::Backoff;
 use super::connect::{Handler, Open, connect};
 use super::connection::{CallLimits, Connection};
 use super::page::Listing;
+use super::pool::{NoConnection, Pool};
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use crate::audit::ToolOutcome;
-use crate::config::{self, Transport};
-use crate::domain::ToolResult;
+use crate::config::{self, Sharing, Transport};
+use crate::domain::{Behalf, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -33,6 +34,7 @@ pub(super) struct Server {
     connection: watch::Sender<Option<Arc<Connection>>>,
     status: Mutex<ServerStatus>,
     tried: CancellationToken,
+    pool: Pool,
 }
 
 /// When to end.
@@ -62,6 +64,7 @@ impl Server {
             connection: watch::Sender::new(None),
             status: Mutex::new(status),
             tried: CancellationToken::new(),
+            pool: Pool::new(config),
         }
     }
 
@@ -83,22 +86,36 @@ impl Server {
         &self,
         tool: &str,
         arguments: Map<String, Value>,
+        behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
         let limits = CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time };
         let connection = tokio::select! {
             biased;
-            connection = self.live_connection(limits.silence.min(RECONNECT_PATIENCE)) => connection,
+            connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
-        let Some(connection) = connection else {
-            let message = format!(
-                "The server `{}` of this tool is not available now. Nothing was run.",
-                self.config.name
-            );
-            return (ToolResult::error(message), ToolOutcome::Unreachable);
-        };
-        connection.call(tool, arguments, limits, cancel).await
+        match connection {
+            Ok(connection) => connection.call(tool, arguments, limits, cancel).await,
+            Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
+        }
+    }
+
+    /// The connection on which something is done for them; waits a short time for one that is being made.
+    pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
+        let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
+        match self.config.sharing {
+            Sharing::Shared => self.live_connection(patience).await.ok_or_else(|| self.unavailable()),
+            Sharing::PerCaller | Sharing::PerConversation => self.pool.connection_for(behalf).await,
+        }
+    }
+
+    fn unavailable(&self) -> NoConnection {
+        let name = &self.config.name;
+        NoConnection {
+            message: format!("The server `{name}` of this tool is not available now. Nothing was run."),
+            outcome: ToolOutcome::Unreachable,
+        }
     }
 
     async fn live_connection(&self, patience: Duration) -> Option<Arc<Connection>> {

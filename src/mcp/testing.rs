@@ -1,25 +1,32 @@
 //! What the tests of this room share.
 
-use crate::domain::Repeat;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Server, Transport};
+use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
 
 /// A server with short limits and all of its tools approved.
 pub(super) fn http_server(name: &str, url: &str) -> Server {
+    let transport = Transport::Http { url: url.into(), headers: BTreeMap::new() };
     Server {
-        name: name.into(),
-        transport: Transport::Http { url: url.into(), headers: BTreeMap::new() },
-        allow: Vec::new(),
-        deny: Vec::new(),
-        read_only: Vec::new(),
-        labels: Vec::new(),
-        repeat: Repeat::default(),
         call_timeout: Duration::from_secs(5),
         max_call_time: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(10),
+        ..Server::new(name, transport)
     }
+}
+
+/// On behalf of someone.
+pub(super) fn behalf() -> Behalf {
+    let caller = Caller {
+        key: "test".into(),
+        user: "test".into(),
+        groups: Vec::new(),
+        settings: ToolSettings::default(),
+    };
+    Behalf { caller: Arc::new(caller), conversation: None, headers: CallerHeaders::default() }
 }
 
 /// The same for a shell script.

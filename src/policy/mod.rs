@@ -67,9 +67,9 @@ impl Policy {
     }
 
     /// May this caller call this tool once?
-    pub fn permit(&self, caller: &Caller, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
+    pub fn permit(&self, caller: &Arc<Caller>, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
         let rule = self.rules.decide(caller, Action::CallTool, &tool.source)?;
-        Ok(Permit::new(tool.clone(), rule.to_owned()))
+        Ok(Permit::new(caller.clone(), tool.clone(), rule.to_owned()))
     }
 
     /// The tests that ran when the files were loaded, all of them passed.

@@ -1,25 +1,31 @@
 use std::sync::Arc;
 
-use crate::domain::ToolDefinition;
+use crate::domain::{Caller, ToolDefinition};
 
 /// Policy's proof that one call of one tool is allowed to one caller; spent on a clearance.
 ///
 /// Only [`super::Policy::permit`] makes one, and it cannot be copied.
 #[derive(Debug)]
 pub struct Permit {
+    caller: Arc<Caller>,
     tool: Arc<ToolDefinition>,
     rule: String,
 }
 
 impl Permit {
-    pub(super) fn new(tool: Arc<ToolDefinition>, rule: String) -> Self {
-        Self { tool, rule }
+    pub(super) fn new(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: String) -> Self {
+        Self { caller, tool, rule }
     }
 
     /// A permit without a policy, for the tests of the rooms that need one.
     #[cfg(test)]
-    pub(crate) fn for_tests(tool: Arc<ToolDefinition>, rule: &str) -> Self {
-        Self::new(tool, rule.to_owned())
+    pub(crate) fn for_tests(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: &str) -> Self {
+        Self::new(caller, tool, rule.to_owned())
+    }
+
+    /// Who may call.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
     }
 
     /// The tool that may be called.

@@ -16,13 +16,13 @@ fn error(text: &str) -> String {
     Policy::load(&[source("p.yaml", text)]).unwrap_err().to_string()
 }
 
-fn caller(user: &str, groups: &[&str], key: &str) -> Caller {
-    Caller {
+fn caller(user: &str, groups: &[&str], key: &str) -> Arc<Caller> {
+    Arc::new(Caller {
         key: key.into(),
         user: user.into(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         settings: ToolSettings::default(),
-    }
+    })
 }
 
 fn tool(server: &str, tool: &str) -> ToolRef {

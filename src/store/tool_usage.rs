@@ -38,6 +38,8 @@ pub struct ToolUsage {
     pub server_url: Option<String>,
     /// A tool of the catalogue, not the client's.
     pub injected: bool,
+    /// How a call that runs here came to be; `None` for all others.
+    pub via: Option<String>,
     /// The arguments as JSON text, or as the model wrote them.
     pub arguments: String,
     /// The policy rule that decided.
@@ -76,8 +78,8 @@ pub async fn insert(connection: &mut AnyConnection, row: &ToolUsage) -> Result<(
     sqlx::query(
         "INSERT INTO tool_usage (id, interception_id, seq, round, call_id, tool, server, server_tool, \
          server_url, injected, arguments, rule, intended_at, outcome, result, result_bytes, truncated, \
-         duration_ms, ended_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+         duration_ms, ended_at, via) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(row.id.to_string())
@@ -99,6 +101,7 @@ pub async fn insert(connection: &mut AnyConnection, row: &ToolUsage) -> Result<(
     .bind(outcome.map_or(0, |outcome| i64::from(outcome.truncated)))
     .bind(outcome.and_then(|outcome| outcome.duration_ms).map(count))
     .bind(outcome.map(|outcome| time_text(outcome.ended_at)))
+    .bind(&row.via)
     .execute(connection)
     .await
     .map(drop)
@@ -160,6 +163,7 @@ fn tool_usage(interception_id: InterceptionId, row: &AnyRow) -> Result<ToolUsage
         server_tool: row.try_get("server_tool")?,
         server_url: row.try_get("server_url")?,
         injected: row.try_get::<i64, _>("injected")? == 1,
+        via: row.try_get("via")?,
         arguments: row.try_get("arguments")?,
         rule: row.try_get("rule")?,
         intended_at: read_time_if_any(row, "intended_at")?,

@@ -13,7 +13,7 @@ use toolgate::app::App;
 use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
-use toolgate::domain::{Inject, InterceptionId, Repeat, ToolSettings};
+use toolgate::domain::{Inject, InterceptionId, ToolSettings};
 use toolgate::store::{Store, interceptions, token_usage, tool_usage};
 
 use crate::client::{Answer, Live, patiently};
@@ -367,15 +367,10 @@ pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderC
 /// The configuration of a server at this URL.
 pub fn server_config(name: &str, url: String, read_only: bool) -> Server {
     Server {
-        name: name.to_owned(),
-        transport: Transport::Http { url, headers: BTreeMap::new() },
-        allow: Vec::new(),
-        deny: Vec::new(),
         read_only: if read_only { vec![Pattern::parse("*").unwrap()] } else { Vec::new() },
-        labels: Vec::new(),
-        repeat: Repeat::default(),
         call_timeout: Duration::from_secs(20),
         max_call_time: Duration::from_secs(30),
         connect_timeout: Duration::from_secs(20),
+        ..Server::new(name, Transport::Http { url, headers: BTreeMap::new() })
     }
 }

@@ -47,6 +47,7 @@ fn call(seq: u64, tool: &str, arguments: &str) -> ToolUsage {
         server_tool: None,
         server_url: None,
         injected: false,
+        via: None,
         arguments: arguments.into(),
         rule: None,
         intended_at: None,

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::app::App;
 use crate::config::{Config, Pattern, Provider, ProviderKind, Server, Transport};
-use crate::domain::{Inject, Repeat, ToolSettings};
+use crate::domain::{Inject, ToolSettings};
 
 /// Show the main job with embedded defaults.
 #[derive(Debug, clap::Args)]
@@ -91,23 +91,14 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
 /// The bundled example server, as a child of this process.
 fn example_server() -> anyhow::Result<Server> {
     let program = std::env::current_exe().context("the program does not know where it is")?;
-    Ok(Server {
-        name: "example".to_owned(),
-        transport: Transport::Stdio {
-            command: program.to_string_lossy().into_owned(),
-            args: vec!["example-server".to_owned()],
-            env: std::collections::BTreeMap::new(),
-            cwd: None,
-        },
-        allow: Vec::new(),
-        deny: Vec::new(),
-        read_only: vec![Pattern::parse("*").map_err(anyhow::Error::msg)?],
-        labels: Vec::new(),
-        repeat: Repeat::default(),
-        call_timeout: Duration::from_mins(1),
-        max_call_time: Duration::from_mins(2),
-        connect_timeout: Duration::from_secs(30),
-    })
+    let transport = Transport::Stdio {
+        command: program.to_string_lossy().into_owned(),
+        args: vec!["example-server".to_owned()],
+        env: std::collections::BTreeMap::new(),
+        cwd: None,
+    };
+    let read_only = vec![Pattern::parse("*").map_err(anyhow::Error::msg)?];
+    Ok(Server { read_only, max_call_time: Duration::from_mins(2), ..Server::new("example", transport) })
 }
 
 /// Binds a port of the system's choice on loopback.
