@@ -15,12 +15,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
-use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Method, Request, Url, redirect};
 
 use self::address::Reach;
-use crate::config::{self, EgressRule};
+use crate::config;
 
 /// The largest answer that is read: metadata, registrations and tokens are small.
 const MAX_BODY: usize = 1 << 20;
@@ -92,28 +91,21 @@ enum Word {
 
 #[derive(Debug)]
 struct Rules {
-    hosts: Vec<String>,
-    networks: Vec<IpNet>,
+    allow: config::Egress,
     /// Resolved by name as well, but not as places that are asked.
     proxies: Vec<String>,
 }
 
 impl Egress {
     /// With the system's resolver; `allow` opens more than what is public.
-    pub fn new(allow: &[EgressRule]) -> Result<Self, reqwest::Error> {
+    pub fn new(allow: &config::Egress) -> Result<Self, reqwest::Error> {
         Self::with_lookup(allow, Arc::new(SystemLookup))
     }
 
     /// The same with another resolver.
-    pub fn with_lookup(allow: &[EgressRule], lookup: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
-        let mut rules = Rules { hosts: Vec::new(), networks: Vec::new(), proxies: config::proxy_hosts() };
-        for rule in allow {
-            match rule {
-                EgressRule::Host(host) => rules.hosts.push(normal(host)),
-                EgressRule::Network(network) => rules.networks.push(*network),
-            }
-        }
-        let rules = Arc::new(rules);
+    pub fn with_lookup(allow: &config::Egress, lookup: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
+        let proxies = config::proxy_hosts().iter().map(|host| normal(host)).collect();
+        let rules = Arc::new(Rules { allow: allow.clone(), proxies });
         let client = |word| {
             let guard = Guard { lookup: lookup.clone(), rules: rules.clone(), word };
             client_builder().timeout(PATIENCE).dns_resolver(Arc::new(guard)).build()
@@ -200,7 +192,7 @@ impl Egress {
         let host = url.host_str().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
         if let Ok(address) = literal
-            && !self.rules.allow(host, address, Word::Named)
+            && !self.rules.permit(host, address, Word::Named)
         {
             return Err(refused(url, "its address is not public, and `egress.allow` does not open it"));
         }
@@ -215,13 +207,13 @@ impl fmt::Debug for Egress {
 }
 
 impl Rules {
-    fn allow(&self, host: &str, address: IpAddr, word: Word) -> bool {
-        if self.networks.iter().any(|network| network.contains(&address)) {
+    fn permit(&self, host: &str, address: IpAddr, word: Word) -> bool {
+        if self.allow.networks.iter().any(|network| network.contains(&address)) {
             return true;
         }
         match Reach::of(address) {
             Reach::Public => true,
-            Reach::Internal => word == Word::Own || self.hosts.contains(&normal(host)),
+            Reach::Internal => word == Word::Own || self.allow.hosts.contains(&normal(host)),
             Reach::Never => false,
         }
     }
@@ -244,7 +236,7 @@ impl Resolve for Guard {
                 return Ok(found);
             }
             let allowed: Vec<SocketAddr> =
-                found.filter(|address| rules.allow(&host, address.ip(), word)).collect();
+                found.filter(|address| rules.permit(&host, address.ip(), word)).collect();
             if allowed.is_empty() {
                 return Err(format!("`{host}` has no address that may be connected to from here").into());
             }

@@ -43,9 +43,12 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use continuity::Continuity;
-pub use credentials::Credentials;
+pub use credentials::{
+    AuthorizationCode, CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, TokenExchange,
+    TokenSource,
+};
 pub use endpoints::{Egress, LockMode};
-pub use environment::child_environment;
+pub use environment::{child_environment, proxy_hosts};
 pub use keys::{Auth, Key};
 pub use limits::Limits;
 pub use load::{load, load_with, locate, policy_sources};

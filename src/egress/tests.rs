@@ -75,8 +75,13 @@ fn url(text: &str) -> Url {
     text.parse().unwrap()
 }
 
-fn network(text: &str) -> EgressRule {
-    EgressRule::Network(text.parse().unwrap())
+/// Nothing but what is public, and this network.
+fn and(network: &str) -> config::Egress {
+    config::Egress { networks: vec![network.parse().unwrap()], hosts: Vec::new() }
+}
+
+fn public() -> Egress {
+    Egress::new(&config::Egress::default()).unwrap()
 }
 
 #[tokio::test]
@@ -84,7 +89,7 @@ async fn f56_a_dns_answer_that_changes_after_the_check_changes_nothing() {
     let place = Place::at(&[[127, 0, 0, 2], [127, 0, 0, 1]], hello).await;
     let lookup = Scripted::new(&[[127, 0, 0, 2], [127, 0, 0, 1]]);
     let url = url(&format!("http://rebound.test:{}/", place.port));
-    let egress = Egress::with_lookup(&[network("127.0.0.2/32")], lookup.clone()).unwrap();
+    let egress = Egress::with_lookup(&and("127.0.0.2/32"), lookup.clone()).unwrap();
     let client = egress.named.clone();
 
     // Checked and connected by one look.
@@ -92,7 +97,7 @@ async fn f56_a_dns_answer_that_changes_after_the_check_changes_nothing() {
     assert_eq!((lookup.asked(), place.visits()), (1, vec![1, 0]));
 
     // From the next connection on the name leads inside.
-    let fresh = Egress::with_lookup(&[network("127.0.0.2/32")], lookup.clone()).unwrap();
+    let fresh = Egress::with_lookup(&and("127.0.0.2/32"), lookup.clone()).unwrap();
     let error = causes(fresh.named.get(url).send().await.unwrap_err());
     assert!(error.contains("`rebound.test` has no address"), "{error}");
     assert_eq!(place.visits(), [1, 0]);
@@ -105,7 +110,7 @@ async fn f56_a_redirect_is_checked_like_the_first_url() {
     }
     let place = Place::at(&[[127, 0, 0, 2], [127, 0, 0, 1]], to_the_inside).await;
     let start = url(&format!("http://127.0.0.2:{}/", place.port));
-    let egress = Egress::new(&[]).unwrap().with_own([start.clone()]);
+    let egress = public().with_own([start.clone()]);
     let error = egress.get(&start).await.unwrap_err();
     assert!(matches!(error, EgressError::Refused { .. }), "{error}");
     assert_eq!(place.visits(), [1, 0]);
@@ -121,7 +126,7 @@ async fn redirects_come_to_an_end() {
     }
     let place = Place::at(&[[127, 0, 0, 1]], in_circles).await;
     let start = url(&format!("http://127.0.0.1:{}/", place.port));
-    let error = Egress::new(&[]).unwrap().with_own([start.clone()]).get(&start).await.unwrap_err();
+    let error = public().with_own([start.clone()]).get(&start).await.unwrap_err();
     assert!(error.to_string().contains("too often"), "{error}");
     assert_eq!(place.visits(), [MAX_REDIRECTS + 1]);
 }
@@ -134,7 +139,7 @@ async fn f56_a_client_for_own_urls_stays_in_their_origin() {
     fn elsewhere(port: u16) -> Response {
         Redirect::temporary(&format!("http://127.0.0.1:{port}/secret")).into_response()
     }
-    let client = Egress::new(&[]).unwrap().client_for_own_urls().build().unwrap();
+    let client = public().client_for_own_urls().build().unwrap();
     let place = Place::at(&[[127, 0, 0, 2]], add_a_slash).await;
     let answer = client.get(format!("http://127.0.0.2:{}/", place.port)).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "secret");
@@ -146,14 +151,14 @@ async fn f56_a_client_for_own_urls_stays_in_their_origin() {
 #[tokio::test]
 async fn f56_not_even_the_administrators_names_lead_to_the_metadata_service() {
     let lookup = Scripted::new(&[[169, 254, 169, 254]]);
-    let client = Egress::with_lookup(&[], lookup).unwrap().client_for_own_urls().build().unwrap();
+    let client = Egress::with_lookup(&config::Egress::default(), lookup).unwrap().client_for_own_urls().build().unwrap();
     let error = causes(client.get("http://mcp.test/").send().await.unwrap_err());
     assert!(error.contains("`mcp.test` has no address"), "{error}");
 }
 
 #[test]
 fn f56_what_others_name_is_https_and_public() {
-    let egress = Egress::new(&[network("10.1.0.0/16")]).unwrap().with_own([url("http://10.0.0.7:8080/mcp")]);
+    let egress = Egress::new(&and("10.1.0.0/16")).unwrap().with_own([url("http://10.0.0.7:8080/mcp")]);
     for fine in [
         "https://auth.example.com/token",
         "https://8.8.8.8/",
@@ -189,6 +194,6 @@ async fn an_endless_answer_is_not_read() {
     }
     let place = Place::at(&[[127, 0, 0, 1]], endless).await;
     let start = url(&format!("http://127.0.0.1:{}/", place.port));
-    let error = Egress::new(&[]).unwrap().with_own([start.clone()]).get(&start).await.unwrap_err();
+    let error = public().with_own([start.clone()]).get(&start).await.unwrap_err();
     assert!(matches!(error, EgressError::TooLarge { .. }), "{error}");
 }
