@@ -149,6 +149,8 @@ impl TokenSource {
 }
 
 /// How the gateway proves to the server whose request it is.
+///
+/// One struct for all kinds: an enum with its tag inside would lose the places of its values.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(inline)]

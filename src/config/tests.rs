@@ -1,3 +1,5 @@
+mod fleet;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -167,7 +169,7 @@ fn the_shape_of_a_file_is_explained() {
     toolgate.yaml:2:1: unknown field `zebra`
       2 | zebra: 1
         | ^^^^^
-      help: the known fields are `listen`, `store`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`
+      help: the known fields are `listen`, `store`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
     toolgate.yaml:1:7: expected `none`, found `nome`

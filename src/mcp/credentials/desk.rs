@@ -5,12 +5,14 @@
 //! come back; what it comes back with is good once. So nobody finishes what somebody else began.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -133,12 +135,16 @@ impl Desk {
     pub const CLIENT_DOCUMENT: &'static str = "connect/client.json";
 
     pub(super) fn new(sealer: Arc<Sealer>, public_url: Option<Url>) -> Self {
-        Self {
-            sealer,
-            public_url,
-            used: Cache::builder().max_capacity(AT_ONCE).time_to_live(Self::PATIENCE).build(),
-            on_the_way: Cache::builder().max_capacity(AT_ONCE).time_to_live(Self::PATIENCE).build(),
+        fn cache<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>() -> Cache<K, V> {
+            // What is newest is never turned away.
+            let oldest_first = EvictionPolicy::lru();
+            Cache::builder()
+                .max_capacity(AT_ONCE)
+                .time_to_live(Desk::PATIENCE)
+                .eviction_policy(oldest_first)
+                .build()
         }
+        Self { sealer, public_url, used: cache(), on_the_way: cache() }
     }
 
     /// A link with which this caller connects to this server.

@@ -1,6 +1,6 @@
 //! How the gateway proves to servers whose request it is: one file a kind, with the same functions in the same order.
 //!
-//! A server has one kind ([`Credentials`]). For each connection it gives a [`Proof`], which shows a credential with
+//! A server has one kind ([`Credentials`]). For each connection it gives a [`Door`] with a [`Proof`], which shows a credential with
 //! every request and, where it can, another one in place of one that was refused. What is missing is an error that
 //! says what to do: no kind falls back on another, and none on another caller's.
 
@@ -86,6 +86,13 @@ pub(super) trait Proof: fmt::Debug + Send + Sync {
     fn renew<'a>(&'a self, refused: &'a Shown) -> BoxFuture<'a, Result<Shown, Refused>>;
 }
 
+/// How one connection gets to its server: the way, and what it proves itself with.
+#[derive(Debug, Clone)]
+pub(super) struct Door {
+    pub(super) egress: Egress,
+    pub(super) proof: Arc<dyn Proof>,
+}
+
 /// How one server is told whose request it is.
 #[derive(Debug)]
 pub(super) struct Credentials {
@@ -133,17 +140,28 @@ impl Credentials {
         Self { kind, egress }
     }
 
-    /// What a connection on behalf of this caller proves itself with; without a caller, one of the gateway's own.
-    pub(super) async fn proof_for(&self, behalf: Option<&Behalf>) -> Result<Arc<dyn Proof>, Refused> {
-        let nobody = || Refused::Unauthorized("this server is reached with the callers' own credentials alone".into());
-        match &self.kind {
-            Kind::None => Ok(Arc::new(Nothing)),
-            Kind::Bearer(kind) => Ok(kind.clone()),
-            Kind::ClientCredentials(kind) => Ok(kind.clone()),
-            Kind::CallerHeader(kind) => kind.proof_for(behalf.ok_or_else(nobody)?),
-            Kind::TokenExchange(kind) => kind.proof_for(behalf.ok_or_else(nobody)?),
-            Kind::AuthorizationCode(kind) => kind.proof_for(behalf.ok_or_else(nobody)?).await,
-        }
+    /// The door for a connection on behalf of this caller.
+    pub(super) async fn door_for(&self, behalf: &Behalf) -> Result<Door, Refused> {
+        let proof: Arc<dyn Proof> = match &self.kind {
+            Kind::None => Arc::new(Nothing),
+            Kind::Bearer(kind) => kind.clone(),
+            Kind::ClientCredentials(kind) => kind.clone(),
+            Kind::CallerHeader(kind) => kind.proof_for(behalf)?,
+            Kind::TokenExchange(kind) => kind.proof_for(behalf)?,
+            Kind::AuthorizationCode(kind) => kind.proof_for(behalf).await?,
+        };
+        Ok(Door { egress: self.egress.clone(), proof })
+    }
+
+    /// The door for a connection of the gateway's own; none where only callers have credentials.
+    pub(super) fn own_door(&self) -> Option<Door> {
+        let proof: Arc<dyn Proof> = match &self.kind {
+            Kind::None => Arc::new(Nothing),
+            Kind::Bearer(kind) => kind.clone(),
+            Kind::ClientCredentials(kind) => kind.clone(),
+            Kind::CallerHeader(_) | Kind::TokenExchange(_) | Kind::AuthorizationCode(_) => return None,
+        };
+        Some(Door { egress: self.egress.clone(), proof })
     }
 
     /// The kind for which callers connect in a browser, if it is that.
@@ -152,11 +170,6 @@ impl Credentials {
             Kind::AuthorizationCode(kind) => Some(kind),
             _ => None,
         }
-    }
-
-    /// The way to the server itself.
-    pub(super) fn egress(&self) -> &Egress {
-        &self.egress
     }
 }
 
