@@ -58,12 +58,7 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
     for status in &statuses {
         let protocol = status.protocol.clone().unwrap_or_else(|| "-".to_owned());
         let tools = format!("{} of {}", status.approved.len(), status.approved.len() + status.left_out.len());
-        let state = match status.state {
-            ServerState::Connecting => "connecting",
-            ServerState::Ready => "ready",
-            ServerState::Failed => "failed",
-        };
-        table.add_row([status.name.as_str(), state, &protocol, &tools, &status.url]);
+        table.add_row([status.name.as_str(), status.state.word(), &protocol, &tools, &status.url]);
         if let Some(failure) = status.last_failure.as_ref().filter(|_| status.state != ServerState::Ready) {
             notes.push(format!("{}: {failure}", status.name));
         }

@@ -22,6 +22,7 @@ mod names;
 mod pattern;
 pub(crate) mod problem;
 mod provider;
+mod same;
 mod schema;
 mod scope;
 mod secret;
@@ -58,6 +59,7 @@ pub use problem::ConfigError;
 pub use provider::{Provider, ProviderKind};
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
+pub(crate) use secret::is_secret_name;
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 

@@ -12,7 +12,7 @@ use super::rounds::Rounds;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
 use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId, Via};
-use crate::mcp::{self, CallEnd, ServerState, Tool};
+use crate::mcp::{self, CallEnd, Tool};
 
 /// What the model is told of a call that was left out.
 const NOT_RUN: &str = "Not run.";
@@ -189,7 +189,7 @@ impl Rounds<'_> {
     /// A tool that the conversation was shown may be gone by now, or its server not up since the gateway started.
     fn refuse_withdrawn(&self, tool: &ToolDefinition) -> Decision {
         let (name, server) = (&tool.name, self.gateway.fleet.status(&tool.source.server));
-        let (outcome, told) = if server.is_some_and(|server| server.state != ServerState::Ready) {
+        let (outcome, told) = if server.is_some_and(|server| !server.is_up()) {
             let told = format!("Not run: the server of {name} cannot be reached now.");
             (ToolOutcome::Unreachable, told)
         } else {

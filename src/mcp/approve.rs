@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::arguments::Check;
@@ -28,7 +29,7 @@ pub(super) struct Approved {
 }
 
 /// A listed tool that is not in the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// The tool's name as its server lists it, or its place where it has none.
     pub tool: String,

@@ -1,3 +1,5 @@
+//! Delays that many gateways do not share.
+
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
@@ -8,21 +10,32 @@ const LAST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
+    last: Duration,
 }
 
 impl Backoff {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        Self::up_to(LAST)
+    }
+
+    /// One whose delays grow to another bound.
+    pub(super) fn up_to(last: Duration) -> Self {
+        Self { next: FIRST.min(last), last }
     }
 
     /// The delay before the next attempt.
     pub(super) fn delay(&mut self) -> Duration {
         let whole = self.next;
-        self.next = (whole * 2).min(LAST);
-        // Without randomness there is still a delay.
-        let random = getrandom::u32().unwrap_or(u32::MAX);
-        whole.mul_f64(0.75 + 0.25 * f64::from(random) / f64::from(u32::MAX))
+        self.next = (whole * 2).min(self.last);
+        jittered(whole)
     }
+}
+
+/// Three quarters of it, or up to a quarter more than that.
+pub(super) fn jittered(whole: Duration) -> Duration {
+    // Without randomness there is still a delay.
+    let random = getrandom::u32().unwrap_or(u32::MAX);
+    whole.mul_f64(0.75 + 0.25 * f64::from(random) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

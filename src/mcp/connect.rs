@@ -17,6 +17,7 @@ use rmcp::service::{
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -24,11 +25,19 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Connection, describe_transport};
 use super::http_client::HttpClient;
 use super::result::bounded;
-use super::stdio::{Child, Program};
+use super::session::WatchesSessions;
+use super::stdio::{Child, NotStarted, Program};
 use crate::config::{Server, Transport};
 
+/// The most requests to one server at once.
+const MAX_REQUESTS: usize = 1_000;
+
+/// What a server answers to the first request when its credentials or its URL are wrong, and will go on to answer.
+const FINAL_STATUSES: [u16; 6] = [401, 403, 404, 405, 406, 410];
+
 /// How a server's protocol begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Era {
     /// 2026-07-28: `server/discover`, no session.
     Modern,
@@ -66,29 +75,34 @@ impl ClientHandler for Handler {
     }
 }
 
-/// Connects to `server`, first with the start that worked last time. The caller bounds the time.
+impl Era {
+    /// The other way to begin.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Modern => Self::Legacy,
+            Self::Legacy => Self::Modern,
+        }
+    }
+}
+
+/// Connects to `server`, in the way of `first`, and if that fails in the other way. The caller bounds the time.
+///
+/// `tools_changed` is notified when the server says so, and when it may be so.
 pub(super) async fn connect(
     server: &Server,
-    worked: Option<Era>,
+    first: Era,
     tools_changed: &Arc<Notify>,
     tracker: &TaskTracker,
-) -> Result<Open, String> {
-    let starts = match worked {
-        Some(Era::Legacy) => [Era::Legacy, Era::Modern],
-        Some(Era::Modern) | None => [Era::Modern, Era::Legacy],
-    };
+) -> Result<Open, Refusal> {
     let handler = Handler { tools_changed: tools_changed.clone() };
-    let first = match attempt(server, starts[0], handler.clone(), tracker).await {
-        Ok(open) => return Ok(open),
-        Err(Refusal::Final(message)) => return Err(message),
+    let refusal = match attempt(server, first, handler.clone(), tracker).await {
         Err(Refusal::OfThisStart(message)) => message,
+        other => return other,
     };
-    tracing::debug!(server = %server.name, start = ?starts[0], error = %first, "trying the other start");
-    attempt(server, starts[1], handler, tracker).await.map_err(|refusal| match refusal {
-        Refusal::OfThisStart(second) if second != first => {
-            format!("{second} (before that, {}: {first})", start_name(starts[0]))
-        }
-        Refusal::OfThisStart(message) | Refusal::Final(message) => message,
+    tracing::debug!(server = %server.name, start = ?first, error = %refusal, "trying the other start");
+    attempt(server, first.other(), handler, tracker).await.map_err(|second| {
+        let told = |second| format!("{second} (before that, {}: {refusal})", start_name(first));
+        second.map(|second| if second == refusal { second } else { told(second) })
     })
 }
 
@@ -100,11 +114,27 @@ fn start_name(era: Era) -> &'static str {
 }
 
 /// Why there is no connection.
-enum Refusal {
-    /// Another start would fail as well: wrong credentials, no such program.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It will not do until someone changes something: wrong credentials, no such program.
     Final(String),
-    /// Another start may work.
+    /// Another start, or the same one later, may do.
     OfThisStart(String),
+}
+
+impl Refusal {
+    fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Final(message) => Self::Final(change(message)),
+            Self::OfThisStart(message) => Self::OfThisStart(change(message)),
+        }
+    }
+}
+
+impl From<NotStarted> for Refusal {
+    fn from(NotStarted { message, is_final }: NotStarted) -> Self {
+        if is_final { Self::Final(message) } else { Self::OfThisStart(message) }
+    }
 }
 
 async fn attempt(
@@ -128,13 +158,13 @@ async fn attempt(
     let service = match &server.transport {
         Transport::Stdio { command, args, env, cwd } => {
             let program = Program { command, args, env, cwd: cwd.as_deref() };
-            let (process, stdout, stdin) =
-                Child::start(&server.name, program, tracker).map_err(Refusal::Final)?;
+            let (process, stdout, stdin) = Child::start(&server.name, program, tracker)?;
             child = Some(process);
             timeout(limit, serve_client_with_lifecycle(handler, (stdout, stdin), mode)).await
         }
         Transport::Http { url, headers } => {
             let client = HttpClient::new(headers, server.connect_timeout).map_err(Refusal::Final)?;
+            let client = WatchesSessions::new(client, handler.tools_changed.clone());
             let transport = StreamableHttpClientTransport::with_client(client, http_config(url));
             timeout(limit, serve_client_with_lifecycle(handler, transport, mode)).await
         }
@@ -158,6 +188,9 @@ fn http_config(url: &str) -> StreamableHttpClientTransportConfig {
     // Without a bound the delay doubles until a stream is as good as never opened again.
     backoff.max_delay = Some(Duration::from_secs(15));
     config.retry_config = Arc::new(backoff);
+    // A server that answers in JSON keeps a request open until it has the answer: a few long calls must not hold up
+    // all others, nor the probe.
+    config.max_concurrent_requests = MAX_REQUESTS;
     config
 }
 
@@ -173,11 +206,14 @@ async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Chil
     }
 }
 
-/// Whether the credentials are at fault, with or without the challenge that HTTP asks for.
+/// Whether the credentials or the URL are at fault: with or without the challenge that HTTP asks for, and where no
+/// MCP server is behind it.
 fn refuses_us(error: &ClientInitializeError) -> bool {
     let message = explain(error);
+    let has_status = |status: &u16| message.contains(&format!("HTTP {status}"));
     error.is_authorization_required()
-        || ["HTTP 401", "HTTP 403"].iter().any(|status| message.contains(status))
+        || FINAL_STATUSES.iter().any(has_status)
+        || message.contains("Unexpected content type")
 }
 
 fn explain(error: &ClientInitializeError) -> String {

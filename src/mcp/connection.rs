@@ -5,15 +5,16 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest, ErrorCode, ErrorData,
-    ListToolsRequest, PaginatedRequestParams, ServerResult,
+    CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest, DiscoverRequest,
+    DiscoverRequestParams, ErrorCode, ErrorData, ListToolsRequest, PaginatedRequestParams, PingRequest,
+    ServerResult, SubscriptionFilter,
 };
-use rmcp::service::{PeerRequestOptions, RoleClient};
+use rmcp::service::{PeerRequestOptions, RoleClient, Subscription};
 use rmcp::transport::DynamicTransportError;
 use rmcp::{Peer, ServiceError};
 use serde::Serialize as _;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::http_client::HttpError;
@@ -41,6 +42,33 @@ pub(super) struct CallLimits {
 #[derive(Debug)]
 pub(super) struct Connection(Peer<RoleClient>);
 
+/// Why a question has no answer that could be used.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) message: String,
+    /// Whether there may still be one: the server is busy, or hangs.
+    pub(super) is_late: bool,
+}
+
+impl Unanswered {
+    fn late(limit: Duration) -> Self {
+        Self { message: format!("no answer within {} s", limit.as_secs_f64()), is_late: true }
+    }
+
+    fn nonsense(message: String) -> Self {
+        Self { message, is_late: false }
+    }
+}
+
+impl From<ServiceError> for Unanswered {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Timeout { timeout } => Self::late(timeout),
+            other => Self { message: describe(&other), is_late: false },
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn new(peer: Peer<RoleClient>) -> Self {
         Self(peer)
@@ -56,20 +84,65 @@ impl Connection {
         self.0.is_transport_closed()
     }
 
-    /// Asks for all tools. The caller bounds the time.
-    pub(super) async fn list_tools(&self) -> Result<Listing, String> {
+    /// Whether the server speaks 2026-07-28.
+    pub(super) fn is_modern(&self) -> bool {
+        self.0.peer_info().is_some_and(|info| !info.protocol_version.has_initialize())
+    }
+
+    /// Whether it is of the era in which changes are subscribed to, and says that it tells of them.
+    pub(super) fn announces_changes(&self) -> bool {
+        let tools = self.0.peer_info().and_then(|info| info.capabilities.tools.clone());
+        self.is_modern() && tools.is_some_and(|tools| tools.list_changed == Some(true))
+    }
+
+    /// Subscribes to what this filter names. The caller bounds the time.
+    pub(super) async fn subscribe(&self, filter: SubscriptionFilter) -> Result<Subscription, ServiceError> {
+        self.0.listen(filter).await
+    }
+
+    /// Asks for a sign of life within `limit`. Any answer is one, an error too.
+    ///
+    /// Not for streamable HTTP of 2026-07-28: rmcp holds back all requests that come after a `server/discover`,
+    /// and that itself until those before it are answered, which a long call would delay.
+    pub(super) async fn probe(&self, limit: Duration) -> Result<(), Unanswered> {
+        let request = if self.is_modern() {
+            ClientRequest::DiscoverRequest(DiscoverRequest::new(DiscoverRequestParams {}))
+        } else {
+            ClientRequest::PingRequest(PingRequest::default())
+        };
+        match self.ask(request, limit).await {
+            Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Asks for all tools, which must be there within `limit`.
+    pub(super) async fn list_tools(&self, limit: Duration) -> Result<Listing, Unanswered> {
+        let deadline = Instant::now() + limit;
         let mut pages = Pages::new();
         while let Some(PageRequest { cursor }) = pages.wanted() {
             let params = PaginatedRequestParams::default().with_cursor(cursor);
             let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
-            match self.0.send_request(request).await {
-                Ok(answer) => pages.take(raw(answer))?,
+            match self.ask(request, deadline.saturating_duration_since(Instant::now())).await {
+                Ok(answer) => pages.take(raw(answer)).map_err(Unanswered::nonsense)?,
                 // A server without tools is a server all the same.
                 Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => break,
-                Err(error) => return Err(describe(&error)),
+                Err(ServiceError::Timeout { .. }) => return Err(Unanswered::late(limit)),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(pages.into_listing())
+    }
+
+    /// One question and its answer; a server that does not answer in time is told that nobody waits any more.
+    async fn ask(&self, request: ClientRequest, limit: Duration) -> Result<ServerResult, ServiceError> {
+        let options = PeerRequestOptions::with_timeout(limit);
+        let answered =
+            async { self.0.send_cancellable_request(request, options).await?.await_response().await };
+        // rmcp keeps the time, but not while it sends, which a stuck server can delay.
+        timeout(limit + CANCEL_PATIENCE, answered)
+            .await
+            .unwrap_or(Err(ServiceError::Timeout { timeout: limit }))
     }
 
     /// Calls a tool by its server's name for it. Whatever happens is a result for the model; a cancellation

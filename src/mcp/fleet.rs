@@ -1,7 +1,7 @@
 //! All approved servers: their tools as one catalogue, and the way to call them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -9,10 +9,11 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::approve::Approved;
-use super::catalogue::{Catalogue, Shelf};
-use super::server::{Ending, Server};
+use super::catalogue::Catalogue;
+use super::server::Server;
+use super::shelves::Shelves;
 use super::status::ServerStatus;
+use super::supervise::Ending;
 use crate::audit::{Clearance, ToolOutcome};
 use crate::config;
 use crate::domain::{Behalf, ToolResult};
@@ -26,18 +27,13 @@ pub struct Fleet(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    servers: BTreeMap<String, Arc<Server>>,
+    servers: Mutex<BTreeMap<String, Arc<Server>>>,
     shelves: Arc<Shelves>,
     ending: Ending,
-    tasks: TaskTracker,
-}
-
-/// The tools of each server as of its last list, and the catalogue that they make.
-#[derive(Debug)]
-struct Shelves {
-    pattern: String,
-    by_server: Mutex<BTreeMap<String, Shelf>>,
-    catalogue: watch::Sender<Arc<Catalogue>>,
+    /// One for each server, also for those that are not configured any more and still end.
+    supervisors: TaskTracker,
+    /// What outlives a supervisor: readers of standard error.
+    readers: TaskTracker,
 }
 
 /// How a call went.
@@ -56,41 +52,80 @@ impl Fleet {
     ///
     /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`.
     pub fn start(servers: &[config::Server], tool_name: &str, tracker: &TaskTracker) -> Self {
-        let shelves = Arc::new(Shelves {
-            pattern: tool_name.to_owned(),
-            by_server: Mutex::default(),
-            catalogue: watch::Sender::default(),
-        });
-        let ending = Ending::default();
-        let tasks = TaskTracker::new();
-        let mut by_name = BTreeMap::new();
-        for config in servers {
-            let server = Arc::new(Server::new(config));
-            by_name.insert(config.name.clone(), server.clone());
-            let (shelves, ending, stderr_tasks) = (shelves.clone(), ending.clone(), tracker.clone());
-            let supervised = async move {
-                let publish = |tools| shelves.put(&server, tools);
-                server.supervise(publish, ending, &stderr_tasks).await;
-            };
-            tasks.spawn(tracker.track_future(supervised));
+        let fleet = Self(Arc::new(Inner {
+            servers: Mutex::default(),
+            shelves: Arc::new(Shelves::new(tool_name)),
+            ending: Ending::default(),
+            supervisors: TaskTracker::new(),
+            readers: tracker.clone(),
+        }));
+        fleet.apply(servers, tool_name);
+        fleet
+    }
+
+    /// Makes these the servers: those that are new or otherwise are started, those that are not there any more
+    /// finish their calls and stop, and all others go on undisturbed.
+    pub fn apply(&self, configured: &[config::Server], tool_name: &str) {
+        let mut servers = self.servers();
+        let earlier = std::mem::take(&mut *servers);
+        let mut started = Vec::new();
+        for config in configured {
+            let same = earlier.get(&config.name).filter(|server| server.config == *config);
+            let server = same.cloned().unwrap_or_else(|| {
+                let server = Arc::new(Server::new(config, &self.0.shelves));
+                started.push(server.clone());
+                server
+            });
+            servers.insert(config.name.clone(), server);
         }
-        tasks.close();
-        Self(Arc::new(Inner { servers: by_name, shelves, ending, tasks }))
+        let goes = |server: &&Arc<Server>| {
+            servers.get(server.name()).is_none_or(|successor| !Arc::ptr_eq(successor, server))
+        };
+        let gone: Vec<&Arc<Server>> = earlier.values().filter(goes).collect();
+        gone.iter().for_each(|server| server.retired.cancel());
+        self.0.shelves.arrange(|arranged| {
+            tool_name.clone_into(&mut arranged.pattern);
+            for server in gone {
+                arranged.remove(server.name());
+            }
+            for server in &started {
+                let inherited = earlier.get(server.name()).and_then(|earlier| server.inherit(earlier));
+                if let Some(tools) = inherited {
+                    arranged.put(server, tools);
+                }
+            }
+        });
+        started.into_iter().for_each(|server| self.supervise(server));
+    }
+
+    fn supervise(&self, server: Arc<Server>) {
+        let (ending, readers) = (self.0.ending.clone(), self.0.readers.clone());
+        let supervised = async move { server.supervise(ending, &readers).await };
+        self.0.supervisors.spawn(self.0.readers.track_future(supervised));
+    }
+
+    /// Closes the connection to a server and makes another one at once; `false` where no server has this name.
+    pub fn restart(&self, name: &str) -> bool {
+        self.server(name).is_some_and(|server| {
+            tracing::info!(server = name, "an MCP server is to start anew");
+            server.restarts.send_replace(());
+            true
+        })
     }
 
     /// The approved tools as of now.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.shelves.catalogue.borrow().clone()
+        self.0.shelves.catalogue()
     }
 
     /// The approved tools as of now, and every change of them.
     pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.0.shelves.catalogue.subscribe()
+        self.0.shelves.watch()
     }
 
     /// How the servers are doing, sorted by name.
     pub fn statuses(&self) -> Vec<ServerStatus> {
-        self.0.servers.values().map(|server| server.status()).collect()
+        self.servers().values().map(|server| server.status()).collect()
     }
 
     /// How the server of this name is doing.
@@ -100,7 +135,8 @@ impl Fleet {
 
     /// Returns when every server has been tried once, whatever came of it.
     pub async fn settled(&self) {
-        for server in self.0.servers.values() {
+        let servers: Vec<_> = self.servers().values().cloned().collect();
+        for server in servers {
             server.tried().await;
         }
     }
@@ -127,43 +163,24 @@ impl Fleet {
         CallEnd { result, outcome, duration_ms }
     }
 
-    pub(super) fn server(&self, name: &str) -> Option<&Arc<Server>> {
-        self.0.servers.get(name)
+    pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
+        self.servers().get(name).cloned()
+    }
+
+    fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Server>>> {
+        self.0.servers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes every connection and ends every child process: in order within `grace`, by force after it.
     pub async fn shutdown(&self, grace: Duration) {
-        let Inner { ending, tasks, .. } = &*self.0;
+        let Inner { ending, supervisors, .. } = &*self.0;
+        supervisors.close();
         ending.begins.cancel();
-        if timeout(grace, tasks.wait()).await.is_err() {
+        if timeout(grace, supervisors.wait()).await.is_err() {
             ending.no_time_left.cancel();
-            if timeout(LAST_RITES, tasks.wait()).await.is_err() {
+            if timeout(LAST_RITES, supervisors.wait()).await.is_err() {
                 tracing::warn!("an MCP server's process could not be ended");
             }
         }
-    }
-}
-
-impl Shelves {
-    fn put(&self, server: &Server, tools: Vec<Approved>) {
-        let config = server.config();
-        let filled = Shelf {
-            server_url: server.status().url,
-            timeout: config.max_call_time,
-            repeat: config.repeat,
-            tools: tools.into_iter().map(Arc::new).collect(),
-        };
-        let mut by_server = self.by_server.lock().unwrap_or_else(PoisonError::into_inner);
-        by_server.insert(config.name.clone(), filled);
-        let catalogue = Catalogue::build(&self.pattern, by_server.values());
-        // Sent under the lock, so that an older catalogue never follows a newer one.
-        self.catalogue.send_if_modified(|current| {
-            let changed = current.version() != catalogue.version();
-            if changed {
-                tracing::info!(tools = catalogue.tools().len(), server = %config.name, "the catalogue changed");
-            }
-            *current = Arc::new(catalogue);
-            changed
-        });
     }
 }

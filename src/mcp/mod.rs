@@ -1,8 +1,9 @@
 //! The MCP servers: connections, the catalogue of their tools, and calls.
 //!
-//! A [`Fleet`] watches over every configured server in a task of its own (`server.rs`): it connects
+//! A [`Fleet`] watches over every configured server in a task of its own (`supervise.rs`): it connects
 //! (`connect.rs`), lists (`page.rs`), sorts out what is approved and acceptable (`approve.rs`, `schema.rs`),
-//! and publishes it in the [`Catalogue`], under names that every provider takes (`names.rs`). A call needs a
+//! and publishes it in the [`Catalogue`] (`shelves.rs`), under names that every provider takes (`names.rs`). While a
+//! server is connected, it is asked whether it still answers and what it lists (`upkeep.rs`). A call needs a
 //! clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
 
 mod approve;
@@ -20,8 +21,14 @@ mod result;
 mod root;
 mod schema;
 mod server;
+mod session;
+mod shelves;
 mod status;
+mod stderr;
 mod stdio;
+mod subscription;
+mod supervise;
+mod upkeep;
 
 #[cfg(test)]
 mod testing;

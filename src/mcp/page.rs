@@ -1,6 +1,7 @@
 //! `tools/list`, page by page, with an end: a server may repeat a cursor or send pages for ever.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,6 +21,15 @@ pub(super) struct Listing {
     pub(super) tools: Vec<Value>,
     /// Why there may be more that were not taken.
     pub(super) cut: Option<String>,
+    /// How long the server says that it stays the same: the shortest time of all pages.
+    pub(super) time_to_live: Option<Duration>,
+}
+
+impl Listing {
+    /// Whether it says the same as another one.
+    pub(super) fn has_tools_of(&self, other: &Self) -> bool {
+        self.tools == other.tools && self.cut == other.cut
+    }
 }
 
 /// One page to ask for.
@@ -60,6 +70,10 @@ impl Pages {
         let Some(Value::Array(tools)) = page.get_mut("tools").map(Value::take) else {
             return Err("the answer to `tools/list` has no list of tools".into());
         };
+        if let Some(milliseconds) = page.get("ttlMs").and_then(Value::as_u64) {
+            let time = Duration::from_millis(milliseconds);
+            self.listing.time_to_live = Some(self.listing.time_to_live.map_or(time, |known| known.min(time)));
+        }
         for tool in tools {
             self.bytes += tool.to_string().len();
             if self.listing.tools.len() == MAX_TOOLS || self.bytes > MAX_BYTES {
@@ -112,7 +126,18 @@ mod tests {
             Some("") => json!({"tools": [2, 3], "nextCursor": "z"}),
             Some(_) => json!({"tools": [4], "nextCursor": null}),
         });
-        assert_eq!(listing, Ok(Listing { tools: vec![json!(1), json!(2), json!(3), json!(4)], cut: None }));
+        let tools = vec![json!(1), json!(2), json!(3), json!(4)];
+        assert_eq!(listing, Ok(Listing { tools, ..Listing::default() }));
+    }
+
+    #[test]
+    fn the_shortest_time_to_live_of_all_pages_counts() {
+        let listing = list(|cursor| match cursor {
+            None => json!({"tools": [], "ttlMs": 5_000, "nextCursor": "2"}),
+            Some("2") => json!({"tools": [], "ttlMs": 2_000, "nextCursor": "3"}),
+            Some(_) => json!({"tools": [], "ttlMs": -1}),
+        });
+        assert_eq!(listing.unwrap().time_to_live, Some(Duration::from_secs(2)));
     }
 
     #[test]

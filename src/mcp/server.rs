@@ -1,22 +1,24 @@
-//! One approved server, watched over by one task: connect, list, keep, and start again.
+//! One approved server: its configuration, its connection, what it lists, and how it is doing.
+//!
+//! `supervise.rs` keeps it connected, `upkeep.rs` looks after a connection.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rmcp::service::{RoleClient, RunningService};
+use jiff::Timestamp;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::approve::{Approved, approve};
-use super::backoff::Backoff;
-use super::connect::{Handler, Open, connect};
 use super::connection::{CallLimits, Connection};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
+use super::shelves::Shelves;
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
+use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
 use crate::domain::{Behalf, ToolResult};
@@ -24,56 +26,70 @@ use crate::domain::{Behalf, ToolResult};
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection that lasted this long was a good one: the next failure starts with a short delay again.
-const GOOD_CONNECTION: Duration = Duration::from_secs(30);
-
 /// A server's configuration, connection and state.
 #[derive(Debug)]
 pub(super) struct Server {
-    config: config::Server,
-    connection: watch::Sender<Option<Arc<Connection>>>,
-    status: Mutex<ServerStatus>,
-    tried: CancellationToken,
+    pub(super) config: config::Server,
+    pub(super) connection: watch::Sender<Option<Arc<Connection>>>,
+    /// The calls that run.
+    pub(super) calls: TaskTracker,
+    /// Cancelled when the server is not configured any more, or otherwise.
+    pub(super) retired: CancellationToken,
+    /// Sent to when it is to start anew.
+    pub(super) restarts: watch::Sender<()>,
+    /// Cancelled when the first attempt is over, whatever came of it.
+    pub(super) tried: CancellationToken,
+    state: Mutex<State>,
+    shelves: Arc<Shelves>,
     pool: Pool,
 }
 
-/// When to end.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ending {
-    /// Close everything in order.
-    pub(super) begins: CancellationToken,
-    /// Kill what is still there.
-    pub(super) no_time_left: CancellationToken,
+#[derive(Debug)]
+struct State {
+    status: ServerStatus,
+    /// As it came last.
+    listing: Option<Arc<Listing>>,
+    stderr: Tail,
 }
 
 impl Server {
-    pub(super) fn new(config: &config::Server) -> Self {
+    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>) -> Self {
         let status = ServerStatus {
             name: config.name.clone(),
             url: public_url(&config.transport),
-            state: ServerState::Connecting,
+            required: config.required,
+            state: ServerState::Starting,
+            since: Timestamp::now(),
             era: None,
             protocol: None,
             approved: Vec::new(),
             left_out: Vec::new(),
             warnings: Vec::new(),
             last_failure: None,
+            next_attempt: None,
+            stderr: Vec::new(),
         };
         Self {
             config: config.clone(),
             connection: watch::Sender::new(None),
-            status: Mutex::new(status),
+            calls: TaskTracker::new(),
+            retired: CancellationToken::new(),
+            restarts: watch::Sender::new(()),
             tried: CancellationToken::new(),
+            state: Mutex::new(State { status, listing: None, stderr: Tail::default() }),
+            shelves: shelves.clone(),
             pool: Pool::new(config),
         }
     }
 
-    pub(super) fn config(&self) -> &config::Server {
-        &self.config
+    /// The name in the configuration.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
     }
 
     pub(super) fn status(&self) -> ServerStatus {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let state = self.state();
+        ServerStatus { stderr: state.stderr.lines(), ..state.status.clone() }
     }
 
     /// Returns when the first attempt is over, whatever came of it.
@@ -89,6 +105,7 @@ impl Server {
         behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
+        let _running = self.calls.token();
         let limits = CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time };
         let connection = tokio::select! {
             biased;
@@ -111,7 +128,7 @@ impl Server {
     }
 
     fn unavailable(&self) -> NoConnection {
-        let name = &self.config.name;
+        let name = self.name();
         NoConnection {
             message: format!("The server `{name}` of this tool is not available now. Nothing was run."),
             outcome: ToolOutcome::Unreachable,
@@ -122,152 +139,102 @@ impl Server {
         let mut connections = self.connection.subscribe();
         let is_live =
             |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|it| !it.is_closed());
-        let connection = timeout(patience, connections.wait_for(is_live)).await.ok()?.ok()?;
+        let waiting = timeout(self.worth_waiting(patience), connections.wait_for(is_live));
+        let connection = waiting.await.ok()?.ok()?;
         connection.clone()
     }
 
-    /// Keeps the server connected until the end; `publish` gets its approved tools after each list.
-    pub(super) async fn supervise(
-        &self,
-        publish: impl Fn(Vec<Approved>) + Send + Sync,
-        ending: Ending,
-        tracker: &TaskTracker,
-    ) {
-        // Also when this task ends early: nobody may wait for ever.
-        let _tried = self.tried.clone().drop_guard();
-        let tools_changed = Arc::new(Notify::new());
-        let mut backoff = Backoff::new();
-        loop {
-            let attempt = tokio::select! {
-                () = ending.begins.cancelled() => return,
-                attempt = self.open(&tools_changed, &publish, tracker) => attempt,
-            };
-            match attempt {
-                Ok(open) => {
-                    self.tried.cancel();
-                    let since = Instant::now();
-                    self.keep(open, &tools_changed, &publish, &ending).await;
-                    if since.elapsed() > GOOD_CONNECTION {
-                        backoff = Backoff::new();
-                    }
-                }
-                Err(failure) => self.fail(failure),
-            }
-            self.tried.cancel();
-            tokio::select! {
-                () = ending.begins.cancelled() => return,
-                () = sleep(backoff.delay()) => {}
-            }
-        }
-    }
-
-    /// Connects and lists, within the time that the configuration gives to both.
-    async fn open(
-        &self,
-        tools_changed: &Arc<Notify>,
-        publish: &(impl Fn(Vec<Approved>) + Send + Sync),
-        tracker: &TaskTracker,
-    ) -> Result<Open, ServerFailure> {
-        let limit = self.config.connect_timeout;
-        let deadline = Instant::now() + limit;
-        let too_slow = |_| format!("no answer within {} s", limit.as_secs_f64());
-        let era = self.status().era;
-        let opened =
-            tokio::time::timeout_at(deadline, connect(&self.config, era, tools_changed, tracker)).await;
-        let open = opened.map_err(too_slow).flatten().map_err(|message| {
-            // Whatever worked before does not any more.
-            self.update(|status| status.era = None);
-            ServerFailure { stage: Stage::Connect, message }
-        })?;
-        let listed = tokio::time::timeout_at(deadline, open.connection.list_tools()).await;
-        let listing = listed
-            .map_err(too_slow)
-            .flatten()
-            .map_err(|message| ServerFailure { stage: Stage::List, message })?;
-        self.sort_out(listing, publish);
-        self.update(|status| {
-            status.state = ServerState::Ready;
-            status.era = Some(open.era);
-            status.protocol = Some(open.connection.protocol());
+    /// Nothing comes of waiting where the next attempt is too far away.
+    fn worth_waiting(&self, patience: Duration) -> Duration {
+        let next = self.state().status.next_attempt;
+        let is_near = next.is_none_or(|next| {
+            Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default() < patience
         });
-        tracing::info!(server = %self.config.name, protocol = %open.connection.protocol(), "connected");
-        self.connection.send_replace(Some(open.connection.clone()));
-        Ok(open)
+        if is_near { patience } else { Duration::ZERO }
     }
 
-    /// Waits for the connection's end, listing again whenever the server says that its tools changed.
-    async fn keep(
-        &self,
-        open: Open,
-        tools_changed: &Notify,
-        publish: &(impl Fn(Vec<Approved>) + Send + Sync),
-        ending: &Ending,
-    ) {
-        let Open { connection, service, mut child, .. } = open;
-        let token = service.cancellation_token();
-        let mut closed = Box::pin(closed(service));
-        let ends = loop {
-            tokio::select! {
-                biased;
-                () = ending.begins.cancelled() => break true,
-                () = &mut closed => break false,
-                () = tools_changed.notified() => self.relist(&connection, publish).await,
-            }
-        };
-        self.connection.send_replace(None);
-        token.cancel();
-        if ends {
-            tokio::select! { () = closed => {}, () = ending.no_time_left.cancelled() => {} }
-        } else {
-            let obituary = match &mut child {
-                Some(child) => child.obituary().await,
-                None => None,
-            };
-            let message = obituary.unwrap_or_else(|| "the server closed the connection".into());
-            self.fail(ServerFailure { stage: Stage::Run, message });
+    /// Takes over what the server lists, and publishes what is approved of it.
+    pub(super) fn take(&self, listing: Listing) {
+        let known = self.listing();
+        if known.is_some_and(|known| known.has_tools_of(&listing)) {
+            return;
         }
-        if let Some(child) = child {
-            child.stop(&ending.no_time_left).await;
+        self.state().listing = Some(Arc::new(listing));
+        self.sort_out();
+    }
+
+    /// What the server listed last.
+    pub(super) fn listing(&self) -> Option<Arc<Listing>> {
+        self.state().listing.clone()
+    }
+
+    /// Sorts out the last list by the rules as of now, and publishes what is approved.
+    pub(super) fn sort_out(&self) {
+        if let Some(approved) = self.approve_listed() {
+            self.shelves.put(self, approved);
         }
     }
 
-    async fn relist(&self, connection: &Connection, publish: &(impl Fn(Vec<Approved>) + Send + Sync)) {
-        let listed = timeout(self.config.connect_timeout, connection.list_tools()).await;
-        match listed.map_err(|_| "no answer in time".to_owned()).flatten() {
-            Ok(listing) => self.sort_out(listing, publish),
-            // The tools that are known stay: the server is still there.
-            Err(message) => self.note(ServerFailure { stage: Stage::List, message }),
+    /// Lets this one begin with what an earlier one of the same endpoint has listed.
+    pub(super) fn inherit(&self, earlier: &Self) -> Option<Vec<Approved>> {
+        if earlier.config.transport != self.config.transport {
+            return None;
         }
+        self.state().listing = earlier.listing();
+        self.approve_listed()
     }
 
-    fn sort_out(&self, listing: Listing, publish: &(impl Fn(Vec<Approved>) + Send + Sync)) {
+    fn approve_listed(&self) -> Option<Vec<Approved>> {
+        let listing = self.listing()?;
         let verdict = approve(&self.config, &listing.tools);
-        self.update(|status| {
-            status.approved = verdict.approved.iter().map(|tool| tool.source.tool.clone()).collect();
-            status.left_out = verdict.left_out;
-            status.warnings = verdict.warnings.into_iter().chain(listing.cut).collect();
-        });
-        publish(verdict.approved);
+        let mut state = self.state();
+        let status = &mut state.status;
+        status.approved = verdict.approved.iter().map(|tool| tool.source.tool.clone()).collect();
+        status.left_out = verdict.left_out;
+        status.warnings = verdict.warnings.into_iter().chain(listing.cut.clone()).collect();
+        Some(verdict.approved)
     }
 
-    fn fail(&self, failure: ServerFailure) {
-        self.update(|status| status.state = ServerState::Failed);
-        self.note(failure);
+    /// Changes the state, and says so in the log.
+    pub(super) fn enter(&self, state: ServerState) {
+        let mut own = self.state();
+        let status = &mut own.status;
+        status.next_attempt = None;
+        if status.state == state {
+            return;
+        }
+        (status.state, status.since) = (state, Timestamp::now());
+        tracing::info!(server = %self.name(), state = state.word(), "MCP server");
     }
 
-    fn note(&self, failure: ServerFailure) {
-        tracing::warn!(server = %self.config.name, stage = %failure.stage, error = %failure.message, "MCP server failed");
-        self.update(|status| status.last_failure = Some(failure));
+    /// Enters a state in which the next attempt is made after a delay.
+    pub(super) fn wait_for_attempt(&self, state: ServerState, delay: Duration) {
+        self.enter(state);
+        self.state().status.next_attempt = Timestamp::now().checked_add(delay).ok();
     }
 
-    fn update(&self, change: impl FnOnce(&mut ServerStatus)) {
-        change(&mut self.status.lock().unwrap_or_else(PoisonError::into_inner));
+    /// Remembers what went wrong; the log tells the same failure aloud only once.
+    pub(super) fn fail(&self, stage: Stage, message: String) {
+        let failure = ServerFailure { stage, message, at: Timestamp::now() };
+        let last = self.state().status.last_failure.replace(failure.clone());
+        let ServerFailure { stage, message, .. } = &failure;
+        if last.is_some_and(|last| last.stage == *stage && last.message == *message) {
+            tracing::debug!(server = %self.name(), %stage, error = %message, "MCP server failed again");
+        } else {
+            tracing::warn!(server = %self.name(), %stage, error = %message, "MCP server failed");
+        }
     }
-}
 
-async fn closed(service: RunningService<RoleClient, Handler>) {
-    if let Err(error) = service.waiting().await {
-        tracing::warn!(%error, "an MCP connection's task failed");
+    pub(super) fn update(&self, change: impl FnOnce(&mut ServerStatus)) {
+        change(&mut self.state().status);
+    }
+
+    pub(super) fn set_stderr(&self, stderr: Tail) {
+        self.state().stderr = stderr;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,19 +1,17 @@
 //! A server that runs as a child process, from its start to its last sign.
 
-use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::process::{ChildStdin, ChildStdout, Command};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::result::bounded;
+use super::stderr::{Tail, drain};
 use crate::config;
 
 /// How long a child has after its input is closed, and again after SIGTERM.
@@ -22,17 +20,29 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a child whose pipes are closed may take to end before its end is told without a status.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-const SIGTERM: i32 = 15;
+/// A shorter value is no secret, but a word that a line may well have, bytes.
+const SHORTEST_SECRET: usize = 8;
 
-/// How many lines of a child's standard error are kept, and how much of each, in bytes.
-const KEPT_LINES: usize = 20;
-const KEPT_LINE: usize = 400;
+/// How often a process group is looked at that is to end.
+const LOOK: Duration = Duration::from_millis(20);
+
+const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
 
 /// A child process; dropped, it is killed with its whole process group.
 #[derive(Debug)]
 pub(super) struct Child {
     process: Box<dyn ChildWrapper>,
-    last_words: LastWords,
+    stderr: Tail,
+    group_is_gone: bool,
+}
+
+/// Why a child was not started.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    pub(super) message: String,
+    /// Whether another attempt would fail as well: there is no such program, or it may not be run.
+    pub(super) is_final: bool,
 }
 
 /// What a child is started with.
@@ -50,51 +60,48 @@ impl Child {
         name: &str,
         program: Program<'_>,
         tracker: &TaskTracker,
-    ) -> Result<(Self, ChildStdout, ChildStdin), String> {
-        let mut command = Command::new(program.command);
-        command
-            .args(program.args)
-            .env_clear()
-            .envs(config::child_environment())
-            .envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        if let Some(folder) = program.cwd {
-            command.current_dir(folder);
-        }
-        let mut wrap = CommandWrap::from(command);
+    ) -> Result<(Self, ChildStdout, ChildStdin), NotStarted> {
+        let mut wrap = CommandWrap::from(command(program));
         wrap.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
-        let mut process =
-            wrap.spawn().map_err(|error| format!("cannot start `{}`: {error}", program.command))?;
+        let mut process = wrap.spawn().map_err(|error| NotStarted {
+            message: format!("cannot start `{}`: {error}", program.command),
+            is_final: is_final(error.kind()),
+        })?;
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (process.stdin().take(), process.stdout().take(), process.stderr().take())
         else {
-            return Err(format!("cannot start `{}`: no pipes", program.command));
+            let message = format!("cannot start `{}`: no pipes", program.command);
+            return Err(NotStarted { message, is_final: false });
         };
-        let last_words = LastWords::default();
-        tracker.spawn(drain(stderr, name.to_owned(), last_words.clone()));
-        Ok((Self { process, last_words }, stdout, stdin))
+        let tail = Tail::default();
+        tracker.spawn(drain(stderr, name.to_owned(), secrets(program), tail.clone()));
+        Ok((Self { process, stderr: tail, group_is_gone: false }, stdout, stdin))
     }
 
-    /// Waits for the child, whose input is closed, and helps it along; at once where there is no time left.
+    /// The last lines of its standard error, also of those to come.
+    pub(super) fn stderr(&self) -> &Tail {
+        &self.stderr
+    }
+
+    /// Waits for the child, whose input is closed, and for all that it has started, and helps them along; at once
+    /// where there is no time left.
     pub(super) async fn stop(mut self, no_time_left: &CancellationToken) {
         tokio::select! {
             () = no_time_left.cancelled() => {}
-            exited = self.ask_to_exit() => if exited {
-                return;
-            }
+            () = self.ask_to_end() => {}
         }
-        if let Err(error) = Box::into_pin(self.process.kill()).await {
-            tracing::debug!(%error, "cannot kill a child process");
+        if !self.group_is_gone && Box::into_pin(self.process.kill()).await.is_ok() {
+            self.group_is_gone = true;
         }
     }
 
-    async fn ask_to_exit(&mut self) -> bool {
-        if timeout(PATIENCE, self.process.wait()).await.is_ok() {
-            return true;
+    async fn ask_to_end(&mut self) {
+        let _ = timeout(PATIENCE, self.process.wait()).await;
+        // Also where the child has ended by itself: what it has started may still be there.
+        self.group_is_gone = self.process.signal(SIGTERM).is_err();
+        if !self.group_is_gone {
+            self.group_is_gone = timeout(PATIENCE, group_end(&mut *self.process)).await.is_ok();
         }
-        self.process.signal(SIGTERM).is_ok() && timeout(PATIENCE, self.process.wait()).await.is_ok()
     }
 
     /// How the child ended, if it has, and the end of what it wrote to standard error. Waits a moment: a
@@ -103,9 +110,9 @@ impl Child {
         let deadline = Instant::now() + LAST_MOMENT;
         let ended = timeout_at(deadline, self.process.wait()).await.ok().and_then(Result::ok);
         // Grandchildren may hold the pipe open, so this may not be the very end.
-        let _ = timeout_at(deadline, self.last_words.complete.cancelled()).await;
+        let _ = timeout_at(deadline, self.stderr.complete()).await;
         let status = ended.map(|status| format!("the process ended ({status})"));
-        let words = self.last_words.text();
+        let words = self.stderr.lines().join("\n");
         let words = (!words.is_empty()).then(|| format!("its last lines:\n{words}"));
         match (status, words) {
             (Some(status), Some(words)) => Some(format!("{status}; {words}")),
@@ -116,67 +123,56 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // The group, not only its leader: `npx` and `uvx` start the server as a child of theirs.
-        if matches!(self.process.try_wait(), Ok(None)) {
+        // The group, not only its leader: `npx` and `uvx` start the server as a child of theirs, and may be gone
+        // before it.
+        if !self.group_is_gone {
             let _ = self.process.start_kill();
         }
     }
 }
 
-/// The last lines that a child wrote to standard error.
-#[derive(Debug, Clone, Default)]
-struct LastWords {
-    lines: Arc<Mutex<VecDeque<String>>>,
-    complete: CancellationToken,
+fn command(program: Program<'_>) -> Command {
+    let mut command = Command::new(program.command);
+    command
+        .args(program.args)
+        .env_clear()
+        .envs(config::child_environment())
+        .envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(folder) = program.cwd {
+        command.current_dir(folder);
+    }
+    command
 }
 
-impl LastWords {
-    fn push(&self, line: String) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
-    }
+/// What of its environment a child must not repeat in the log.
+fn secrets(program: Program<'_>) -> Vec<SecretString> {
+    let secret = program.env.iter().filter(|(name, value)| {
+        config::is_secret_name(name) && value.expose_secret().len() >= SHORTEST_SECRET
+    });
+    secret.map(|(_, value)| value.clone()).collect()
+}
 
-    fn text(&self) -> String {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
+/// Returns when no process of the child's group is left; asked for by a signal that does no harm.
+async fn group_end(process: &mut dyn ChildWrapper) {
+    let mut looks = interval(LOOK);
+    while process.signal(SIGCONT).is_ok() {
+        // One that has ended counts until its end is noticed.
+        let _ = process.try_wait();
+        looks.tick().await;
     }
 }
 
-/// Reads standard error until its end, so that the child never waits for a reader.
-async fn drain(stderr: impl AsyncRead + Unpin, server: String, last_words: LastWords) {
-    let _complete = last_words.complete.clone().drop_guard();
-    let mut reader = BufReader::new(stderr);
-    let mut line = Vec::new();
-    while let Ok(bytes) = reader.fill_buf().await {
-        let at_end = bytes.is_empty();
-        let newline = memchr::memchr(b'\n', bytes);
-        let taken = newline.map_or(bytes.len(), |at| at + 1);
-        // A line may be endless; only its start is kept.
-        let room = (KEPT_LINE + 1).saturating_sub(line.len());
-        line.extend_from_slice(&bytes[..newline.unwrap_or(bytes.len()).min(room)]);
-        reader.consume(taken);
-        if newline.is_some() || at_end {
-            let text = bounded(String::from_utf8_lossy(&line).trim_end(), KEPT_LINE);
-            line.clear();
-            if !text.is_empty() {
-                tracing::debug!(%server, line = %text, "standard error");
-                last_words.push(text);
-            }
-        }
-        if at_end {
-            break;
-        }
-    }
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use secrecy::SecretString;
     use tokio::io::AsyncReadExt as _;
 
     use super::*;
@@ -220,15 +216,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endless_line_takes_no_room() {
-        let last_words = LastWords::default();
-        let endless = "x".repeat(1_000_000) + "\nshort\n";
-        drain(endless.as_bytes(), "test".into(), last_words.clone()).await;
-        let text = last_words.text();
-        assert!(text.ends_with("…\nshort") && text.len() <= KEPT_LINE + 10, "{} bytes", text.len());
-    }
-
-    #[tokio::test]
     async fn grandchildren_go_with_the_child() {
         let (child, mut stdout, stdin, _tracker) = shell("sleep 600 & echo started; wait", &BTreeMap::new());
         let mut started = [0; 8];
@@ -242,9 +229,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_does_not_exist_is_named() {
+    async fn grandchildren_that_outlive_a_child_go_after_it() {
+        let script = "sleep 600 & echo started; read -r line; exit 0";
+        let (child, mut stdout, stdin, _tracker) = shell(script, &BTreeMap::new());
+        let mut started = [0; 8];
+        stdout.read_exact(&mut started).await.unwrap();
+        drop(stdin);
+        child.stop(&CancellationToken::new()).await;
+        assert_eq!(stdout.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn grandchildren_of_a_child_that_ended_go_when_it_is_dropped() {
+        let (mut child, mut stdout, _stdin, _tracker) = shell("sleep 600 & echo started", &BTreeMap::new());
+        let mut started = [0; 8];
+        stdout.read_exact(&mut started).await.unwrap();
+        child.process.wait().await.unwrap();
+        drop(child);
+        assert_eq!(stdout.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_does_not_exist_is_named_and_final() {
         let program = Program { command: "no-such-program", args: &[], env: &BTreeMap::new(), cwd: None };
         let error = Child::start("test", program, &TaskTracker::new()).unwrap_err();
-        assert!(error.contains("`no-such-program`"), "{error}");
+        assert!(error.is_final && error.message.contains("`no-such-program`"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn f55_a_child_does_not_repeat_its_secrets_to_the_log() {
+        let secret = |value: &str| SecretString::from(value.to_owned());
+        let env = BTreeMap::from([
+            ("API_TOKEN".to_owned(), secret("s3cret-token-1")),
+            ("FOLDER".to_owned(), secret("/srv/documents")),
+        ]);
+        let (mut child, _stdout, _stdin, _tracker) =
+            shell("echo \"no access to $FOLDER with $API_TOKEN\" >&2", &env);
+        let obituary = child.obituary().await.unwrap();
+        assert!(obituary.contains("no access to /srv/documents with [redacted]"), "{obituary}");
     }
 }

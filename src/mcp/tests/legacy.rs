@@ -78,7 +78,7 @@ async fn a_server_that_answers_everything_with_an_empty_success_fails_alone() {
     fleet.settled().await;
     let [good, yes] = fleet.statuses().try_into().unwrap();
     assert_eq!(good.state, ServerState::Ready);
-    assert_eq!(yes.state, ServerState::Failed);
+    assert_eq!(yes.state, ServerState::BackingOff);
     assert_eq!(yes.last_failure.unwrap().stage, Stage::Connect);
     assert_eq!(fleet.catalogue().tools().len(), 1);
 }
@@ -210,7 +210,7 @@ async fn a_server_that_is_down_answers_with_a_tool_error() {
     let server =
         Server { call_timeout: Duration::from_millis(50), ..http_server("down", "http://127.0.0.1:1/mcp") };
     let (fleet, status) = fleet_of(server).await;
-    assert_eq!(status.state, ServerState::Failed);
+    assert_eq!(status.state, ServerState::BackingOff);
     let failure = status.last_failure.unwrap();
     assert!(failure.message.contains("refused") && !failure.message.contains("http://"), "{failure}");
     let (result, outcome) = call(&fleet, "down", "echo", json!({})).await;

@@ -54,7 +54,7 @@ async fn junk_on_standard_output_does_no_harm() {
 #[tokio::test]
 async fn a_child_that_ends_at_once_is_reported_with_its_last_words() {
     let (fleet, status) = fleet_of(shell_server("sh", "echo 'TOKEN is missing' >&2; exit 2")).await;
-    assert_eq!(status.state, ServerState::Failed);
+    assert_eq!(status.state, ServerState::BackingOff);
     let failure = status.last_failure.unwrap().to_string();
     assert!(failure.contains("TOKEN is missing") && failure.contains("exit status: 2"), "{failure}");
     fleet.shutdown(Duration::from_secs(5)).await;

@@ -1,0 +1,65 @@
+//! Whether two configurations say the same: what tells a reload which parts it may leave alone.
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{Credentials, Provider, Server, Transport};
+
+impl PartialEq for Server {
+    fn eq(&self, other: &Self) -> bool {
+        // A dump shows all but the secrets.
+        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+    }
+}
+
+impl PartialEq for Transport {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+    }
+}
+
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+    }
+}
+
+impl Server {
+    fn secrets(&self) -> Vec<&SecretString> {
+        let mut secrets = self.transport.secrets();
+        secrets.extend(self.credentials.secrets());
+        secrets
+    }
+}
+
+impl Transport {
+    fn secrets(&self) -> Vec<&SecretString> {
+        match self {
+            Self::Stdio { env, .. } => env.values().collect(),
+            Self::Http { headers, .. } => headers.values().collect(),
+        }
+    }
+}
+
+impl Credentials {
+    fn secrets(&self) -> Vec<&SecretString> {
+        match self {
+            Self::None => Vec::new(),
+            Self::Bearer { token } => vec![token],
+        }
+    }
+}
+
+impl Provider {
+    fn secrets(&self) -> Vec<&SecretString> {
+        self.api_key.iter().chain(self.headers.values()).collect()
+    }
+}
+
+/// Whether these are the same secrets, in the same order.
+pub(crate) fn same<'a>(
+    ours: impl IntoIterator<Item = &'a SecretString>,
+    theirs: impl IntoIterator<Item = &'a SecretString>,
+) -> bool {
+    let exposed = |secret: &'a SecretString| secret.expose_secret();
+    ours.into_iter().map(exposed).eq(theirs.into_iter().map(exposed))
+}
