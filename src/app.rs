@@ -11,10 +11,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
 use crate::config::Config;
+use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
-use crate::mcp::Fleet;
+use crate::mcp::{Access, Fleet};
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
@@ -53,6 +54,9 @@ pub enum StartError {
     /// A provider is wrong.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The system gives no HTTP client.
+    #[error("the HTTP client cannot be made: {0}")]
+    HttpClient(#[source] reqwest::Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -64,7 +68,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Key(_))
+        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_))
     }
 }
 
@@ -81,11 +85,13 @@ impl App {
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
-        let sealer = sealer(&config, &store)?;
+        let sealer = Arc::new(sealer(&config, &store)?);
+        let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
+        let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
         let gateway = Gateway {
             providers,
             policy,
-            fleet: Fleet::start(&config.servers, &config.tool_name, &servers),
+            fleet: Fleet::start(&config.servers, &config.tool_name, access, &servers),
             audit,
             settings: config.settings,
             hosted_tools: config.hosted_tools,

@@ -1,5 +1,6 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use comfy_table::{Table, presets};
 use tokio_util::task::TaskTracker;
@@ -7,10 +8,13 @@ use tokio_util::task::TaskTracker;
 use super::serve::start_failed;
 use super::{ConfigArgs, load};
 use crate::config::{Config, ProviderKind};
+use crate::egress::Egress;
 use crate::identity;
-use crate::mcp::{Fleet, ServerState};
+use crate::mcp::{Access, Fleet, ServerState};
 use crate::policy::Policy;
 use crate::provider::Providers;
+use crate::seal::Sealer;
+use crate::store::Store;
 
 /// Loads everything, connects to every server, and prints what a caller would get.
 ///
@@ -28,7 +32,7 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         return Ok(start_failed(&error.into()));
     }
     let tracker = TaskTracker::new();
-    let fleet = Fleet::start(&config.servers, &config.tool_name, &tracker);
+    let fleet = Fleet::start(&config.servers, &config.tool_name, access(&config).await?, &tracker);
     fleet.settled().await;
     let out = &mut io::stdout().lock();
     print_providers(&config, out)?;
@@ -36,6 +40,12 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     print_tools(&config, &policy, &fleet, out)?;
     fleet.shutdown(std::time::Duration::from_secs(5)).await;
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// With a store of its own, for a gateway may be running: what users granted is not needed to look at servers.
+async fn access(config: &Config) -> anyhow::Result<Access> {
+    let (egress, store) = (Egress::new(&config.egress)?, Store::in_memory().await?);
+    Ok(Access::new(egress, store, Arc::new(Sealer::random()), config.public_url.clone()))
 }
 
 fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! The HTTP side: routes, who may use them, and answers.
 
+mod connect;
 mod proxy;
 mod route;
 
@@ -34,6 +35,7 @@ pub fn router(state: AppState) -> Router {
         // Claude Code asks for these first, to see whether the gateway is there.
         .route("/", any(probe))
         .route("/api/hello", any(probe))
+        .merge(connect::routes())
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())

@@ -44,7 +44,7 @@ pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Re
 }
 
 /// HTTP/2 names the host in the URI; identity looks for it in `Host`.
-fn name_host(parts: &mut http::request::Parts) {
+pub(super) fn name_host(parts: &mut http::request::Parts) {
     let Some(authority) = parts.uri.authority() else { return };
     if let (false, Ok(host)) =
         (parts.headers.contains_key(header::HOST), HeaderValue::from_str(authority.as_str()))

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::catalogue::Catalogue;
+use super::credentials::Access;
 use super::server::Server;
 use super::shelves::Shelves;
 use super::status::ServerStatus;
@@ -32,7 +33,8 @@ struct Inner {
     ending: Ending,
     /// One for each server, also for those that are not configured any more and still end.
     supervisors: TaskTracker,
-    /// What outlives a supervisor: readers of standard error.
+    access: Access,
+    /// What outlives a supervisor: readers of standard error, and what nobody waits for.
     readers: TaskTracker,
 }
 
@@ -50,13 +52,19 @@ pub struct CallEnd {
 impl Fleet {
     /// Starts to connect to all servers, each in a task of its own, and returns at once.
     ///
-    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`.
-    pub fn start(servers: &[config::Server], tool_name: &str, tracker: &TaskTracker) -> Self {
+    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`; `access` is what credentials need.
+    pub fn start(
+        servers: &[config::Server],
+        tool_name: &str,
+        access: Access,
+        tracker: &TaskTracker,
+    ) -> Self {
         let fleet = Self(Arc::new(Inner {
             servers: Mutex::default(),
             shelves: Arc::new(Shelves::new(tool_name)),
             ending: Ending::default(),
             supervisors: TaskTracker::new(),
+            access,
             readers: tracker.clone(),
         }));
         fleet.apply(servers, tool_name);
@@ -72,7 +80,7 @@ impl Fleet {
         for config in configured {
             let same = earlier.get(&config.name).filter(|server| server.config == *config);
             let server = same.cloned().unwrap_or_else(|| {
-                let server = Arc::new(Server::new(config, &self.0.shelves));
+                let server = Arc::new(Server::new(config, &self.0.shelves, &self.0.access));
                 started.push(server.clone());
                 server
             });
@@ -165,6 +173,15 @@ impl Fleet {
 
     pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
         self.servers().get(name).cloned()
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// Does something that nobody waits for.
+    pub(super) fn spawn(&self, doing: impl Future<Output = ()> + Send + 'static) {
+        self.0.readers.spawn(doing);
     }
 
     fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Server>>> {

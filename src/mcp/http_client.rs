@@ -15,7 +15,8 @@ use rmcp::transport::streamable_http_client::{
 use rmcp_sse_stream::Sse;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::credentials::{Door, Proof, Refused, Shown};
+use super::credentials::{Door, Refused, Shown};
+use super::result::bounded;
 
 /// Every error of this transport.
 pub(super) type HttpError = StreamableHttpError<reqwest::Error>;
@@ -28,7 +29,7 @@ type SseStream = BoxStream<'static, Result<Sse, SseError>>;
 pub(super) struct HttpClient {
     client: reqwest::Client,
     server: Arc<str>,
-    proof: Arc<dyn Proof>,
+    door: Door,
 }
 
 impl HttpClient {
@@ -51,7 +52,7 @@ impl HttpClient {
         let client = door.egress.client_for_own_urls().default_headers(map).connect_timeout(connect_timeout).build();
         let client =
             client.map_err(|error| format!("the HTTP client cannot be made: {}", cause(&error)))?;
-        Ok(Self { client, server: server.into(), proof: door.proof.clone() })
+        Ok(Self { client, server: server.into(), door: door.clone() })
     }
 
     /// Asks with the credential; where the server refuses it, once more with another one.
@@ -65,13 +66,13 @@ impl HttpClient {
             headers.insert(shown.name.clone(), shown.value.clone());
             headers
         };
-        let Some(shown) = self.proof.show().await.map_err(refused)? else {
+        let Some(shown) = self.door.proof.show().await.map_err(|reason| self.refused(reason))? else {
             return ask(headers).await.map_err(without_url);
         };
         let answer = ask(with(&shown)).await.map_err(without_url);
         match answer {
             Err(error) if is_unauthorized(&error) => {
-                let another = self.proof.renew(&shown).await.map_err(refused)?;
+                let another = self.door.proof.renew(&shown).await.map_err(|reason| self.refused(reason))?;
                 let answer = ask(with(&another)).await.map_err(without_url);
                 answer.map_err(|error| if is_unauthorized(&error) { self.refused_again() } else { error })
             }
@@ -81,16 +82,19 @@ impl HttpClient {
 
     fn refused_again(&self) -> HttpError {
         let server = &self.server;
-        refused(Refused::Unauthorized(format!("The server `{server}` refuses a credential that was just renewed.")))
+        self.refused(Refused::Unauthorized(format!(
+            "The server `{server}` refuses a credential that was just renewed."
+        )))
     }
-}
 
-/// The way in which rmcp carries what is none of its own errors.
-fn refused(refused: Refused) -> HttpError {
-    StreamableHttpError::Auth(match refused {
-        Refused::Unauthorized(words) => AuthError::AuthorizationFailed(words),
-        Refused::Unavailable(words) => AuthError::OAuthError(words),
-    })
+    /// In the way in which rmcp carries what is none of its own errors.
+    fn refused(&self, refused: Refused) -> HttpError {
+        self.door.note(&refused);
+        StreamableHttpError::Auth(match refused {
+            Refused::Unauthorized(words) => AuthError::AuthorizationFailed(words),
+            Refused::Unavailable(words) => AuthError::OAuthError(words),
+        })
+    }
 }
 
 /// Why no credential could be shown, where that is what failed.
@@ -100,6 +104,16 @@ pub(super) fn refusal(error: &HttpError) -> Option<Refused> {
             Some(Refused::Unauthorized(words.clone()))
         }
         StreamableHttpError::Auth(AuthError::OAuthError(words)) => Some(Refused::Unavailable(words.clone())),
+        StreamableHttpError::AuthRequired(_) => Some(Refused::Unauthorized(
+            "The tool's server asks for a credential, and none is configured for it. Nothing was run.".into(),
+        )),
+        StreamableHttpError::InsufficientScope(lacking) => {
+            let scope = lacking.required_scope.as_deref().map(|scope| bounded(scope, 200));
+            let scope = scope.map_or_else(String::new, |scope| format!(" (`{scope}`)"));
+            Some(Refused::Unauthorized(format!(
+                "The credential does not allow this: the tool's server asks for further rights{scope}. Nothing was run."
+            )))
+        }
         _ => None,
     }
 }

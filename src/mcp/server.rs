@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use super::approve::{Approved, approve};
 use super::connection::{CallLimits, Connection};
+use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
 use super::shelves::Shelves;
@@ -41,7 +42,8 @@ pub(super) struct Server {
     pub(super) tried: CancellationToken,
     state: Mutex<State>,
     shelves: Arc<Shelves>,
-    pool: Pool,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) pool: Pool,
 }
 
 #[derive(Debug)]
@@ -53,7 +55,8 @@ struct State {
 }
 
 impl Server {
-    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>) -> Self {
+    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>, access: &Access) -> Self {
+        let credentials = Arc::new(Credentials::new(config, access));
         let status = ServerStatus {
             name: config.name.clone(),
             url: public_url(&config.transport),
@@ -78,7 +81,8 @@ impl Server {
             tried: CancellationToken::new(),
             state: Mutex::new(State { status, listing: None, stderr: Tail::default() }),
             shelves: shelves.clone(),
-            pool: Pool::new(config),
+            pool: Pool::new(config, &credentials),
+            credentials,
         }
     }
 

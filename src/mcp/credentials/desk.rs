@@ -17,6 +17,7 @@ use moka::sync::Cache;
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::authorization_code::{Asking, AuthorizationCode};
 use super::oauth::{self, Application, DiscoveryError, Form, TokenError};
@@ -78,10 +79,9 @@ pub struct Departure {
 }
 
 /// What a browser brings back.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Callback {
     /// Which flow it belongs to.
-    #[serde(default)]
     pub state: String,
     /// What is exchanged for a token.
     pub code: Option<SecretString>,
@@ -226,9 +226,15 @@ impl Desk {
     }
 
     /// That document.
-    pub(in super::super) fn client(&self) -> Option<Application> {
+    pub(in super::super) fn client(&self) -> Option<Value> {
         let document = self.client_document()?;
-        Some(Application::new(Some(&document), &self.at(Self::CALLBACK).ok()?))
+        let application = Application::new(Some(&document), &self.at(Self::CALLBACK).ok()?);
+        serde_json::to_value(application).ok()
+    }
+
+    /// The origin from which the page of a link sends its form.
+    pub(in super::super) fn origin(&self) -> Option<String> {
+        self.public_url.as_ref().map(|url| url.origin().ascii_serialization())
     }
 
     fn at(&self, path: &str) -> Result<Url, ConnectError> {

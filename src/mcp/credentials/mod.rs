@@ -15,7 +15,7 @@ mod token_exchange;
 mod vault;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, header};
@@ -91,6 +91,30 @@ pub(super) trait Proof: fmt::Debug + Send + Sync {
 pub(super) struct Door {
     pub(super) egress: Egress,
     pub(super) proof: Arc<dyn Proof>,
+    refused: Arc<Mutex<Option<Refused>>>,
+}
+
+impl Door {
+    fn new(egress: &Egress, proof: Arc<dyn Proof>) -> Self {
+        Self { egress: egress.clone(), proof, refused: Arc::default() }
+    }
+
+    /// Notes why no credential could be shown, for those who only learn that something failed.
+    pub(super) fn note(&self, refused: &Refused) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.clone());
+    }
+
+    /// Why no credential could be shown, if that was so.
+    pub(super) fn refusal(&self) -> Option<Refused> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Refused {
+    /// Whether someone must do something before it can be otherwise.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Unauthorized(_))
+    }
 }
 
 /// How one server is told whose request it is.
@@ -150,7 +174,7 @@ impl Credentials {
             Kind::TokenExchange(kind) => kind.proof_for(behalf)?,
             Kind::AuthorizationCode(kind) => kind.proof_for(behalf).await?,
         };
-        Ok(Door { egress: self.egress.clone(), proof })
+        Ok(Door::new(&self.egress, proof))
     }
 
     /// The door for a connection of the gateway's own; none where only callers have credentials.
@@ -161,7 +185,7 @@ impl Credentials {
             Kind::ClientCredentials(kind) => kind.clone(),
             Kind::CallerHeader(_) | Kind::TokenExchange(_) | Kind::AuthorizationCode(_) => return None,
         };
-        Some(Door { egress: self.egress.clone(), proof })
+        Some(Door::new(&self.egress, proof))
     }
 
     /// The kind for which callers connect in a browser, if it is that.

@@ -28,8 +28,6 @@ pub(in super::super) struct AuthorizationServer {
     pub(in super::super) token_endpoint: Url,
     pub(in super::super) registration_endpoint: Option<Url>,
     #[serde(default)]
-    pub(in super::super) token_endpoint_auth_methods_supported: Vec<String>,
-    #[serde(default)]
     pub(in super::super) scopes_supported: Vec<String>,
     code_challenge_methods_supported: Option<Vec<String>>,
     /// Its answers in the browser carry `iss` (RFC 9207).
