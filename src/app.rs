@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{self, Audit};
-use crate::config::Config;
+use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
+use crate::mcp::lock::{self, Lock, LockError};
 use crate::mcp::{Access, Fleet};
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
@@ -54,6 +55,9 @@ pub enum StartError {
     /// A provider is wrong.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// `tools.lock` cannot be read.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The system gives no HTTP client.
     #[error("the HTTP client cannot be made: {0}")]
     HttpClient(#[source] reqwest::Error),
@@ -77,6 +81,7 @@ impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let policy = Policy::load(&config.policies)?;
         let providers = Providers::new(&config.providers)?;
+        let lock = lock_in_force(&config)?;
         let store = Store::open(&config.store).await?;
         let defaults = audit::Settings::default();
         let places =
@@ -91,7 +96,7 @@ impl App {
         let gateway = Gateway {
             providers,
             policy,
-            fleet: Fleet::start(&config.servers, &config.tool_name, access, &servers),
+            fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
             settings: config.settings,
             hosted_tools: config.hosted_tools,
@@ -105,6 +110,10 @@ impl App {
             limits: config.limits.clone(),
         };
         let (background, ending) = (TaskTracker::new(), CancellationToken::new());
+        if config.lock == LockMode::Auto {
+            let (fleet, folder) = (gateway.fleet.clone(), config.folder.clone());
+            background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
+        }
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
         Ok(Self {
             gateway: Arc::new(gateway),
@@ -167,6 +176,14 @@ impl App {
         self.background.wait().await;
         self.gateway.audit.close().await;
         self.store.close().await;
+    }
+}
+
+/// The lock beside the configuration, unless it is switched off.
+pub fn lock_in_force(config: &Config) -> Result<Option<Lock>, LockError> {
+    match config.lock {
+        LockMode::Auto => Lock::read(&Lock::path(&config.folder)),
+        LockMode::Off => Ok(None),
     }
 }
 

@@ -7,9 +7,11 @@ use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
 use super::{ConfigArgs, load};
+use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
 use crate::egress::Egress;
 use crate::identity;
+use crate::mcp::lock::visible;
 use crate::mcp::{Access, Fleet, ServerState};
 use crate::policy::Policy;
 use crate::provider::Providers;
@@ -32,7 +34,11 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         return Ok(start_failed(&error.into()));
     }
     let tracker = TaskTracker::new();
-    let fleet = Fleet::start(&config.servers, &config.tool_name, access(&config).await?, &tracker);
+    let lock = match lock_in_force(&config) {
+        Ok(lock) => lock,
+        Err(error) => return Ok(start_failed(&error.into())),
+    };
+    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, access(&config).await?, &tracker);
     fleet.settled().await;
     let out = &mut io::stdout().lock();
     print_providers(&config, out)?;
@@ -66,8 +72,13 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
     let mut notes = Vec::new();
     let statuses = fleet.statuses();
     for status in &statuses {
+        let waiting = status.quarantined.iter().filter(|tool| !tool.is_kept).count();
         let protocol = status.protocol.clone().unwrap_or_else(|| "-".to_owned());
-        let tools = format!("{} of {}", status.approved.len(), status.approved.len() + status.left_out.len());
+        let tools = format!(
+            "{} of {}",
+            status.approved.len(),
+            status.approved.len() + status.left_out.len() + waiting
+        );
         table.add_row([status.name.as_str(), status.state.word(), &protocol, &tools, &status.url]);
         if let Some(failure) = status.last_failure.as_ref().filter(|_| status.state != ServerState::Ready) {
             notes.push(format!("{}: {failure}", status.name));
@@ -78,6 +89,10 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
                 .iter()
                 .map(|tool| format!("{}/{}: left out: {}", status.name, tool.tool, tool.reason)),
         );
+        notes.extend(status.quarantined.iter().map(|tool| {
+            let kept = if tool.is_kept { "; its approved definition stays in use" } else { "" };
+            format!("{}/{}: quarantined: {}{kept}", status.name, visible(&tool.tool), tool.reason)
+        }));
         notes.extend(status.warnings.iter().map(|warning| format!("{}: {warning}", status.name)));
     }
     writeln!(out, "{table}")?;

@@ -24,6 +24,9 @@ pub struct Server {
     pub name: String,
     /// How it is reached.
     pub transport: Transport,
+    /// Its command and arguments as they stand in the file, references unresolved: by these `tools.lock` knows it on
+    /// every machine and with every secret. Empty for `http`.
+    pub written_command: Vec<String>,
     /// Which of its tools are approved: all of them, where empty.
     pub allow: Vec<Pattern>,
     /// Which are not, whatever `allow` says.
@@ -61,9 +64,14 @@ pub struct Server {
 impl Server {
     /// A server of which nothing else is said.
     pub fn new(name: impl Into<String>, transport: Transport) -> Self {
+        let written_command = match &transport {
+            Transport::Stdio { command, args, .. } => [command].into_iter().chain(args).cloned().collect(),
+            Transport::Http { .. } => Vec::new(),
+        };
         Self {
             name: name.into(),
             transport,
+            written_command,
             allow: Vec::new(),
             deny: Vec::new(),
             read_only: Vec::new(),
@@ -320,6 +328,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
     Some(Server {
         name: name?,
         transport: transport?,
+        written_command: written_command(written),
         allow,
         deny,
         read_only,
@@ -377,6 +386,11 @@ fn sharing(written: &WrittenServer, credentials: Option<&Credentials>, scope: &m
         None if are_the_callers_own => Sharing::PerCaller,
         None => Sharing::Shared,
     }
+}
+
+fn written_command(written: &WrittenServer) -> Vec<String> {
+    let args = written.args.iter().flat_map(|args| &args.value);
+    written.command.iter().chain(args).map(|word| word.value.clone()).collect()
 }
 
 /// A field of the other transport is a sign that something else was meant.

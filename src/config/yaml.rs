@@ -40,7 +40,23 @@ impl Source {
 
     /// Parses the whole file; the first thing that does not fit ends it.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Box<Problem>> {
-        let options = serde_saphyr::options! { with_snippet: false };
+        self.parse_with(serde_saphyr::options! { with_snippet: false })
+    }
+
+    /// The same for a file that holds what others wrote, in any amount: its values may nest as deep as JSON may.
+    pub(crate) fn parse_large<T: DeserializeOwned>(&self) -> Result<T, Box<Problem>> {
+        self.parse_with(serde_saphyr::options! {
+            with_snippet: false,
+            budget: serde_saphyr::budget! {
+                max_depth: 256,
+                max_nodes: usize::MAX,
+                max_events: usize::MAX,
+                max_total_scalar_bytes: usize::MAX,
+            },
+        })
+    }
+
+    fn parse_with<T: DeserializeOwned>(&self, options: serde_saphyr::Options) -> Result<T, Box<Problem>> {
         serde_saphyr::from_str_with_options(&self.text, options)
             .map_err(|error| Box::new(self.explain(&error)))
     }

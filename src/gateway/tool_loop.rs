@@ -189,13 +189,17 @@ impl Rounds<'_> {
     /// A tool that the conversation was shown may be gone by now, or its server not up since the gateway started.
     fn refuse_withdrawn(&self, tool: &ToolDefinition) -> Decision {
         let (name, server) = (&tool.name, self.gateway.fleet.status(&tool.source.server));
-        let (outcome, told) = if server.is_some_and(|server| !server.is_up()) {
-            let told = format!("Not run: the server of {name} cannot be reached now.");
-            (ToolOutcome::Unreachable, told)
-        } else {
-            let told = format!("Not run: {name} is not offered any more. Go on without it.");
-            (ToolOutcome::Withdrawn, told)
-        };
+        let may_know = self.gateway.policy.may_see(&self.incoming.caller, &tool.source).is_ok();
+        let (outcome, told) =
+            if let Some(told) = self.gateway.fleet.quarantine(&tool.source).filter(|_| may_know) {
+                (ToolOutcome::Withdrawn, told)
+            } else if server.is_some_and(|server| !server.is_up()) {
+                let told = format!("Not run: the server of {name} cannot be reached now.");
+                (ToolOutcome::Unreachable, told)
+            } else {
+                let told = format!("Not run: {name} is not offered any more. Go on without it.");
+                (ToolOutcome::Withdrawn, told)
+            };
         Decision::Refuse { outcome, told, rule: None }
     }
 

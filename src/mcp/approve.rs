@@ -1,16 +1,19 @@
-//! What a server lists, tool by tool, to what is approved: patterns, shape, schema. A tool that does not
-//! pass is left out alone, with the reason.
+//! What a server lists, tool by tool, to what is approved: patterns, shape, schema, and the lock where one is in
+//! force. A tool that does not pass is left out alone, with the reason; one whose definition nobody has approved is
+//! quarantined.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::arguments::Check;
+use super::lock::{self, Definition, Lock, Standing};
 use super::result::bounded;
 use super::schema;
-use crate::config::{Pattern, Server};
-use crate::domain::ToolRef;
+use crate::config::{OnDrift, Pattern, Server};
+use crate::domain::{Digest, ToolRef};
 
 /// The longest description that a model is shown, in bytes.
 const MAX_DESCRIPTION: usize = 4 * 1024;
@@ -37,36 +40,150 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// A listed tool that waits for an administrator's decision, or has had it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// The tool's name as its server lists it.
+    pub tool: String,
+    /// Why it is not used.
+    pub reason: Quarantine,
+    /// Whether its approved definition goes on being shown.
+    pub is_kept: bool,
+    /// Of what the server lists.
+    #[serde(skip)]
+    pub(super) digest: Digest,
+}
+
+/// Why a tool is quarantined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quarantine {
+    /// Nobody has approved it yet.
+    New,
+    /// Its definition is not the approved one.
+    Changed,
+    /// The approved definition is that of another server: the configuration names another one by now.
+    OtherServer,
+    /// Its definition was looked at and refused.
+    Rejected,
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::New => "new: not approved yet",
+            Self::Changed => "changed since it was approved",
+            Self::OtherServer => {
+                "approved as a tool of another server: URL, command or arguments have changed"
+            }
+            Self::Rejected => "rejected",
+        })
+    }
+}
+
 /// What became of one server's list.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
     pub(super) approved: Vec<Approved>,
     pub(super) left_out: Vec<LeftOut>,
+    pub(super) quarantined: Vec<Quarantined>,
     /// Approved tools with a flaw.
     pub(super) warnings: Vec<String>,
 }
 
 /// Sorts out what `server` lists.
-pub(super) fn approve(server: &Server, listed: &[Value]) -> Verdict {
+pub(super) fn approve(server: &Server, listed: &[Value], lock: Option<&Lock>) -> Verdict {
     let mut verdict = Verdict::default();
     let mut names = HashSet::new();
+    let lock = lock.map(|lock| InForce { lock, server, identity: lock::identity(server) });
     for (index, tool) in listed.iter().enumerate() {
         let name = tool.get("name").and_then(Value::as_str);
         let outcome = match name {
             None | Some("") => Err("it has no name".into()),
             Some(name) if name.len() > MAX_NAME => Err(format!("its name is longer than {MAX_NAME} bytes")),
             Some(name) if !names.insert(name) => Err("the server lists this name twice".into()),
-            Some(name) => approve_one(server, name, tool, &mut verdict.warnings),
+            Some(name) => match &lock {
+                Some(lock) => lock.approve(name, tool, &mut verdict),
+                None => approve_one(server, name, tool, &mut verdict.warnings).map(Some),
+            },
         };
         match outcome {
-            Ok(tool) => verdict.approved.push(tool),
+            Ok(tool) => verdict.approved.extend(tool),
             Err(reason) => {
                 let tool = name.map_or_else(|| format!("tool {}", index + 1), |name| bounded(name, MAX_NAME));
                 verdict.left_out.push(LeftOut { tool, reason });
             }
         }
     }
+    if let Some(lock) = lock {
+        verdict.left_out.extend(lock.gone(&names));
+    }
     verdict
+}
+
+/// What the lock approves of a server that has not listed anything yet.
+pub(super) fn approve_unlisted(server: &Server, lock: &Lock) -> Verdict {
+    let mut verdict = Verdict::default();
+    let identity = lock::identity(server);
+    let approvals =
+        lock.server(&server.name).filter_map(|(name, entry)| Some((name, entry.approved.as_ref()?)));
+    for (name, approval) in approvals.filter(|(_, approval)| approval.identity == identity) {
+        match approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings) {
+            Ok(tool) => verdict.approved.push(tool),
+            Err(reason) => verdict.left_out.push(LeftOut { tool: name.clone(), reason }),
+        }
+    }
+    verdict
+}
+
+/// The lock as one server meets it.
+struct InForce<'a> {
+    lock: &'a Lock,
+    server: &'a Server,
+    identity: String,
+}
+
+impl InForce<'_> {
+    /// Lets the tool pass if its definition is approved. What passes is the definition in the lock: the same to the
+    /// byte, in whatever order its server gives the keys today.
+    fn approve(&self, name: &str, tool: &Value, verdict: &mut Verdict) -> Result<Option<Approved>, String> {
+        let Self { lock, server, identity } = self;
+        let digest = lock::digest(identity, &Definition::of(tool));
+        let approval = lock.entry(&server.name, name).and_then(|entry| entry.approved.as_ref());
+        let reason = match (lock.standing(&server.name, name, digest), approval) {
+            (Standing::Approved, Some(approval)) => {
+                let tool = approval.definition.as_tool();
+                return approve_one(server, name, tool, &mut verdict.warnings).map(Some);
+            }
+            (Standing::Rejected, _) => Quarantine::Rejected,
+            (_, Some(approval)) if approval.identity != *identity => Quarantine::OtherServer,
+            (_, Some(_)) => Quarantine::Changed,
+            (_, None) => Quarantine::New,
+        };
+        let same_server = approval.filter(|approval| approval.identity == *identity);
+        let kept = match same_server.filter(|_| server.on_drift == OnDrift::KeepApproved) {
+            Some(approval) => {
+                Some(approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings)?)
+            }
+            // What could not be used even if it were approved needs no approval.
+            None => {
+                approve_one(server, name, tool, &mut Vec::new())?;
+                None
+            }
+        };
+        let is_kept = kept.is_some();
+        verdict.quarantined.push(Quarantined { tool: name.to_owned(), reason, is_kept, digest });
+        Ok(kept)
+    }
+
+    /// Approved tools that the server does not list any more.
+    fn gone(&self, listed: &HashSet<&str>) -> Vec<LeftOut> {
+        let entries = self.lock.server(&self.server.name);
+        let approved = entries.filter(|(_, entry)| entry.approved.is_some()).map(|(name, _)| name);
+        let gone = approved.filter(|name| !listed.contains(name.as_str()));
+        gone.map(|name| LeftOut { tool: name.clone(), reason: "approved, but not listed any more".into() })
+            .collect()
+    }
 }
 
 fn approve_one(
@@ -144,14 +261,14 @@ mod tests {
     #[test]
     fn patterns_apply_to_the_servers_own_names_and_deny_wins() {
         let listed = ["get_file", "get_secret", "put.file", "search"].map(|name| json!({"name": name}));
-        let verdict = approve(&server(&["get_*", "/put.+/"], &["/.*_secret.*/"], &["get_*"]), &listed);
+        let verdict = approve(&server(&["get_*", "/put.+/"], &["/.*_secret.*/"], &["get_*"]), &listed, None);
         assert_eq!(names(&verdict), ["get_file", "put.file"]);
         assert_eq!(
             reasons(&verdict),
             [("get_secret", "`deny` holds `/.*_secret.*/`"), ("search", "no pattern of `allow` fits")]
         );
         assert_eq!(verdict.approved.iter().map(|tool| tool.read_only).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(names(&approve(&server(&[], &[], &[]), &listed)).len(), 4);
+        assert_eq!(names(&approve(&server(&[], &[], &[]), &listed, None)).len(), 4);
     }
 
     #[test]
@@ -166,7 +283,7 @@ mod tests {
             json!({"name": "good"}),
             json!({"name": "x".repeat(300)}),
         ];
-        let verdict = approve(&server(&[], &[], &[]), &listed);
+        let verdict = approve(&server(&[], &[], &[]), &listed, None);
         assert_eq!(names(&verdict), ["good", "no_schema"]);
         assert_eq!(verdict.approved[1].input_schema, r#"{"type":"object","properties":{}}"#);
         let left: Vec<&str> = verdict.left_out.iter().map(|left| left.tool.as_str()).take(5).collect();
@@ -189,7 +306,7 @@ mod tests {
     #[test]
     fn a_tool_whose_schema_cannot_be_checked_is_kept_with_a_warning() {
         let schema = json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)y"}}});
-        let verdict = approve(&server(&[], &[], &[]), &[json!({"name": "odd", "inputSchema": schema})]);
+        let verdict = approve(&server(&[], &[], &[]), &[json!({"name": "odd", "inputSchema": schema})], None);
         assert_eq!(names(&verdict), ["odd"]);
         assert!(verdict.warnings[0].starts_with("odd: arguments are not checked"), "{:?}", verdict.warnings);
     }

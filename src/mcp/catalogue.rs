@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::approve::Approved;
+use super::approve::{Approved, Quarantined};
 use super::names;
-use crate::domain::{Repeat, ToolDefinition, ToolRef};
+use super::shelves::Shelf;
+use crate::domain::{ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
 ///
@@ -19,6 +19,7 @@ pub struct Catalogue {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
     by_source: HashMap<ToolRef, Arc<Tool>>,
+    quarantined: HashMap<ToolRef, Quarantined>,
     version: u64,
 }
 
@@ -30,18 +31,11 @@ pub struct Tool {
     approved: Arc<Approved>,
 }
 
-/// The tools of one server, and what all of them share.
-#[derive(Debug, Clone)]
-pub(super) struct Shelf {
-    pub(super) server_url: String,
-    pub(super) timeout: Duration,
-    pub(super) repeat: Repeat,
-    pub(super) tools: Vec<Arc<Approved>>,
-}
-
 impl Catalogue {
     /// Names the tools of all servers by `pattern`.
     pub(super) fn build<'a>(pattern: &str, shelves: impl IntoIterator<Item = &'a Shelf>) -> Self {
+        let shelves: Vec<&Shelf> = shelves.into_iter().collect();
+        let quarantined = shelves.iter().flat_map(|shelf| shelf.quarantined()).collect();
         let all: Vec<(&Shelf, &Arc<Approved>)> =
             shelves.into_iter().flat_map(|shelf| shelf.tools.iter().map(move |tool| (shelf, tool))).collect();
         let sources: Vec<ToolRef> = all.iter().map(|(_, tool)| tool.source.clone()).collect();
@@ -59,7 +53,7 @@ impl Catalogue {
         }
         let by_name = tools.iter().map(|tool| (tool.definition.name.clone(), tool.clone())).collect();
         let by_source = tools.iter().map(|tool| (tool.definition.source.clone(), tool.clone())).collect();
-        Self { tools, by_name, by_source, version: hasher.finish() }
+        Self { tools, by_name, by_source, quarantined, version: hasher.finish() }
     }
 
     /// All tools, sorted by name.
@@ -77,6 +71,11 @@ impl Catalogue {
         self.by_source.get(source)
     }
 
+    /// Why a tool that is not here may not be used yet, or not any more.
+    pub fn quarantined(&self, source: &ToolRef) -> Option<&Quarantined> {
+        self.quarantined.get(source).filter(|_| !self.by_source.contains_key(source))
+    }
+
     /// A digest of the definitions: equal exactly when models are shown the same, within one process.
     pub fn version(&self) -> u64 {
         self.version
@@ -92,8 +91,8 @@ impl Tool {
             description: approved.description.clone(),
             input_schema: approved.input_schema.clone(),
             read_only: approved.read_only,
-            repeat: shelf.repeat,
-            timeout: shelf.timeout,
+            repeat: shelf.config.repeat,
+            timeout: shelf.config.max_call_time,
         });
         Self { definition, approved: approved.clone() }
     }
@@ -107,24 +106,25 @@ impl Tool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::super::approve::approve;
     use super::super::testing;
     use super::*;
+    use crate::config::Server;
 
     fn shelf(server: &str, tools: &[&str]) -> Shelf {
         let listed: Vec<Value> = tools
             .iter()
             .map(|name| json!({"name": name, "inputSchema": {"type": "object", "required": ["id"]}}))
             .collect();
-        let approved = approve(&testing::http_server(server, "http://x/"), &listed).approved;
-        Shelf {
-            server_url: "http://x/".into(),
-            timeout: Duration::from_secs(9),
-            repeat: Repeat::default(),
-            tools: approved.into_iter().map(Arc::new).collect(),
-        }
+        let config = testing::http_server(server, "http://x/");
+        let approved = approve(&config, &listed, None).approved;
+        let mut shelf = Shelf::empty(Server { max_call_time: Duration::from_secs(9), ..config });
+        shelf.tools = approved.into_iter().map(Arc::new).collect();
+        shelf
     }
 
     fn names(catalogue: &Catalogue) -> Vec<&str> {

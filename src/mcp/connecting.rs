@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::credentials::{AuthorizationCode, Callback, ConnectError, Connected, Departure, Whom};
 use super::fleet::Fleet;
+use super::server::Server;
 use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
 
 impl Fleet {
@@ -35,7 +36,7 @@ impl Fleet {
         cookie: Option<&secrecy::SecretString>,
     ) -> Result<Connected, ConnectError> {
         let connected = self.access().desk.arrive(callback, cookie).await?;
-        self.call_on(&connected.whom);
+        self.welcome(&connected.whom);
         Ok(connected)
     }
 
@@ -54,8 +55,25 @@ impl Fleet {
         self.access().desk.origin()
     }
 
-    /// Makes the first connection, which tells what the server's tools are.
-    fn call_on(&self, whom: &Whom) {
+    /// Where only callers can ask a server for its tools, and none has yet, this one's credentials are tried.
+    pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap) {
+        let unknown = self.all_servers().into_iter().filter(|server| server.pool.wants_listing());
+        for server in unknown {
+            let headers = CallerHeaders::of(headers);
+            self.call_on(server, Behalf { caller: caller.clone(), conversation: None, headers });
+        }
+    }
+
+    /// Makes a connection, which tells what the server's tools are.
+    fn call_on(&self, server: Arc<Server>, behalf: Behalf) {
+        self.spawn(async move {
+            if let Err(failure) = server.pool.connection_for(&behalf).await {
+                tracing::debug!(server = %server.name(), error = %failure.message, "no connection for a caller yet");
+            }
+        });
+    }
+
+    fn welcome(&self, whom: &Whom) {
         let Some(server) = self.server(&whom.server) else { return };
         let caller = Caller {
             key: whom.key.clone(),
@@ -63,13 +81,8 @@ impl Fleet {
             groups: Vec::new(),
             settings: ToolSettings::default(),
         };
-        let headers = CallerHeaders::of(&HeaderMap::new());
-        let behalf = Behalf { caller: Arc::new(caller), conversation: None, headers };
-        self.spawn(async move {
-            if let Err(failure) = server.pool.connection_for(&behalf).await {
-                tracing::info!(server = %server.name(), error = %failure.message, "no connection yet for a caller");
-            }
-        });
+        let headers = CallerHeaders::default();
+        self.call_on(server, Behalf { caller: Arc::new(caller), conversation: None, headers });
     }
 
     fn authorization_code(&self, server: &str) -> Result<Arc<AuthorizationCode>, ConnectError> {

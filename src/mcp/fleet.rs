@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::approve::Quarantine;
 use super::catalogue::Catalogue;
 use super::credentials::Access;
+use super::lock::Lock;
 use super::server::Server;
 use super::shelves::Shelves;
 use super::status::ServerStatus;
 use super::supervise::Ending;
 use crate::audit::{Clearance, ToolOutcome};
 use crate::config;
-use crate::domain::{Behalf, ToolResult};
+use crate::domain::{Behalf, ToolRef, ToolResult};
 
 /// How long killed processes may take to be gone.
 const LAST_RITES: Duration = Duration::from_secs(1);
@@ -52,16 +55,18 @@ pub struct CallEnd {
 impl Fleet {
     /// Starts to connect to all servers, each in a task of its own, and returns at once.
     ///
-    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`; `access` is what credentials need.
+    /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`. With a lock, the catalogue holds
+    /// what it approves from the first moment on; `access` is what credentials need.
     pub fn start(
         servers: &[config::Server],
         tool_name: &str,
+        lock: Option<Lock>,
         access: Access,
         tracker: &TaskTracker,
     ) -> Self {
         let fleet = Self(Arc::new(Inner {
             servers: Mutex::default(),
-            shelves: Arc::new(Shelves::new(tool_name)),
+            shelves: Arc::new(Shelves::new(lock)),
             ending: Ending::default(),
             supervisors: TaskTracker::new(),
             access,
@@ -86,24 +91,16 @@ impl Fleet {
             });
             servers.insert(config.name.clone(), server);
         }
-        let goes = |server: &&Arc<Server>| {
-            servers.get(server.name()).is_none_or(|successor| !Arc::ptr_eq(successor, server))
+        let goes_on = |server: &Arc<Server>| {
+            servers.get(server.name()).is_some_and(|successor| Arc::ptr_eq(successor, server))
         };
-        let gone: Vec<&Arc<Server>> = earlier.values().filter(goes).collect();
-        gone.iter().for_each(|server| server.retired.cancel());
-        self.0.shelves.arrange(|arranged| {
-            tool_name.clone_into(&mut arranged.pattern);
-            for server in gone {
-                arranged.remove(server.name());
-            }
-            for server in &started {
-                let inherited = earlier.get(server.name()).and_then(|earlier| server.inherit(earlier));
-                if let Some(tools) = inherited {
-                    arranged.put(server, tools);
-                }
-            }
-        });
-        started.into_iter().for_each(|server| self.supervise(server));
+        for gone in earlier.values().filter(|server| !goes_on(server)) {
+            gone.retired.cancel();
+        }
+        self.0.shelves.arrange(configured, tool_name);
+        for server in started {
+            self.supervise(server);
+        }
     }
 
     fn supervise(&self, server: Arc<Server>) {
@@ -123,12 +120,12 @@ impl Fleet {
 
     /// The approved tools as of now.
     pub fn catalogue(&self) -> Arc<Catalogue> {
-        self.0.shelves.catalogue()
+        self.0.shelves.catalogue().borrow().clone()
     }
 
     /// The approved tools as of now, and every change of them.
     pub fn watch(&self) -> watch::Receiver<Arc<Catalogue>> {
-        self.0.shelves.watch()
+        self.0.shelves.catalogue().subscribe()
     }
 
     /// How the servers are doing, sorted by name.
@@ -141,10 +138,19 @@ impl Fleet {
         self.server(name).map(|server| server.status())
     }
 
+    /// Puts another lock in force, or none: all tools are sorted out again as they were last listed.
+    pub fn set_lock(&self, lock: Option<Lock>) {
+        self.0.shelves.set_lock(lock);
+    }
+
+    /// What a server listed last, as it came; `None` before the first list.
+    pub fn listed(&self, name: &str) -> Option<Vec<Value>> {
+        self.0.shelves.listing(name).map(|listing| listing.tools.clone())
+    }
+
     /// Returns when every server has been tried once, whatever came of it.
     pub async fn settled(&self) {
-        let servers: Vec<_> = self.servers().values().cloned().collect();
-        for server in servers {
+        for server in self.all_servers() {
             server.tried().await;
         }
     }
@@ -161,6 +167,8 @@ impl Fleet {
                 ToolResult::error("Not run: this call was cleared for another caller."),
                 ToolOutcome::NotExecuted,
             )
+        } else if let Some(refusal) = self.quarantine(&tool) {
+            (ToolResult::error(refusal), ToolOutcome::Withdrawn)
         } else if let Some(server) = self.server(&tool.server) {
             server.call(&tool.tool, arguments, behalf, cancel).await
         } else {
@@ -171,8 +179,17 @@ impl Fleet {
         CallEnd { result, outcome, duration_ms }
     }
 
+    /// What the model is told of a call of this tool, if it is in quarantine.
+    pub fn quarantine(&self, tool: &ToolRef) -> Option<String> {
+        self.catalogue().quarantined(tool).map(|quarantined| refusal(tool, quarantined.reason))
+    }
+
     pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
         self.servers().get(name).cloned()
+    }
+
+    pub(super) fn all_servers(&self) -> Vec<Arc<Server>> {
+        self.servers().values().cloned().collect()
     }
 
     pub(super) fn access(&self) -> &Access {
@@ -200,4 +217,17 @@ impl Fleet {
             }
         }
     }
+}
+
+/// What the model is told of a call of a tool that is in quarantine.
+fn refusal(tool: &ToolRef, reason: Quarantine) -> String {
+    let why = match reason {
+        Quarantine::New => "no administrator has approved it yet",
+        Quarantine::Changed => "its definition has changed, and no administrator has approved that yet",
+        Quarantine::OtherServer => {
+            "it is another server's by now, and no administrator has approved that yet"
+        }
+        Quarantine::Rejected => "an administrator has rejected its definition",
+    };
+    format!("Not run: {tool} is in quarantine: {why}. Go on without it.")
 }

@@ -1,10 +1,10 @@
 //! The MCP servers: connections, the catalogue of their tools, and calls.
 //!
 //! A [`Fleet`] watches over every configured server in a task of its own (`supervise.rs`): it connects
-//! (`connect.rs`), lists (`page.rs`), sorts out what is approved and acceptable (`approve.rs`, `schema.rs`),
-//! and publishes it in the [`Catalogue`] (`shelves.rs`), under names that every provider takes (`names.rs`). While a
-//! server is connected, it is asked whether it still answers and what it lists (`upkeep.rs`). A call needs a
-//! clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
+//! (`connect.rs`) and lists (`page.rs`). What is listed is sorted out (`shelves.rs`): what is approved (`approve.rs`,
+//! [`lock`]) and acceptable (`schema.rs`) goes into the [`Catalogue`], under names that every provider takes
+//! (`names.rs`). While a server is connected, it is asked whether it still answers and what it lists (`upkeep.rs`). A
+//! call needs a clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
 
 mod approve;
 mod arguments;
@@ -16,6 +16,7 @@ mod connection;
 mod credentials;
 mod fleet;
 mod http_client;
+pub mod lock;
 mod names;
 mod page;
 mod pool;
@@ -37,7 +38,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use approve::LeftOut;
+pub use approve::{LeftOut, Quarantine, Quarantined};
 pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use credentials::{Access, Callback, ConnectError, Connected, Departure, Desk, Whom};

@@ -128,6 +128,12 @@ impl Pool {
         Err(self.0.unavailable("its connections break off as soon as they are made"))
     }
 
+    /// Whether only callers can tell what the tools are, and none has yet.
+    pub(super) fn wants_listing(&self) -> bool {
+        let inner = &self.0;
+        inner.server.credentials.are_the_callers_own() && !inner.listings.has_listed.load(Ordering::Relaxed)
+    }
+
     /// What a caller's connection listed; returns whenever there is something new.
     pub(super) async fn next_listing(&self) -> Listing {
         let listings = &self.0.listings;

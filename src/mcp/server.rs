@@ -12,12 +12,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::approve::{Approved, approve};
 use super::connection::{CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
-use super::shelves::Shelves;
+use super::shelves::{Shelves, Sorted};
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
@@ -48,9 +47,8 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 struct State {
+    /// But for the tools, which are on their shelf.
     status: ServerStatus,
-    /// As it came last.
-    listing: Option<Arc<Listing>>,
     stderr: Tail,
 }
 
@@ -67,6 +65,7 @@ impl Server {
             protocol: None,
             approved: Vec::new(),
             left_out: Vec::new(),
+            quarantined: Vec::new(),
             warnings: Vec::new(),
             last_failure: None,
             next_attempt: None,
@@ -79,7 +78,7 @@ impl Server {
             retired: CancellationToken::new(),
             restarts: watch::Sender::new(()),
             tried: CancellationToken::new(),
-            state: Mutex::new(State { status, listing: None, stderr: Tail::default() }),
+            state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
             pool: Pool::new(config, &credentials),
             credentials,
@@ -92,8 +91,10 @@ impl Server {
     }
 
     pub(super) fn status(&self) -> ServerStatus {
+        let Sorted { approved, left_out, quarantined, warnings } = self.shelves.sorted(self.name());
         let state = self.state();
-        ServerStatus { stderr: state.stderr.lines(), ..state.status.clone() }
+        let stderr = state.stderr.lines();
+        ServerStatus { approved, left_out, quarantined, warnings, stderr, ..state.status.clone() }
     }
 
     /// Returns when the first attempt is over, whatever came of it.
@@ -157,46 +158,14 @@ impl Server {
         if is_near { patience } else { Duration::ZERO }
     }
 
-    /// Takes over what the server lists, and publishes what is approved of it.
+    /// Takes over what the server lists.
     pub(super) fn take(&self, listing: Listing) {
-        let known = self.listing();
-        if known.is_some_and(|known| known.has_tools_of(&listing)) {
-            return;
-        }
-        self.state().listing = Some(Arc::new(listing));
-        self.sort_out();
+        self.shelves.fill(self, listing);
     }
 
     /// What the server listed last.
     pub(super) fn listing(&self) -> Option<Arc<Listing>> {
-        self.state().listing.clone()
-    }
-
-    /// Sorts out the last list by the rules as of now, and publishes what is approved.
-    pub(super) fn sort_out(&self) {
-        if let Some(approved) = self.approve_listed() {
-            self.shelves.put(self, approved);
-        }
-    }
-
-    /// Lets this one begin with what an earlier one of the same endpoint has listed.
-    pub(super) fn inherit(&self, earlier: &Self) -> Option<Vec<Approved>> {
-        if earlier.config.transport != self.config.transport {
-            return None;
-        }
-        self.state().listing = earlier.listing();
-        self.approve_listed()
-    }
-
-    fn approve_listed(&self) -> Option<Vec<Approved>> {
-        let listing = self.listing()?;
-        let verdict = approve(&self.config, &listing.tools);
-        let mut state = self.state();
-        let status = &mut state.status;
-        status.approved = verdict.approved.iter().map(|tool| tool.source.tool.clone()).collect();
-        status.left_out = verdict.left_out;
-        status.warnings = verdict.warnings.into_iter().chain(listing.cut.clone()).collect();
-        Some(verdict.approved)
+        self.shelves.listing(self.name())
     }
 
     /// Changes the state, and says so in the log.
@@ -244,7 +213,7 @@ impl Server {
 
 /// How a server is named in the records: without user, password, query and fragment, any of which may be a
 /// credential.
-fn public_url(transport: &Transport) -> String {
+pub(super) fn public_url(transport: &Transport) -> String {
     match transport {
         Transport::Stdio { command, .. } => format!("stdio:{command}"),
         Transport::Http { url, .. } => match reqwest::Url::parse(url) {

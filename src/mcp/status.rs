@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::approve::LeftOut;
+use super::approve::{LeftOut, Quarantined};
 use super::connect::Era;
 
 /// How one server is doing.
@@ -27,6 +27,8 @@ pub struct ServerStatus {
     pub approved: Vec<String>,
     /// The tools of the last list that are not approved or cannot be.
     pub left_out: Vec<LeftOut>,
+    /// The tools of the last list that an administrator has to approve first, or has rejected.
+    pub quarantined: Vec<Quarantined>,
     /// What is odd about the list or an approved tool.
     pub warnings: Vec<String>,
     /// What went wrong last; stays when the server has recovered.
