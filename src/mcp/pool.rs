@@ -388,6 +388,3 @@ impl From<Refused> for NoConnection {
         Self { message: refused.to_string(), outcome }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,7 @@ mod modern;
 mod process;
 #[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod scripted;
+mod sharing;
 
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;

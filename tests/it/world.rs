@@ -200,7 +200,7 @@ impl World {
 
 /// Asks again and again until there is something, for at most as long as [`patiently`] waits: for what nothing
 /// tells of, such as a row in a database.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         let mut pause = tokio::time::interval(Duration::from_millis(2));
         loop {

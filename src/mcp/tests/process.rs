@@ -6,7 +6,7 @@ use super::super::testing::shell_server;
 use super::*;
 
 /// Reads requests and answers them; `before` runs first, `cases` answer more methods or others differently.
-fn script(before: &str, cases: &str) -> String {
+pub(super) fn script(before: &str, cases: &str) -> String {
     format!(
         r#"
 {before}

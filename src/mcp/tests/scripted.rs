@@ -14,7 +14,6 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) struct Seen {
     pub(super) method: String,
     pub(super) session: Option<String>,
-    pub(super) authorization: Option<String>,
     pub(super) body: Value,
 }
 
@@ -92,13 +91,12 @@ impl Scripted {
 }
 
 async fn respond(request: Request, answer: &impl Fn(&Seen) -> Answer, log: &Mutex<Vec<Seen>>) -> Response {
-    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let (session, authorization) = (header("mcp-session-id"), header("authorization"));
+    let session = request.headers().get("mcp-session-id").map(|session| session.to_str().unwrap().to_owned());
     if request.method() != "POST" {
         return Response::builder().status(405).body(Body::empty()).unwrap();
     }
     let body: Value = serde_json::from_slice(&to_bytes(request.into_body(), 1 << 20).await.unwrap()).unwrap();
-    let seen = Seen { authorization, method: body["method"].as_str().unwrap_or_default().into(), session, body };
+    let seen = Seen { method: body["method"].as_str().unwrap_or_default().into(), session, body };
     log.lock().unwrap().push(seen.clone());
     let Answer { status, body, session } = answer(&seen);
     let mut response = Response::builder().status(status);
