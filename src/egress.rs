@@ -110,7 +110,13 @@ impl Egress {
             let guard = Guard { lookup: lookup.clone(), rules: rules.clone(), word };
             client_builder().timeout(PATIENCE).dns_resolver(Arc::new(guard)).build()
         };
-        Ok(Self { named: client(Word::Named)?, own: client(Word::Own)?, rules, lookup, origins: Arc::new([]) })
+        Ok(Self {
+            named: client(Word::Named)?,
+            own: client(Word::Own)?,
+            rules,
+            lookup,
+            origins: Arc::new([]),
+        })
     }
 
     /// The same for someone whose own places, as the administrator wrote them, have these URLs.
@@ -141,7 +147,9 @@ impl Egress {
         let mut url = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             let mut request = Request::new(Method::GET, url.clone());
-            request.headers_mut().insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
+            request
+                .headers_mut()
+                .insert(header::ACCEPT, header::HeaderValue::from_static("application/json"));
             let answer = self.send(request).await?;
             let next = answer.headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
             match next {
@@ -202,7 +210,10 @@ impl Egress {
 
 impl fmt::Debug for Egress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Egress").field("rules", &self.rules).field("origins", &self.origins.len()).finish()
+        f.debug_struct("Egress")
+            .field("rules", &self.rules)
+            .field("origins", &self.origins.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -279,7 +279,11 @@ fn refuse_foreign_fields(written: &WrittenCredentials, scope: &mut Scope<'_>) {
         ("header", place(&written.header), &[CallerHeader, TokenExchange]),
         ("send_as", place(&written.send_as), &[CallerHeader]),
         ("client_id", place(&written.client_id), &[ClientCredentials, TokenExchange, AuthorizationCode]),
-        ("client_secret", place(&written.client_secret), &[ClientCredentials, TokenExchange, AuthorizationCode]),
+        (
+            "client_secret",
+            place(&written.client_secret),
+            &[ClientCredentials, TokenExchange, AuthorizationCode],
+        ),
         (
             "client_auth",
             written.client_auth.as_ref().map(|at| at.place),

@@ -29,16 +29,15 @@ impl Reach {
         match (a, b, c) {
             _ if METADATA_V4.contains(&address) => Self::Never,
             (10 | 127, ..) | (172, 16..=31, _) | (192, 168, _) | (100, 64..=127, _) => Self::Internal,
-            // This network, link-local, protocol assignments, benchmarks, documentation, 6to4 relays.
-            (0, ..)
+            // This network, link-local, protocol assignments, benchmarks, documentation, 6to4 relays, multicast,
+            // reserved, broadcast.
+            (0 | 224.., ..)
             | (169, 254, _)
             | (198, 18..=19, _)
             | (192, 0, 0 | 2)
             | (192, 88, 99)
             | (198, 51, 100)
             | (203, 0, 113) => Self::Never,
-            // Multicast, reserved, broadcast.
-            (224.., ..) => Self::Never,
             _ => Self::Public,
         }
     }
@@ -51,8 +50,7 @@ impl Reach {
             [0xfd00, 0x0ec2, ..] => Self::Never,
             [first, ..] if first & 0xfe00 == 0xfc00 => Self::Internal,
             // Protocol assignments (Teredo and the like) and documentation.
-            [0x2001, 0..=0x01ff | 0x0db8, ..] => Self::Never,
-            [0x3fff, 0..=0x0fff, ..] => Self::Never,
+            [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Self::Never,
             [first, ..] if first & 0xe000 == 0x2000 => Self::Public,
             _ => Self::Never,
         }
@@ -64,12 +62,13 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let s = address.segments();
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match s {
-        [0, 0, 0, 0, 0, 0xffff, high, low] => Some(v4(high, low)),
-        [0, 0, 0, 0, 0xffff, 0, high, low] => Some(v4(high, low)),
+        // The unspecified one and loopback, which wrap nothing.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0, 0, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
     }
 }
@@ -84,19 +83,46 @@ mod tests {
 
     #[test]
     fn f56_only_what_everyone_can_reach_is_public() {
-        for public in ["93.184.216.34", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"] {
+        for public in ["93.184.216.34", "8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a00::1"]
+        {
             assert_eq!(reach(public), Reach::Public, "{public}");
         }
         for internal in [
-            "127.0.0.1", "127.8.8.8", "10.0.0.9", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1",
-            "::1", "fd12::1", "fc00::1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.0.0.9",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "::1",
+            "fd12::1",
+            "fc00::1",
         ] {
             assert_eq!(reach(internal), Reach::Internal, "{internal}");
         }
         for never in [
-            "0.0.0.0", "0.1.2.3", "169.254.169.254", "224.0.0.1", "239.1.1.1", "240.0.0.1", "255.255.255.255",
-            "192.0.0.192", "198.18.0.1", "203.0.113.7", "100.100.100.200", "168.63.129.16", "::", "fe80::1",
-            "fec0::1", "ff02::1", "fd00:ec2::254", "2001:db8::1", "2001:0:4136:e378::1", "64:ff9b:1::a00:9", "100::1",
+            "0.0.0.0",
+            "0.1.2.3",
+            "169.254.169.254",
+            "224.0.0.1",
+            "239.1.1.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "192.0.0.192",
+            "198.18.0.1",
+            "203.0.113.7",
+            "100.100.100.200",
+            "168.63.129.16",
+            "::",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "fd00:ec2::254",
+            "2001:db8::1",
+            "2001:0:4136:e378::1",
+            "64:ff9b:1::a00:9",
+            "100::1",
         ] {
             assert_eq!(reach(never), Reach::Never, "{never}");
         }

@@ -151,7 +151,11 @@ async fn f56_a_client_for_own_urls_stays_in_their_origin() {
 #[tokio::test]
 async fn f56_not_even_the_administrators_names_lead_to_the_metadata_service() {
     let lookup = Scripted::new(&[[169, 254, 169, 254]]);
-    let client = Egress::with_lookup(&config::Egress::default(), lookup).unwrap().client_for_own_urls().build().unwrap();
+    let client = Egress::with_lookup(&config::Egress::default(), lookup)
+        .unwrap()
+        .client_for_own_urls()
+        .build()
+        .unwrap();
     let error = causes(client.get("http://mcp.test/").send().await.unwrap_err());
     assert!(error.contains("`mcp.test` has no address"), "{error}");
 }

@@ -188,7 +188,9 @@ fn set_cookie(headers: &mut HeaderMap, value: &str, seconds: u64) {
 fn status(error: &ConnectError) -> StatusCode {
     match error {
         ConnectError::NoSuchServer => StatusCode::NOT_FOUND,
-        ConnectError::BadLink | ConnectError::NotOnTheWay | ConnectError::Refused(_) => StatusCode::BAD_REQUEST,
+        ConnectError::BadLink | ConnectError::NotOnTheWay | ConnectError::Refused(_) => {
+            StatusCode::BAD_REQUEST
+        }
         ConnectError::NoPublicUrl => StatusCode::SERVICE_UNAVAILABLE,
         ConnectError::Unavailable(_) => StatusCode::BAD_GATEWAY,
     }
@@ -219,7 +221,10 @@ fn page(status: StatusCode, title: &str, text: &str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+        ),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         // The page's own form must still say where it comes from.

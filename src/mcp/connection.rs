@@ -254,8 +254,8 @@ fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
 
 /// A credential is missing, or is not enough: nothing was run.
 fn refused(error: &HttpError) -> (ToolResult, ToolOutcome) {
-    let NoConnection { message, outcome } =
-        refusal(error).map_or_else(|| NoConnection::from(Refused::Unavailable(error.to_string())), NoConnection::from);
+    let NoConnection { message, outcome } = refusal(error)
+        .map_or_else(|| NoConnection::from(Refused::Unavailable(error.to_string())), NoConnection::from);
     (ToolResult::error(message), outcome)
 }
 

@@ -49,9 +49,9 @@ impl HttpClient {
             value.set_sensitive(true);
             map.insert(key, value);
         }
-        let client = door.egress.client_for_own_urls().default_headers(map).connect_timeout(connect_timeout).build();
         let client =
-            client.map_err(|error| format!("the HTTP client cannot be made: {}", cause(&error)))?;
+            door.egress.client_for_own_urls().default_headers(map).connect_timeout(connect_timeout).build();
+        let client = client.map_err(|error| format!("the HTTP client cannot be made: {}", cause(&error)))?;
         Ok(Self { client, server: server.into(), door: door.clone() })
     }
 
@@ -246,7 +246,14 @@ impl StreamableHttpClient for HttpClient {
     ) -> Result<SseStream, HttpError> {
         let ask = |headers| {
             let (uri, session, last) = (uri.clone(), session_id.clone(), last_event_id.clone());
-            self.client.get_stream_with_max_sse_event_size(uri, session, last, auth_header.clone(), headers, max)
+            self.client.get_stream_with_max_sse_event_size(
+                uri,
+                session,
+                last,
+                auth_header.clone(),
+                headers,
+                max,
+            )
         };
         self.with_credential(custom_headers, ask).await
     }

@@ -203,7 +203,8 @@ impl Inner {
             return Ok(seat.clone());
         }
         if seats.len() >= self.server.pool.max {
-            let idle = seats.iter().filter(|(_, seat)| seat.is_idle()).min_by_key(|(_, seat)| seat.last_use());
+            let idle =
+                seats.iter().filter(|(_, seat)| seat.is_idle()).min_by_key(|(_, seat)| seat.last_use());
             let Some(oldest) = idle.map(|(holder, _)| holder.clone()) else {
                 return Err(self.unavailable(&format!(
                     "all {} connections that it may have are in use; try again in a while",
@@ -224,7 +225,8 @@ impl Inner {
     /// Whether this is still the holder's seat, which counts as used now.
     fn take_seat(&self, holder: &Holder, seat: &Arc<Seat>) -> bool {
         let seats = self.seats();
-        let is_theirs = seats.get(holder).is_some_and(|current| Arc::ptr_eq(current, seat)) && !seat.is_over();
+        let is_theirs =
+            seats.get(holder).is_some_and(|current| Arc::ptr_eq(current, seat)) && !seat.is_over();
         if is_theirs {
             seat.touch();
         }
@@ -234,7 +236,9 @@ impl Inner {
     fn unavailable(&self, why: &str) -> NoConnection {
         let name = &self.server.name;
         NoConnection {
-            message: format!("The server `{name}` of this tool is not available now: {why}. Nothing was run."),
+            message: format!(
+                "The server `{name}` of this tool is not available now: {why}. Nothing was run."
+            ),
             outcome: ToolOutcome::Unreachable,
         }
     }
@@ -279,7 +283,9 @@ impl Inner {
         let Open { connection, service, child, .. } = open;
         let token = service.cancellation_token();
         let mut closed = std::pin::pin!(closed(service));
-        if self.server.credentials.are_the_callers_own() && !self.listings.has_listed.swap(true, Ordering::Relaxed) {
+        if self.server.credentials.are_the_callers_own()
+            && !self.listings.has_listed.swap(true, Ordering::Relaxed)
+        {
             tools_changed.notify_one();
         }
         let peer = Connection::clone(&connection);

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Server, Transport};
 use super::credentials::Access;
+use crate::config::{Server, Transport};
+use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
 use crate::egress::Egress;
 use crate::seal::Sealer;
 use crate::store::Store;
-use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
 
 /// A server with short limits and all of its tools approved.
 pub(super) fn http_server(name: &str, url: &str) -> Server {

@@ -18,7 +18,8 @@ use crate::domain::ToolResult;
 
 /// A fleet of one server that has been tried once.
 async fn fleet_of(server: Server) -> (Fleet, ServerStatus) {
-    let fleet = Fleet::start(&[server], "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&[server], "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     let status = fleet.statuses().remove(0);
     (fleet, status)

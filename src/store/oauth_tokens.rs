@@ -40,7 +40,8 @@ pub async fn get(store: &Store, server: &str, user: &str) -> Result<Option<OAuth
         .bind(user)
         .fetch_optional(store.readers())
         .await?;
-    row.map(|row| Ok(OAuthToken { issuer: row.try_get("issuer")?, sealed: row.try_get("sealed")? })).transpose()
+    row.map(|row| Ok(OAuthToken { issuer: row.try_get("issuer")?, sealed: row.try_get("sealed")? }))
+        .transpose()
 }
 
 /// Forgets a token; tells whether there was one. With `sealed`, only if it is still that one.

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use secrecy::SecretString;
 use serde_json::json;
 use toolgate::config::{
-    CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, Sharing, TokenExchange, TokenSource,
+    CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, Sharing, TokenExchange,
+    TokenSource,
 };
 
 use crate::vendor::{ALICE, BOB, Vendor, call, until_offered, world_of};
@@ -83,7 +84,9 @@ async fn f41_f53_without_its_own_credential_a_caller_gets_nowhere() {
     let (outcome, told) = call(&world, BOB, &[(HEADER, "bobs-old-s3cret")], "whoami", json!({})).await;
     assert_eq!(outcome, "unauthorized");
     assert!(told.contains("refuses the credential") && !told.contains("s3cret"), "{told}");
-    assert!(vendor.script().sessions.values().all(|session| session.tokens.iter().all(|it| it == "alice-s3cret")));
+    assert!(
+        vendor.script().sessions.values().all(|session| session.tokens.iter().all(|it| it == "alice-s3cret"))
+    );
 }
 
 #[tokio::test]
@@ -150,8 +153,9 @@ async fn the_gateway_gets_a_token_for_itself_and_another_when_it_is_refused() {
     assert_eq!(vendor.script().token_requests.len(), 2);
     // Where there is no other one, that is all there is.
     vendor.forgets_tokens();
-    vendor.script().token_answer =
-        Some(|form| Some((401, json!({"error": "invalid_client", "error_description": form["authorization"]}))));
+    vendor.script().token_answer = Some(|form| {
+        Some((401, json!({"error": "invalid_client", "error_description": form["authorization"]})))
+    });
     let (outcome, told) = call(&world, ALICE, &[], "whoami", json!({})).await;
     assert_eq!(outcome, "unauthorized");
     assert!(told.contains("`invalid_client`") && !told.contains("s3cret"), "{told}");
@@ -182,7 +186,8 @@ async fn f40_f41_a_callers_token_is_exchanged_for_its_own() {
     assert_eq!(asked[0]["subject_token_type"], "urn:ietf:params:oauth:token-type:jwt");
     assert_eq!((&*asked[0]["audience"], &*asked[0]["resource"]), ("notes-api", &*vendor.url()));
     // What cannot be exchanged is not passed on, and what is missing is not made up.
-    let visits = |vendor: &Vendor| vendor.script().visits.iter().filter(|visit| *visit == "POST /mcp").count();
+    let visits =
+        |vendor: &Vendor| vendor.script().visits.iter().filter(|visit| *visit == "POST /mcp").count();
     let before = visits(&vendor);
     let (outcome, told) = call(&world, BOB, &[(HEADER, "forged")], "whoami", json!({})).await;
     assert_eq!(outcome, "unauthorized");

@@ -307,13 +307,33 @@ async fn f56_what_a_server_names_is_not_asked_where_it_is_private() {
     let inside = internal.issuer();
     // By what is changed in which document, and what is said of it.
     let cases: [(&str, &str, String, &str); 7] = [
-        ("oauth-protected-resource/mcp", "redirect_to", format!("{inside}/.well-known/x"), "may not be asked"),
+        (
+            "oauth-protected-resource/mcp",
+            "redirect_to",
+            format!("{inside}/.well-known/x"),
+            "may not be asked",
+        ),
         ("oauth-protected-resource/mcp", "authorization_servers", inside.clone(), "may not be asked"),
-        ("oauth-protected-resource/mcp", "authorization_servers", "https://169.254.169.254".into(), "may not be asked"),
+        (
+            "oauth-protected-resource/mcp",
+            "authorization_servers",
+            "https://169.254.169.254".into(),
+            "may not be asked",
+        ),
         ("oauth-authorization-server", "redirect_to", format!("{inside}/.well-known/x"), "may not be asked"),
         ("oauth-authorization-server", "token_endpoint", format!("{inside}/token"), "may not be asked"),
-        ("oauth-authorization-server", "registration_endpoint", "https://10.0.0.1/register".into(), "may not be asked"),
-        ("oauth-authorization-server", "authorization_endpoint", "javascript:alert(1)".into(), "may not be asked"),
+        (
+            "oauth-authorization-server",
+            "registration_endpoint",
+            "https://10.0.0.1/register".into(),
+            "may not be asked",
+        ),
+        (
+            "oauth-authorization-server",
+            "authorization_endpoint",
+            "javascript:alert(1)".into(),
+            "may not be asked",
+        ),
     ];
     for (document, field, value, words) in cases {
         let vendor = Vendor::start().await;
@@ -337,10 +357,18 @@ async fn an_authorization_server_that_poses_or_cannot_protect_a_code_is_refused(
     let cases: [(&str, fn(&mut Value), &str); 4] = [
         ("resource/mcp", |found| found["resource"] = "https://other.test/mcp".into(), "is that of"),
         ("authorization-server", |found| found["issuer"] = "https://other.test".into(), "is that of"),
-        ("authorization-server", |found| found["code_challenge_methods_supported"] = json!(["plain"]), "PKCE"),
-        ("authorization-server", |found| {
-            found.as_object_mut().unwrap().remove("code_challenge_methods_supported");
-        }, "PKCE"),
+        (
+            "authorization-server",
+            |found| found["code_challenge_methods_supported"] = json!(["plain"]),
+            "PKCE",
+        ),
+        (
+            "authorization-server",
+            |found| {
+                found.as_object_mut().unwrap().remove("code_challenge_methods_supported");
+            },
+            "PKCE",
+        ),
     ];
     for (document, change, words) in cases {
         let vendor = Vendor::start().await;
@@ -369,15 +397,21 @@ async fn an_authorization_server_that_reads_it_finds_the_gateways_own_document()
     let document = world.request("GET", "/connect/client.json").send().await.unwrap();
     let document: Value = document.json().await.unwrap();
     let id = "https://gateway.test/gw/connect/client.json";
-    assert_eq!((&document["client_id"], &document["token_endpoint_auth_method"]), (&json!(id), &json!("none")));
+    assert_eq!(
+        (&document["client_id"], &document["token_endpoint_auth_method"]),
+        (&json!(id), &json!("none"))
+    );
     assert_eq!(document["redirect_uris"], json!(["https://gateway.test/gw/connect/callback"]));
 
-    vendor.script().metadata = Some(Box::new(|_, found| found["client_id_metadata_document_supported"] = true.into()));
+    vendor.script().metadata =
+        Some(Box::new(|_, found| found["client_id_metadata_document_supported"] = true.into()));
     let link = link_for(&world, ALICE).await;
     let (place, ticket) = link.split_once("?ticket=").unwrap();
     assert_eq!(place, "https://gateway.test/gw/connect/srv");
     let form = Some(("https://gateway.test", ticket));
     let page = Browser::of(&world, "alice").ask("POST", "/connect/srv", form).await;
-    assert!(page.location.unwrap().contains("client_id=https%3A%2F%2Fgateway.test%2Fgw%2Fconnect%2Fclient.json"));
+    assert!(
+        page.location.unwrap().contains("client_id=https%3A%2F%2Fgateway.test%2Fgw%2Fconnect%2Fclient.json")
+    );
     assert!(vendor.script().registrations.is_empty());
 }

@@ -51,7 +51,11 @@ async fn f40_calls_of_one_conversation_share_what_other_conversations_do_not_see
     let record = world.record(&answer).await;
     let recalled = record.calls[1].outcome.as_ref().unwrap().result.clone().unwrap();
     assert!(recalled.contains("\"one\""), "{recalled}");
-    assert_eq!(call(&world, ALICE, &[], "recall", json!({})).await.1, "", "another conversation knows nothing");
+    assert_eq!(
+        call(&world, ALICE, &[], "recall", json!({})).await.1,
+        "",
+        "another conversation knows nothing"
+    );
 }
 
 #[tokio::test]
@@ -63,8 +67,10 @@ async fn a_gateways_own_token_is_the_same_on_every_connection() {
         server.credentials = Credentials::Bearer { token: "own-s3cret".into() };
     })
     .await;
-    let (alice, bob) =
-        (call(&world, ALICE, &[], "whoami", json!({})).await, call(&world, BOB, &[], "whoami", json!({})).await);
+    let (alice, bob) = (
+        call(&world, ALICE, &[], "whoami", json!({})).await,
+        call(&world, BOB, &[], "whoami", json!({})).await,
+    );
     assert!(alice.1.starts_with("the gateway in session-") && bob.1.starts_with("the gateway in session-"));
     assert_ne!(alice, bob);
     // A token that is not good any more is nobody else's business.

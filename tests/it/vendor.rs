@@ -142,7 +142,9 @@ impl Script {
         let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let token = match self.token_header {
             Some(name) => header(name),
-            None => header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned)),
+            None => {
+                header("authorization").and_then(|value| value.strip_prefix("Bearer ").map(str::to_owned))
+            }
         };
         let account = token.as_ref().and_then(|token| self.accounts.get(token)).cloned();
         if self.needs_token && account.is_none() {
@@ -162,10 +164,7 @@ impl Script {
             }
             method if method.starts_with("notifications/") => return StatusCode::ACCEPTED.into_response(),
             "ping" => json!({}),
-            "tools/list" => json!({"tools": ["remember", "recall", "whoami"].map(|name| json!({
-                "name": name, "description": "Keeps notes.",
-                "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}},
-            }))}),
+            "tools/list" => json!({"tools": tools()}),
             "tools/call" => {
                 let known = session.as_ref().and_then(|session| self.sessions.get_mut(session));
                 let Some(known) = known else { return StatusCode::NOT_FOUND.into_response() };
@@ -176,7 +175,9 @@ impl Script {
                         "noted".to_owned()
                     }
                     "recall" => known.notes.join(", "),
-                    _ => format!("{} in {}", account.as_deref().unwrap_or("nobody"), session.clone().unwrap()),
+                    _ => {
+                        format!("{} in {}", account.as_deref().unwrap_or("nobody"), session.clone().unwrap())
+                    }
                 };
                 json!({"content": [{"type": "text", "text": text}]})
             }
@@ -243,7 +244,10 @@ impl Script {
         let mut form = fields(std::str::from_utf8(body).unwrap());
         if let Some(basic) = headers.get("authorization") {
             let encoded = basic.to_str().unwrap().strip_prefix("Basic ").unwrap();
-            form.insert("authorization".into(), String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap());
+            form.insert(
+                "authorization".into(),
+                String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap(),
+            );
         }
         self.token_requests.push(form.clone());
         if let Some((status, answer)) = self.token_answer.and_then(|answer| answer(&form)) {
@@ -274,7 +278,8 @@ impl Script {
             },
         };
         self.issued += 1;
-        let (access, refresh) = (format!("access-{}-s3cret", self.issued), format!("refresh-{}-s3cret", self.issued));
+        let (access, refresh) =
+            (format!("access-{}-s3cret", self.issued), format!("refresh-{}-s3cret", self.issued));
         self.needs_token = true;
         self.accounts.insert(access.clone(), account.clone());
         let mut answer = json!({"access_token": access, "token_type": "Bearer"});
@@ -287,6 +292,12 @@ impl Script {
         }
         json_answer(200, answer)
     }
+}
+
+fn tools() -> [Value; 3] {
+    let schema = json!({"type": "object", "properties": {"text": {"type": "string"}}});
+    ["remember", "recall", "whoami"]
+        .map(|name| json!({"name": name, "description": "Keeps notes.", "inputSchema": schema}))
 }
 
 /// What a form or a query says.

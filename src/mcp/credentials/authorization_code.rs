@@ -8,7 +8,9 @@ use reqwest::Url;
 use tokio::sync::Semaphore;
 
 use super::desk::{ConnectError, Desk};
-use super::oauth::{self, Application, AuthorizationServer, DiscoveryError, Form, Resource, TokenError, Tokens};
+use super::oauth::{
+    self, Application, AuthorizationServer, DiscoveryError, Form, Resource, TokenError, Tokens,
+};
 use super::vault::{Grant, Owner, Vault};
 use super::{Access, Proof, Refused, Shown};
 use crate::config::{self, OAuthClient};
@@ -54,7 +56,15 @@ impl AuthorizationCode {
         access: &Access,
     ) -> Self {
         let (vault, desk) = (access.vault.clone(), access.desk.clone());
-        Self { server: server.to_owned(), url, config: config.clone(), egress, vault, desk, turns: Mutex::default() }
+        Self {
+            server: server.to_owned(),
+            url,
+            config: config.clone(),
+            egress,
+            vault,
+            desk,
+            turns: Mutex::default(),
+        }
     }
 
     pub(super) async fn proof_for(self: &Arc<Self>, behalf: &Behalf) -> Result<Arc<dyn Proof>, Refused> {

@@ -28,8 +28,10 @@ impl Proof for Bearer {
     }
 
     fn renew<'a>(&'a self, _refused: &'a Shown) -> BoxFuture<'a, Result<Shown, Refused>> {
-        let message =
-            format!("The server `{}` refuses the gateway's token: its administrator must renew it.", self.server);
+        let message = format!(
+            "The server `{}` refuses the gateway's token: its administrator must renew it.",
+            self.server
+        );
         Box::pin(async { Err(Refused::Unauthorized(message)) })
     }
 }

@@ -47,9 +47,8 @@ impl Proof for Brought {
             if self.send_as == header::AUTHORIZATION.as_str() {
                 return Shown::bearer(&without_scheme(&self.value)).map(Some);
             }
-            let name = HeaderName::try_from(&self.send_as).map_err(|_| {
-                Refused::Unauthorized(format!("`{}` is not a header name", self.send_as))
-            })?;
+            let name = HeaderName::try_from(&self.send_as)
+                .map_err(|_| Refused::Unauthorized(format!("`{}` is not a header name", self.send_as)))?;
             Shown::new(name, &self.value).map(Some)
         })
     }

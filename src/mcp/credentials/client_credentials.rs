@@ -62,7 +62,8 @@ impl Proof for ClientCredentials {
         Box::pin(async move {
             let is_another =
                 |tokens: &Tokens| Shown::bearer(&tokens.access_token).is_ok_and(|shown| shown != *refused);
-            let tokens = self.slot.get(|tokens| tokens.is_fresh() && is_another(tokens), self.fetch()).await?;
+            let tokens =
+                self.slot.get(|tokens| tokens.is_fresh() && is_another(tokens), self.fetch()).await?;
             Shown::bearer(&tokens.access_token)
         })
     }

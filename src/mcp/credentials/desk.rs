@@ -19,10 +19,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Refused;
 use super::authorization_code::{Asking, AuthorizationCode};
 use super::oauth::{self, Application, DiscoveryError, Form, TokenError};
 use super::vault::Grant;
-use super::Refused;
 use crate::domain::{Caller, Digest};
 use crate::egress::EgressError;
 use crate::mcp::result::bounded;
@@ -111,7 +111,9 @@ pub enum ConnectError {
     #[error("this link is not valid any more: links are good once and for {} minutes. Ask for a new one", Desk::PATIENCE.as_secs() / 60)]
     BadLink,
     /// Nobody with this state is on the way, or not in this browser.
-    #[error("this is not the browser in which connecting was begun, or it took too long. Begin again with a new link")]
+    #[error(
+        "this is not the browser in which connecting was begun, or it took too long. Begin again with a new link"
+    )]
     NotOnTheWay,
     /// Somebody said no.
     #[error("{0}")]
@@ -149,9 +151,17 @@ impl Desk {
 
     /// A link with which this caller connects to this server.
     pub(in super::super) fn link(&self, server: &str, caller: &Caller) -> Result<Url, ConnectError> {
+        let patience = SignedDuration::try_from(Self::PATIENCE).unwrap_or_default();
+        self.link_until(server, caller, Timestamp::now() + patience)
+    }
+
+    pub(super) fn link_until(
+        &self,
+        server: &str,
+        caller: &Caller,
+        good_until: Timestamp,
+    ) -> Result<Url, ConnectError> {
         let whom = Whom { server: server.to_owned(), key: caller.key.clone(), user: caller.user.clone() };
-        let good_until =
-            Timestamp::now() + SignedDuration::from_secs(i64::try_from(Self::PATIENCE.as_secs()).unwrap_or(0));
         let number = URL_SAFE_NO_PAD.encode(random::<16>());
         let ticket = serde_json::to_vec(&Ticket { whom, number, good_until });
         let ticket = ticket.map_err(|error| ConnectError::Unavailable(error.to_string()))?;
@@ -192,7 +202,8 @@ impl Desk {
         if !asking.scopes.is_empty() {
             location.query_pairs_mut().append_pair("scope", &asking.scopes.join(" "));
         }
-        let flow = Flow { whom, kind: kind.clone(), asking, redirect_uri, verifier, browser: digest(&cookie) };
+        let flow =
+            Flow { whom, kind: kind.clone(), asking, redirect_uri, verifier, browser: digest(&cookie) };
         self.on_the_way.insert(digest(&state), Arc::new(flow));
         Ok(Departure { location, cookie })
     }
@@ -208,7 +219,7 @@ impl Desk {
         let flow = flow.ok_or(ConnectError::NotOnTheWay)?;
         flow.check_issuer(callback.iss.as_deref())?;
         if let Some(error) = callback.error {
-            let error: String = bounded(&error, 64).chars().filter(|c| c.is_ascii_graphic()).collect();
+            let error: String = bounded(&error, 64).chars().filter(char::is_ascii_graphic).collect();
             return Err(ConnectError::Refused(format!("the authorization server says `{error}`")));
         }
         let code = callback
@@ -277,7 +288,8 @@ impl Flow {
         form.add_secret("code_verifier", &self.verifier);
         form.add("redirect_uri", self.redirect_uri.as_str());
         form.add("resource", &asking.resource);
-        let tokens = oauth::ask(self.kind.egress(), &asking.server.token_endpoint, &asking.client, form).await?;
+        let tokens =
+            oauth::ask(self.kind.egress(), &asking.server.token_endpoint, &asking.client, form).await?;
         Ok(Grant {
             id: URL_SAFE_NO_PAD.encode(random::<16>()),
             issuer: asking.server.issuer.clone(),

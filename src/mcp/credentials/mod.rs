@@ -145,7 +145,9 @@ impl Credentials {
         let kind = match (&server.credentials, url) {
             // A child process is given its secrets when it starts.
             (config::Credentials::None, _) | (_, None) => Kind::None,
-            (config::Credentials::Bearer { token }, _) => Kind::Bearer(Arc::new(Bearer::new(&server.name, token))),
+            (config::Credentials::Bearer { token }, _) => {
+                Kind::Bearer(Arc::new(Bearer::new(&server.name, token)))
+            }
             (config::Credentials::CallerHeader(config), _) => {
                 Kind::CallerHeader(CallerHeader::new(&server.name, config))
             }
@@ -211,7 +213,9 @@ impl Proof for Nothing {
     }
 
     fn renew<'a>(&'a self, _refused: &'a Shown) -> BoxFuture<'a, Result<Shown, Refused>> {
-        Box::pin(async { Err(Refused::Unauthorized("the server asks for a credential, and has none".into())) })
+        Box::pin(async {
+            Err(Refused::Unauthorized("the server asks for a credential, and has none".into()))
+        })
     }
 }
 

@@ -72,7 +72,8 @@ impl Vault {
 
     /// What this user granted, if it is still known.
     pub(super) async fn grant(&self, of: Owner<'_>) -> Result<Option<Grant>, Refused> {
-        let row = oauth_tokens::get(&self.store, of.server, of.user).await.map_err(unavailable)?;
+        let row =
+            oauth_tokens::get(&self.store, of.server, of.user).await.map_err(|error| unavailable(&error))?;
         Ok(row.and_then(|row| {
             let written: WrittenGrant = self.open(&of.context(&row.issuer), &row.sealed)?;
             Some(written.into_grant(row.issuer))
@@ -83,12 +84,13 @@ impl Vault {
     pub(super) async fn keep(&self, of: Owner<'_>, grant: &Grant) -> Result<(), Refused> {
         let sealed = self.seal(&of.context(&grant.issuer), &WrittenGrant::from(grant))?;
         let row = OAuthToken { issuer: grant.issuer.clone(), sealed };
-        oauth_tokens::put(&self.store, of.server, of.user, &row).await.map_err(unavailable)
+        oauth_tokens::put(&self.store, of.server, of.user, &row).await.map_err(|error| unavailable(&error))
     }
 
     /// Forgets this grant, or whatever there is; tells whether there was one.
     pub(super) async fn forget(&self, of: Owner<'_>, grant: Option<&str>) -> Result<bool, Refused> {
-        let row = oauth_tokens::get(&self.store, of.server, of.user).await.map_err(unavailable)?;
+        let row =
+            oauth_tokens::get(&self.store, of.server, of.user).await.map_err(|error| unavailable(&error))?;
         let Some(row) = row else { return Ok(false) };
         if let Some(wanted) = grant {
             let found: Option<WrittenGrant> = self.open(&of.context(&row.issuer), &row.sealed);
@@ -97,19 +99,23 @@ impl Vault {
             }
         }
         let deleted = oauth_tokens::delete(&self.store, of.server, of.user, Some(&row.sealed)).await;
-        deleted.map_err(unavailable)
+        deleted.map_err(|error| unavailable(&error))
     }
 
     /// The client as which the gateway was registered there.
     pub(super) async fn client(&self, of: Registration<'_>) -> Result<Option<OAuthClient>, Refused> {
-        let sealed = oauth_clients::get(&self.store, of).await.map_err(unavailable)?;
+        let sealed = oauth_clients::get(&self.store, of).await.map_err(|error| unavailable(&error))?;
         Ok(sealed.and_then(|sealed| self.open(&client_context(of), &sealed)).map(WrittenClient::into_client))
     }
 
     /// Keeps a registration.
-    pub(super) async fn keep_client(&self, of: Registration<'_>, client: &OAuthClient) -> Result<(), Refused> {
+    pub(super) async fn keep_client(
+        &self,
+        of: Registration<'_>,
+        client: &OAuthClient,
+    ) -> Result<(), Refused> {
         let sealed = self.seal(&client_context(of), &WrittenClient::from(client))?;
-        oauth_clients::put(&self.store, of, &sealed).await.map_err(unavailable)
+        oauth_clients::put(&self.store, of, &sealed).await.map_err(|error| unavailable(&error))
     }
 
     fn seal(&self, context: &Digest, plain: &impl Serialize) -> Result<String, Refused> {
@@ -183,7 +189,7 @@ impl WrittenClient {
     }
 }
 
-fn unavailable(error: sqlx::Error) -> Refused {
+fn unavailable(error: &sqlx::Error) -> Refused {
     tracing::error!(%error, "the store of tokens failed");
     Refused::Unavailable("The gateway cannot read its store of tokens now. Nothing was run.".into())
 }

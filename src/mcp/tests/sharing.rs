@@ -169,7 +169,8 @@ async fn a_broken_one_is_replaced() {
 #[tokio::test]
 async fn a_failure_counts_for_those_who_come_right_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let fails = format!("echo started >> {}; echo no config >&2; exit 1", folder.path().join("starts").display());
+    let fails =
+        format!("echo started >> {}; echo no config >&2; exit 1", folder.path().join("starts").display());
     let pool = pool_of(&fails, Sharing::PerCaller, ROOMY).await;
     let first = pool.connection_for(&user("alice")).await.unwrap_err();
     assert!(first.message.contains("no config"), "{first:?}");

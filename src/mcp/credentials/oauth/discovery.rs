@@ -1,5 +1,5 @@
 //! Who gives tokens for a server: its resource metadata (RFC 9728) names authorization servers, whose metadata
-//! (RFC 8414, OpenID Connect Discovery) names their endpoints. Every URL in them is somebody else's word.
+//! (RFC 8414, and what `OpenID` Connect calls discovery) names their endpoints. Every URL in them is somebody else's word.
 
 use http::{HeaderValue, StatusCode, header};
 use reqwest::{Method, Request, Url};
@@ -94,7 +94,10 @@ pub(in super::super) async fn resource(egress: &Egress, server: &Url) -> Result<
     let challenge = challenge(egress, server).await;
     let named = challenge.resource_metadata_url.clone();
     let path = server.path().trim_end_matches('/');
-    let known = [format!("/.well-known/oauth-protected-resource{path}"), "/.well-known/oauth-protected-resource".into()];
+    let known = [
+        format!("/.well-known/oauth-protected-resource{path}"),
+        "/.well-known/oauth-protected-resource".into(),
+    ];
     let known = known.iter().filter_map(|path| server.join(path).ok());
     for place in named.into_iter().chain(known) {
         let answer = egress.get(&place).await?;

@@ -20,7 +20,8 @@ pub(in super::super) struct Application {
     grant_types: [&'static str; 2],
     response_types: [&'static str; 1],
     token_endpoint_auth_method: &'static str,
-    application_type: &'static str,
+    #[serde(rename = "application_type")]
+    kind: &'static str,
 }
 
 impl Application {
@@ -33,7 +34,7 @@ impl Application {
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
             token_endpoint_auth_method: "none",
-            application_type: "web",
+            kind: "web",
         }
     }
 }

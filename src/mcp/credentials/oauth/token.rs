@@ -115,12 +115,11 @@ pub(in super::super) async fn ask(
     }
     *request.body_mut() = Some(form.encode().into());
     let answer = egress.send(request).await.map_err(|error| TokenError::Failed(error.to_string()))?;
-    read(&answer, &form)
+    read(&answer, &form, client)
 }
 
 /// Both parts are encoded like a form's (RFC 6749, section 2.3.1).
 fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, TokenError> {
-    let encoded = |text: &str| url_encoded([("", text)]).trim_start_matches('=').to_owned();
     let pair = format!("{}:{}", encoded(id), encoded(secret.expose_secret()));
     let value = format!("Basic {}", STANDARD.encode(pair));
     let value = HeaderValue::try_from(value).map_err(|error| TokenError::Failed(error.to_string()));
@@ -128,6 +127,10 @@ fn basic(id: &str, secret: &SecretString) -> Result<HeaderValue, TokenError> {
         value.set_sensitive(true);
         value
     })
+}
+
+fn encoded(text: &str) -> String {
+    url_encoded([("", text)]).trim_start_matches('=').to_owned()
 }
 
 fn url_encoded<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
@@ -151,9 +154,9 @@ struct ErrorAnswer {
     error_description: Option<String>,
 }
 
-fn read(answer: &Answer, form: &Form) -> Result<Tokens, TokenError> {
+fn read(answer: &Answer, form: &Form, client: &OAuthClient) -> Result<Tokens, TokenError> {
     if !answer.status.is_success() {
-        return Err(read_error(answer, form));
+        return Err(read_error(answer, form, client));
     }
     let answer: TokenAnswer = serde_json::from_slice(&answer.body)
         .map_err(|_| TokenError::Failed("the authorization server's answer holds no access token".into()))?;
@@ -175,25 +178,32 @@ fn read(answer: &Answer, form: &Form) -> Result<Tokens, TokenError> {
     Ok(Tokens { access_token: answer.access_token, refresh_token, good_until })
 }
 
-fn read_error(answer: &Answer, form: &Form) -> TokenError {
+fn read_error(answer: &Answer, form: &Form, client: &OAuthClient) -> TokenError {
     let status = answer.status;
     let error = serde_json::from_slice::<ErrorAnswer>(&answer.body).ok();
     let Some(error) = error.filter(|_| status.is_client_error()) else {
         return TokenError::Failed(format!("the authorization server answers with HTTP {}", status.as_u16()));
     };
-    let code: String = bounded(&error.error, 64).chars().filter(|c| c.is_ascii_graphic()).collect();
+    let code: String = bounded(&error.error, 64).chars().filter(char::is_ascii_graphic).collect();
     if matches!(code.as_str(), "temporarily_unavailable" | "server_error" | "slow_down") {
         return TokenError::Failed(format!("the authorization server answers `{code}`"));
     }
-    let description = error.error_description.map(|text| without_secrets(&text, form));
+    let description = error.error_description.map(|text| without_secrets(&text, form, client));
     TokenError::Denied(Denial { code, description })
 }
 
+/// What of a form is no secret.
+const TOLD: [&str; 7] =
+    ["grant_type", "scope", "resource", "audience", "subject_token_type", "redirect_uri", "client_id"];
+
 /// Descriptions sometimes repeat what they were asked.
-fn without_secrets(text: &str, form: &Form) -> String {
-    let told = ["grant_type", "scope", "resource", "audience", "subject_token_type", "redirect_uri", "client_id"];
-    let secrets = form.0.iter().filter(|(name, value)| !told.contains(name) && !value.expose_secret().is_empty());
-    let text = secrets.fold(text.to_owned(), |text, (_, secret)| text.replace(secret.expose_secret(), "[redacted]"));
+fn without_secrets(text: &str, form: &Form, client: &OAuthClient) -> String {
+    let asked = form.0.iter().filter(|(name, _)| !TOLD.contains(name)).map(|(_, value)| value);
+    let secrets = asked.chain(&client.secret).map(SecretString::expose_secret);
+    let forms = secrets.flat_map(|secret| [secret.to_owned(), encoded(secret), STANDARD.encode(secret)]);
+    let text = forms
+        .filter(|form| !form.is_empty())
+        .fold(text.to_owned(), |text, form| text.replace(&form, "[redacted]"));
     let plain: String = text.chars().filter(|c| !c.is_control()).collect();
     bounded(&plain, 200)
 }
