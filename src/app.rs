@@ -1,14 +1,22 @@
-//! The only place where all parts meet: a configuration becomes a running gateway, and ends in order.
+//! The only place where all parts meet: a configuration becomes a running gateway, changes while it runs
+//! (`app/reload.rs`), and ends in order.
+
+mod changes;
+mod files;
+mod reload;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::signal::unix::Signal;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::reload::Reloader;
 use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
@@ -34,16 +42,53 @@ const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 /// A gateway that is ready to serve.
 #[derive(Debug)]
 pub struct App {
-    /// The interceptions.
-    pub gateway: Arc<Gateway>,
     /// The records.
     pub store: Store,
-    identity: Arc<Identity>,
+    current: Arc<ArcSwap<Gateway>>,
+    config: Config,
+    shared: Shared,
     servers: TaskTracker,
     background: TaskTracker,
     /// Ends what runs in the background.
     ending: CancellationToken,
-    drain: Duration,
+}
+
+/// What an interception needs besides the configuration: it outlives every reload.
+#[derive(Debug, Clone)]
+struct Shared {
+    fleet: Fleet,
+    audit: Audit,
+    issued: Arc<IssuedIds>,
+    pins: Arc<Pins>,
+    continuity: Arc<Continuity>,
+    journals: Arc<Journals>,
+    places: Arc<Semaphore>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Shared {
+    /// The gateway with this configuration, whose policies and providers have been loaded.
+    fn gateway(&self, config: &Config, policy: Arc<Policy>, providers: Providers) -> Gateway {
+        let Self { fleet, audit, issued, pins, continuity, journals, places, tasks, closing } = self.clone();
+        Gateway {
+            identity: Identity::new(&config.auth),
+            providers,
+            policy,
+            fleet,
+            audit,
+            limits: config.limits.clone(),
+            settings: config.settings,
+            hosted_tools: config.hosted_tools,
+            issued,
+            pins,
+            continuity,
+            journals,
+            places,
+            tasks,
+            closing,
+        }
+    }
 }
 
 /// Why a gateway cannot start.
@@ -93,42 +138,43 @@ impl App {
         let sealer = Arc::new(sealer(&config, &store)?);
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
         let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
-        let gateway = Gateway {
-            providers,
-            policy,
+        let shared = Shared {
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
-            settings: config.settings,
-            hosted_tools: config.hosted_tools,
-            issued: IssuedIds::new(store.clone()),
-            pins: Pins::new(store.clone()),
+            issued: Arc::new(IssuedIds::new(store.clone())),
+            pins: Arc::new(Pins::new(store.clone())),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
-            continuity: Continuity::new(store.clone(), sealer, config.continuity, tasks.clone()),
-            journals: Journals::new(config.continuity.repeat_window),
+            continuity: Arc::new(Continuity::new(store.clone(), sealer, config.continuity, tasks.clone())),
+            journals: Arc::new(Journals::new(config.continuity.repeat_window)),
             tasks,
             closing: CancellationToken::new(),
-            limits: config.limits.clone(),
         };
         let (background, ending) = (TaskTracker::new(), CancellationToken::new());
         if config.lock == LockMode::Auto {
-            let (fleet, folder) = (gateway.fleet.clone(), config.folder.clone());
+            let (fleet, folder) = (shared.fleet.clone(), config.folder.clone());
             background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
         }
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
-        Ok(Self {
-            gateway: Arc::new(gateway),
-            store,
-            identity: Arc::new(Identity::new(&config.auth)),
-            servers,
-            background,
-            ending,
-            drain: config.limits.drain,
-        })
+        let gateway = shared.gateway(&config, Arc::new(policy), providers);
+        let current = Arc::new(ArcSwap::from_pointee(gateway));
+        Ok(Self { store, current, config, shared, servers, background, ending })
+    }
+
+    /// The gateway as it is configured now.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.current.load_full()
+    }
+
+    /// Takes over what changes in the files of this configuration from now on, and looks at once when `hangup` comes.
+    pub fn follow(&self, path: &Path, hangup: Signal) {
+        let reloader =
+            Reloader::new(path, self.config.clone(), self.shared.clone(), Arc::clone(&self.current));
+        self.background.spawn(reloader.run(hangup, self.background.clone(), self.ending.clone()));
     }
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let state = AppState { gateway: Arc::clone(&self.gateway), identity: Arc::clone(&self.identity) };
+        let state = AppState { current: Arc::clone(&self.current) };
         let begins_to_end = stop.clone();
         let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
@@ -154,10 +200,10 @@ impl App {
 
     /// Lets running interceptions finish, and tells those that do not in time to end.
     async fn drain(&self) {
-        let tasks = &self.gateway.tasks;
+        let Shared { tasks, closing, .. } = &self.shared;
         tasks.close();
-        if tokio::time::timeout(self.drain, tasks.wait()).await.is_err() {
-            self.gateway.closing.cancel();
+        if tokio::time::timeout(self.gateway().limits.drain, tasks.wait()).await.is_err() {
+            closing.cancel();
             tasks.wait().await;
         }
     }
@@ -169,12 +215,13 @@ impl App {
 
     /// Closes the MCP servers and commits what is still to be recorded.
     pub async fn close(&self) {
-        self.gateway.fleet.shutdown(CLOSE_SERVERS).await;
-        self.servers.close();
+        // First of all, so that no reload starts servers that nobody stops.
         self.ending.cancel();
         self.background.close();
         self.background.wait().await;
-        self.gateway.audit.close().await;
+        self.shared.fleet.shutdown(CLOSE_SERVERS).await;
+        self.servers.close();
+        self.shared.audit.close().await;
         self.store.close().await;
     }
 }

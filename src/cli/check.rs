@@ -1,22 +1,17 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use comfy_table::{Table, presets};
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, load};
+use super::{ConfigArgs, access, load, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
-use crate::egress::Egress;
 use crate::identity;
 use crate::mcp::lock::visible;
-use crate::mcp::{Access, Fleet, ServerState};
+use crate::mcp::{Fleet, ServerState};
 use crate::policy::Policy;
 use crate::provider::Providers;
-use crate::seal::Sealer;
-use crate::store::Store;
 
 /// Loads everything, connects to every server, and prints what a caller would get.
 ///
@@ -46,12 +41,6 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     print_tools(&config, &policy, &fleet, out)?;
     fleet.shutdown(std::time::Duration::from_secs(5)).await;
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// With a store of its own, for a gateway may be running: what users granted is not needed to look at servers.
-async fn access(config: &Config) -> anyhow::Result<Access> {
-    let (egress, store) = (Egress::new(&config.egress)?, Store::in_memory().await?);
-    Ok(Access::new(egress, store, Arc::new(Sealer::random()), config.public_url.clone()))
 }
 
 fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {
@@ -122,10 +111,4 @@ fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl W
         table.add_row([tool.definition.name.clone(), source.to_string(), seen_by]);
     }
     writeln!(out, "{table}")
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
 }

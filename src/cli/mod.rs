@@ -6,18 +6,28 @@ mod demo;
 mod example_server;
 mod keys;
 mod policy;
+mod remote;
 mod schema;
 mod serve;
+mod servers;
+mod tools;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use comfy_table::{Table, presets};
 
 use crate::config::{self, Config};
+use crate::egress::Egress;
+use crate::mcp::Access;
 use crate::policy::PolicyError;
+use crate::seal::Sealer;
+use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// The exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -51,6 +61,10 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Test policies
     Policy(policy::PolicyArgs),
+    /// See how the servers of a running gateway are doing
+    Servers(servers::Args),
+    /// See and try tools, approve them, and see what changed since
+    Tools(tools::Args),
     /// Print the JSON Schemas of the configuration files
     Schema(schema::SchemaArgs),
     /// Run the bundled example MCP server
@@ -72,7 +86,14 @@ struct ConfigArgs {
 /// The whole command: reads the arguments, runs, and says with which code to exit.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = matches!(cli.command, Command::Demo(_) | Command::Check(_) | Command::ExampleServer { .. });
+    let quiet = matches!(
+        cli.command,
+        Command::Demo(_)
+            | Command::Check(_)
+            | Command::Servers(_)
+            | Command::Tools(_)
+            | Command::ExampleServer { .. }
+    );
     let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
     if let Err(error) = telemetry::init(filter, cli.log_format) {
         return complain(&error, BAD_CONFIGURATION);
@@ -98,6 +119,8 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Audit(args) => audit::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Servers(args) => servers::run(&args).await,
+        Command::Tools(args) => tools::run(args).await,
         Command::Schema(args) => schema::run(args),
         Command::ExampleServer { http } => {
             example_server::run(http, serve::stop_on_signal()?).await?;
@@ -108,12 +131,39 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
 
 /// Loads the configuration, or says what is wrong with it.
 fn load(explicit: Option<&Path>) -> Result<Config, ExitCode> {
-    let loaded = config::locate(explicit).and_then(|path| config::load(&path));
+    located(explicit).map(|(_, config)| config)
+}
+
+/// The same, with the place of the file.
+fn located(explicit: Option<&Path>) -> Result<(PathBuf, Config), ExitCode> {
+    let loaded = config::locate(explicit).and_then(|path| Ok((path.clone(), config::load(&path)?)));
     loaded.map_err(|error| complain(&error.to_string(), BAD_CONFIGURATION))
+}
+
+/// What is printed may be cut off by a closed pipe, as by `head`.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+        _ => Ok(()),
+    }
+}
+
+/// Columns without lines between them.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {
     // Where standard error is closed, the code alone has to say it.
     let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
     ExitCode::from(code)
+}
+
+/// What credentials need, with a store of its own: a gateway may be running, and what users granted is not needed to
+/// look at servers.
+async fn access(config: &Config) -> anyhow::Result<Access> {
+    let (egress, store) = (Egress::new(&config.egress)?, Store::in_memory().await?);
+    Ok(Access::new(egress, store, Arc::new(Sealer::random()), config.public_url.clone()))
 }

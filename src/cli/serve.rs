@@ -6,15 +6,17 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{BAD_CONFIGURATION, ConfigArgs, complain, load};
+use super::{BAD_CONFIGURATION, ConfigArgs, complain, located};
 use crate::app::{App, StartError};
 
 /// Serves until it is told to stop.
 pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let config = match load(args.config.as_deref()) {
-        Ok(config) => config,
+    let (path, config) = match located(args.config.as_deref()) {
+        Ok(located) => located,
         Err(code) => return Ok(code),
     };
+    // From now on it does not end the process.
+    let hangup = signal(SignalKind::hangup())?;
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}", config.listen))?;
@@ -23,6 +25,7 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         Ok(app) => app,
         Err(error) => return Ok(start_failed(&error)),
     };
+    app.follow(&path, hangup);
     let stop = stop_on_signal()?;
     writeln!(std::io::stdout(), "toolgate listening on http://{address}")?;
     app.serve(listener, stop).await?;

@@ -1,6 +1,8 @@
 use std::env;
 use std::ffi::OsString;
 
+use secrecy::SecretString;
+
 /// What a child process may know of the gateway's own environment: where programs, certificates and folders
 /// are, and never a secret.
 const INHERITED: [&str; 10] = [
@@ -34,6 +36,21 @@ pub fn proxy_hosts() -> Vec<String> {
 fn proxy_host(proxy: &str) -> Option<String> {
     let with_scheme = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
     reqwest::Url::parse(&with_scheme).ok()?.host_str().map(str::to_owned)
+}
+
+/// Who runs this program, as far as the operating system's environment says.
+#[must_use]
+pub fn user_name() -> Option<String> {
+    ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| env::var(name).ok())
+        .filter(|name| !name.trim().is_empty())
+}
+
+/// The caller's key for commands that ask a running gateway.
+#[must_use]
+pub fn caller_key() -> Option<SecretString> {
+    env::var("TOOLGATE_KEY").ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
 fn is_inherited(name: &str) -> bool {

@@ -13,7 +13,7 @@ use super::yaml::At;
 use crate::domain::{Inject, Render, ToolSettings};
 
 /// Who may call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     /// Anyone on this machine; allowed on a loopback address only.
     None,
@@ -22,7 +22,7 @@ pub enum Auth {
 }
 
 /// One caller's key.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     /// The key's own name, for the records.
     pub name: String,
@@ -67,6 +67,9 @@ pub(super) struct WrittenKey {
     /// Whether each of these calls is also told of in a short line of text, for terminals that show nothing else.
     tool_lines: Option<bool>,
 }
+
+/// The name of the key of callers that have none, which policies may treat as the owner of this machine.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 /// Keys that everyone would try first; their hashes are computed when they are compared.
 const WELL_KNOWN: [&str; 30] = [
@@ -160,6 +163,12 @@ fn build_keys(written: &[WrittenKey], scope: &mut Scope<'_>) -> Vec<Key> {
 
 fn build_key(written: &WrittenKey, scope: &mut Scope<'_>) -> Option<Key> {
     let name = names::free(&written.name, "a key's name", scope);
+    if name.as_deref() == Some(ANONYMOUS) {
+        scope.refuse(
+            written.name.place,
+            "`anonymous` is what callers without a key are called: take another name",
+        );
+    }
     let user = names::free(&written.user, "a user's name", scope);
     let groups =
         written.groups.iter().filter_map(|group| names::free(group, "a group's name", scope)).collect();

@@ -10,7 +10,7 @@ use super::units::{self, DURATION_PATTERN, SIZE_PATTERN};
 use super::yaml::At;
 
 /// The caps on everything.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Request body, bytes.
     pub max_body_bytes: usize,

@@ -36,6 +36,12 @@ pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
     }
 }
 
+/// The folders whose files make up this configuration, also those that are not there.
+pub fn folders(path: &Path) -> [PathBuf; 3] {
+    let folder = absolute(&folder_of(path));
+    [folder.join(SERVERS), folder.join(POLICIES), folder]
+}
+
 /// Reads `toolgate.yaml` and what lies beside it: `mcp-servers/*.yaml` and `policies/*.yaml`.
 ///
 /// References are looked up in the process's environment. The error holds every problem that was found.

@@ -49,14 +49,16 @@ pub use credentials::{
     TokenSource,
 };
 pub use endpoints::{Egress, LockMode};
-pub use environment::{child_environment, proxy_hosts};
+pub use environment::{caller_key, child_environment, proxy_hosts, user_name};
+pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
-pub use load::{load, load_with, locate, policy_sources};
+pub use load::{folders, load, load_with, locate, policy_sources};
 pub use pattern::Pattern;
 pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
 pub use provider::{Provider, ProviderKind};
+pub(crate) use same::same_secrets;
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
 pub(crate) use secret::is_secret_name;
@@ -108,7 +110,7 @@ pub struct Config {
 }
 
 /// One policy file, as text: the policy room parses it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicySource {
     /// For messages.
     pub path: PathBuf,
@@ -145,7 +147,7 @@ impl Config {
             allowed_hosts: vec![],
             allowed_origins: vec![],
             egress: Egress::default(),
-            lock: LockMode::default(),
+            lock: LockMode::Off,
             policies: vec![],
         }
     }

@@ -7,19 +7,19 @@ use super::{Credentials, Provider, Server, Transport};
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
         // A dump shows all but the secrets.
-        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+        format!("{self:?}") == format!("{other:?}") && same_secrets(self.secrets(), other.secrets())
     }
 }
 
 impl PartialEq for Transport {
     fn eq(&self, other: &Self) -> bool {
-        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+        format!("{self:?}") == format!("{other:?}") && same_secrets(self.secrets(), other.secrets())
     }
 }
 
 impl PartialEq for Provider {
     fn eq(&self, other: &Self) -> bool {
-        format!("{self:?}") == format!("{other:?}") && same(self.secrets(), other.secrets())
+        format!("{self:?}") == format!("{other:?}") && same_secrets(self.secrets(), other.secrets())
     }
 }
 
@@ -59,7 +59,7 @@ impl Provider {
 }
 
 /// Whether these are the same secrets, in the same order.
-pub(crate) fn same<'a>(
+pub(crate) fn same_secrets<'a>(
     ours: impl IntoIterator<Item = &'a SecretString>,
     theirs: impl IntoIterator<Item = &'a SecretString>,
 ) -> bool {

@@ -15,7 +15,7 @@ use super::yaml::At;
 const DEFAULT: &str = "toolgate.db";
 
 /// Where the records go and what is promised of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// The file of the `SQLite` database.
     pub path: PathBuf,

@@ -9,7 +9,7 @@ use super::answer::{Answer, AnswerHead};
 use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
-use super::{Gateway, Reply, answer};
+use super::{Gateway, Reply, answer, missing};
 use crate::audit::{InterceptionEnd, InterceptionStart, Outcome};
 use crate::domain::{Failure, FailureKind, InterceptionId};
 
@@ -60,6 +60,9 @@ impl Gateway {
                 return trail.end(refused(&failure, outcome));
             }
         };
+        if let Some(missing) = self.missing_servers(&incoming, &admitted) {
+            answer.own_header(missing::HEADER, &missing);
+        }
         let delivery = admitted.request.delivery;
         let line = Line::new(answer, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {

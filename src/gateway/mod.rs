@@ -15,6 +15,7 @@ mod issued_ids;
 mod journal;
 mod keeping;
 mod line;
+mod missing;
 mod past;
 mod pins;
 mod relay;
@@ -36,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::Audit;
 use crate::config::{HostedTools, Limits};
 use crate::domain::ToolSettings;
+use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::Policy;
 use crate::provider::{Provider, Providers};
@@ -47,13 +49,16 @@ pub use issued_ids::IssuedIds;
 pub use journal::Journals;
 pub use pins::Pins;
 
-/// All parts that an interception needs.
+/// All parts that an interception needs: what is configured, as it was when the interception began, and what
+/// outlives every change of it.
 #[derive(Debug)]
 pub struct Gateway {
+    /// The callers.
+    pub identity: Identity,
     /// The upstreams.
     pub providers: Providers,
     /// The rules in force.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The MCP servers and the catalogue of their tools.
     pub fleet: Fleet,
     /// The records.
@@ -65,13 +70,13 @@ pub struct Gateway {
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
-    pub issued: IssuedIds,
+    pub issued: Arc<IssuedIds>,
     /// The tools that conversations were first shown.
-    pub pins: Pins,
+    pub pins: Arc<Pins>,
     /// What earlier answers hid from their clients.
-    pub continuity: Continuity,
+    pub continuity: Arc<Continuity>,
     /// What interceptions did lately.
-    pub journals: Journals,
+    pub journals: Arc<Journals>,
     /// Places for interceptions.
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.

@@ -33,11 +33,11 @@ pub(super) fn routes() -> Router<AppState> {
 async fn link(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     name_host(&mut parts);
-    let caller = match state.identity.authenticate(&parts.headers) {
+    let caller = match state.gateway().identity.authenticate(&parts.headers) {
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    match state.gateway.fleet.link_for(&server, &caller) {
+    match state.gateway().fleet.link_for(&server, &caller) {
         Ok(url) => answer(StatusCode::OK, &json!({"url": url, "expires_in": Desk::PATIENCE.as_secs()})),
         Err(error) => answer(status(&error), &json!({"error": error.to_string()})),
     }
@@ -47,11 +47,11 @@ async fn link(State(state): State<AppState>, Path(server): Path<String>, request
 async fn disconnect(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
     let (mut parts, _) = request.into_parts();
     name_host(&mut parts);
-    let caller = match state.identity.authenticate(&parts.headers) {
+    let caller = match state.gateway().identity.authenticate(&parts.headers) {
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    match state.gateway.fleet.disconnect(&server, &caller).await {
+    match state.gateway().fleet.disconnect(&server, &caller).await {
         Ok(was_connected) => answer(StatusCode::OK, &json!({"disconnected": was_connected})),
         Err(error) => answer(status(&error), &json!({"error": error.to_string()})),
     }
@@ -60,7 +60,7 @@ async fn disconnect(State(state): State<AppState>, Path(server): Path<String>, r
 /// Asks whether connecting is meant: the link may have come from someone else.
 async fn confirm(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
     let ticket = parameter(request.uri().query().unwrap_or_default(), "ticket").unwrap_or_default();
-    match state.gateway.fleet.read_ticket(&server, &ticket) {
+    match state.gateway().fleet.read_ticket(&server, &ticket) {
         Ok(whom) => page(StatusCode::OK, &format!("Connect to {server}?"), &question(&whom, &ticket)),
         Err(error) => failed(&error),
     }
@@ -81,7 +81,8 @@ fn question(whom: &Whom, ticket: &str) -> String {
 /// Sends the browser to the authorization server, if it comes from the page that asked.
 async fn depart(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let fleet = &state.gateway.fleet;
+    let gateway = state.gateway();
+    let fleet = &gateway.fleet;
     // Another site could send this form for its visitors, with a link of its own.
     let origin = parts.headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     if origin.is_none() || origin != fleet.own_origin().as_deref() {
@@ -110,7 +111,7 @@ async fn arrive(State(state): State<AppState>, request: Request) -> Response {
         return page(StatusCode::BAD_REQUEST, "Not connected", "<p>This answer says something twice.</p>");
     };
     let cookie = cookie(request.headers());
-    let mut response = match state.gateway.fleet.arrive(callback, cookie.as_ref()).await {
+    let mut response = match state.gateway().fleet.arrive(callback, cookie.as_ref()).await {
         Ok(connected) => {
             let (server, user) = (escaped(&connected.whom.server), escaped(&connected.whom.user));
             let text = format!(
@@ -129,7 +130,7 @@ async fn arrive(State(state): State<AppState>, request: Request) -> Response {
 
 /// Says who the gateway is (a client id metadata document).
 async fn client_document(State(state): State<AppState>) -> Response {
-    match state.gateway.fleet.client_document() {
+    match state.gateway().fleet.client_document() {
         Some(document) => answer(StatusCode::OK, &document),
         None => super::not_found(),
     }

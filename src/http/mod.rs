@@ -1,11 +1,13 @@
 //! The HTTP side: routes, who may use them, and answers.
 
+mod admin;
 mod connect;
 mod proxy;
 mod route;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -16,15 +18,19 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
-use crate::identity::Identity;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
-    /// The interceptions.
-    pub gateway: Arc<Gateway>,
-    /// Who may call.
-    pub identity: Arc<Identity>,
+    /// The gateway as it is configured now.
+    pub current: Arc<ArcSwap<Gateway>>,
+}
+
+impl AppState {
+    /// The gateway as it is configured now: what a request begins with, it goes on with to its end.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.current.load_full()
+    }
 }
 
 /// All routes.
@@ -35,6 +41,7 @@ pub fn router(state: AppState) -> Router {
         // Claude Code asks for these first, to see whether the gateway is there.
         .route("/", any(probe))
         .route("/api/hello", any(probe))
+        .nest("/api/v1", admin::routes())
         .merge(connect::routes())
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
@@ -43,10 +50,16 @@ pub fn router(state: AppState) -> Router {
 }
 
 async fn ready(State(state): State<AppState>) -> Response {
-    if state.gateway.tasks.is_closed() {
+    let gateway = state.gateway();
+    if gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
-    "ready\n".into_response()
+    let missing = gateway.fleet.missing_required();
+    if missing.is_empty() {
+        return "ready\n".into_response();
+    }
+    let told = format!("not ready: required MCP servers are missing: {}\n", missing.join(", "));
+    (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 
 async fn probe(method: http::Method) -> Response {

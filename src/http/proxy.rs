@@ -10,7 +10,7 @@ use super::{AppState, not_found};
 use crate::config::ProviderKind;
 use crate::dialect::{Chat, Dialect, Messages};
 use crate::domain::{Failure, FailureKind};
-use crate::gateway::{AnswerHead, Incoming, Reply};
+use crate::gateway::{AnswerHead, Gateway, Incoming, Reply};
 use crate::identity::Client;
 
 /// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
@@ -23,9 +23,10 @@ pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Re
             let message = "responses over WebSocket are not supported: use POST with server-sent events";
             failure_response(&Chat, &Failure::new(FailureKind::UpgradeRequired, message))
         }
-        Route::Models { provider } => models(&state, provider, &parts).await,
+        Route::Models { provider } => models(&state.gateway(), provider, &parts).await,
         Route::Call { operation, provider } => {
-            let caller = match state.identity.authenticate(&parts.headers) {
+            let gateway = state.gateway();
+            let caller = match gateway.identity.authenticate(&parts.headers) {
                 Ok(caller) => caller,
                 Err(failure) => return failure_response(operation.dialect, &failure),
             };
@@ -37,7 +38,7 @@ pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Re
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,
             };
-            let reply = state.gateway.intercept(incoming, body);
+            let reply = gateway.intercept(incoming, body);
             response(reply, operation.dialect).await
         }
     }
@@ -69,13 +70,13 @@ async fn response(reply: Reply, dialect: &dyn Dialect) -> Response {
 }
 
 /// Passes the list of models on, which generates nothing and is not recorded.
-async fn models(state: &AppState, name: Option<&str>, parts: &http::request::Parts) -> Response {
+async fn models(gateway: &Gateway, name: Option<&str>, parts: &http::request::Parts) -> Response {
     let is_anthropic = parts.headers.contains_key("anthropic-version");
     let dialect: &dyn Dialect = if is_anthropic { &Messages } else { &Chat };
-    if let Err(failure) = state.identity.authenticate(&parts.headers) {
+    if let Err(failure) = gateway.identity.authenticate(&parts.headers) {
         return failure_response(dialect, &failure);
     }
-    let providers = &state.gateway.providers;
+    let providers = &gateway.providers;
     let (first, second) = if is_anthropic {
         (ProviderKind::Anthropic, ProviderKind::OpenAi)
     } else {
@@ -89,7 +90,7 @@ async fn models(state: &AppState, name: Option<&str>, parts: &http::request::Par
         let message = format!("there is no provider named {:?}", name.unwrap_or_default());
         return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
     };
-    let (query, limits) = (parts.uri.query(), &state.gateway.limits);
+    let (query, limits) = (parts.uri.query(), &gateway.limits);
     match provider.relay(Method::GET, "/models", query, &parts.headers, Bytes::new(), limits).await {
         Ok(answer) => answer.map(Body::from),
         Err(failure) => failure_response(dialect, &failure),

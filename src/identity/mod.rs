@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN};
 
 pub use client::{Client, PROFILES, Profile, SideRequest};
 
-use crate::config::{self, Auth};
+use crate::config::{self, ANONYMOUS, Auth};
 use crate::domain::{Caller, Failure, FailureKind, ToolSettings};
 
 /// The longest key that is looked at, bytes: tokens of identity providers are longer than ours.
@@ -61,7 +61,7 @@ impl Identity {
 /// Everyone who may call, in the configuration's order.
 pub fn callers(auth: &Auth) -> Vec<Caller> {
     let Auth::Keys(keys) = auth else {
-        let anonymous = || "anonymous".to_owned();
+        let anonymous = || ANONYMOUS.to_owned();
         return vec![Caller {
             key: anonymous(),
             user: anonymous(),

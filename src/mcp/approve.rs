@@ -68,6 +68,19 @@ pub enum Quarantine {
     Rejected,
 }
 
+impl Quarantine {
+    /// What the model is told of a call.
+    pub(super) fn refusal(self, tool: &ToolRef) -> String {
+        let why = match self {
+            Self::New => "no administrator has approved it yet",
+            Self::Changed => "its definition has changed, and no administrator has approved that yet",
+            Self::OtherServer => "it is another server's by now, and no administrator has approved that yet",
+            Self::Rejected => "an administrator has rejected its definition",
+        };
+        format!("Not run: {tool} is in quarantine: {why}. Go on without it.")
+    }
+}
+
 impl fmt::Display for Quarantine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -14,7 +14,7 @@ use crate::domain::{ToolDefinition, ToolRef};
 /// An immutable snapshot of all approved tools, sorted by name.
 ///
 /// It holds definitions, not what happens to be up: a server that is down keeps its tools.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalogue {
     tools: Vec<Arc<Tool>>,
     by_name: HashMap<String, Arc<Tool>>,
@@ -29,6 +29,13 @@ pub struct Tool {
     /// The tool as a model is shown it.
     pub definition: Arc<ToolDefinition>,
     approved: Arc<Approved>,
+}
+
+impl Default for Catalogue {
+    /// Of no servers.
+    fn default() -> Self {
+        Self::build("", [])
+    }
 }
 
 impl Catalogue {

@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::approve::Quarantine;
 use super::catalogue::Catalogue;
 use super::credentials::Access;
 use super::lock::Lock;
@@ -128,6 +127,20 @@ impl Fleet {
         self.0.shelves.catalogue().subscribe()
     }
 
+    /// The servers that calls cannot reach now, sorted by name.
+    pub fn missing(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
+    }
+
+    /// Those of them that the gateway is not ready without.
+    pub fn missing_required(&self) -> Vec<String> {
+        let servers = self.servers();
+        let missing = servers.values().filter(|server| server.config.required && !server.is_up());
+        missing.map(|server| server.name().to_owned()).collect()
+    }
+
     /// How the servers are doing, sorted by name.
     pub fn statuses(&self) -> Vec<ServerStatus> {
         self.servers().values().map(|server| server.status()).collect()
@@ -181,7 +194,7 @@ impl Fleet {
 
     /// What the model is told of a call of this tool, if it is in quarantine.
     pub fn quarantine(&self, tool: &ToolRef) -> Option<String> {
-        self.catalogue().quarantined(tool).map(|quarantined| refusal(tool, quarantined.reason))
+        self.catalogue().quarantined(tool).map(|quarantined| quarantined.reason.refusal(tool))
     }
 
     pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
@@ -217,17 +230,4 @@ impl Fleet {
             }
         }
     }
-}
-
-/// What the model is told of a call of a tool that is in quarantine.
-fn refusal(tool: &ToolRef, reason: Quarantine) -> String {
-    let why = match reason {
-        Quarantine::New => "no administrator has approved it yet",
-        Quarantine::Changed => "its definition has changed, and no administrator has approved that yet",
-        Quarantine::OtherServer => {
-            "it is another server's by now, and no administrator has approved that yet"
-        }
-        Quarantine::Rejected => "an administrator has rejected its definition",
-    };
-    format!("Not run: {tool} is in quarantine: {why}. Go on without it.")
 }

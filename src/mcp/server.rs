@@ -97,6 +97,11 @@ impl Server {
         ServerStatus { approved, left_out, quarantined, warnings, stderr, ..state.status.clone() }
     }
 
+    /// Whether calls can reach it.
+    pub(super) fn is_up(&self) -> bool {
+        self.state().status.is_up()
+    }
+
     /// Returns when the first attempt is over, whatever came of it.
     pub(super) async fn tried(&self) {
         self.tried.cancelled().await;
@@ -158,7 +163,7 @@ impl Server {
         if is_near { patience } else { Duration::ZERO }
     }
 
-    /// Takes over what the server lists.
+    /// Takes over what the server lists, unless it is not configured any more.
     pub(super) fn take(&self, listing: Listing) {
         self.shelves.fill(self, listing);
     }

@@ -1,11 +1,16 @@
 //! A fleet against servers that are scripted, made with rmcp, or shell scripts.
 
+mod apply;
+mod fresh;
 mod legacy;
 mod modern;
 mod process;
 #[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod scripted;
 mod sharing;
+mod states;
+mod subscriptions;
+mod traps;
 
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +56,29 @@ async fn catalogue_becomes(fleet: &Fleet, names: &[&str]) {
         .await
         .expect("the catalogue changes")
         .unwrap();
+}
+
+/// Waits until the status of a server is as it should be.
+async fn status_becomes(fleet: &Fleet, server: &str, is_it: impl Fn(&ServerStatus) -> bool) -> ServerStatus {
+    until(&format!("{server} gets there"), || fleet.status(server).filter(|status| is_it(status))).await
+}
+
+async fn state_becomes(fleet: &Fleet, server: &str, state: ServerState) -> ServerStatus {
+    status_becomes(fleet, server, |status| status.state == state).await
+}
+
+/// Asks again and again until there is something, for what nothing tells of.
+async fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let asking = async {
+        let mut pause = tokio::time::interval(std::time::Duration::from_millis(2));
+        loop {
+            if let Some(found) = ask() {
+                return found;
+            }
+            pause.tick().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), asking).await.expect(what)
 }
 
 fn text(result: &ToolResult) -> &str {

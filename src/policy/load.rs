@@ -100,12 +100,13 @@ fn compile(
     let actions = match &written.actions {
         Some(list) if list.value.is_empty() => {
             problems.push(
-                empty_list(list.place, "action", source).help("leave the field out to mean all actions"),
+                empty_list(list.place, "action", source)
+                    .help("leave the field out to mean `see_tool` and `call_tool`"),
             );
             vec![]
         }
         Some(list) => list.value.clone(),
-        None => Action::ALL.to_vec(),
+        None => Action::USE.to_vec(),
     };
     let rule = Rule {
         name: written.name.value.clone(),

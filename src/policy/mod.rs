@@ -72,6 +72,12 @@ impl Policy {
         Ok(Permit::new(caller.clone(), tool.clone(), rule.to_owned()))
     }
 
+    /// May this caller administer this server?
+    pub fn may_administer(&self, caller: &Caller, server: &str) -> Result<(), Denial> {
+        let all_of_it = ToolRef { server: server.to_owned(), tool: "*".to_owned() };
+        self.rules.decide(caller, Action::Administer, &all_of_it).map(|_| ())
+    }
+
     /// The tests that ran when the files were loaded, all of them passed.
     pub fn tests(&self) -> &[TestOutcome] {
         &self.tests

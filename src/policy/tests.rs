@@ -65,7 +65,27 @@ fn the_shipped_default_allows_every_approved_tool() {
     let anyone = caller("x", &[], "y");
     assert_eq!(policy.may_see(&anyone, &tool("any", "thing")), Ok(()));
     assert_eq!(policy.permit(&anyone, &definition(tool("any", "a/b\n"))).unwrap().rule(), "default-allow");
-    assert_eq!(policy.tests().len(), 2);
+    assert_eq!(policy.tests().len(), 6);
+}
+
+#[test]
+fn administering_must_be_named_and_is_asked_of_a_whole_server() {
+    let shipped = Policy::load(&[]).unwrap();
+    let may = |policy: &Policy, user: &str, groups: &[&str], key: &str, server: &str| {
+        policy.may_administer(&caller(user, groups, key), server).is_ok()
+    };
+    assert!(may(&shipped, "a", &["administrators"], "laptop", "github"));
+    assert!(may(&shipped, "anonymous", &[], "anonymous", "github"));
+    assert!(!may(&shipped, "anonymous", &["staff"], "laptop", "github"));
+    let own = policy(
+        "rules:
+  - {name: all, effect: allow, tools: ['*']}
+  - {name: some, effect: allow, groups: [team], actions: [administer], tools: ['git*/*', 'files/read_*']}
+  - {name: none, effect: deny, users: [eve], actions: [administer], tools: ['*/*']}",
+    );
+    assert!(may(&own, "a", &["team"], "k", "github") && !may(&own, "a", &["team"], "k", "mail"));
+    assert!(!may(&own, "a", &["team"], "k", "files"), "some of its tools are not the whole server");
+    assert!(!may(&own, "a", &[], "k", "github") && !may(&own, "eve", &["team"], "k", "github"));
 }
 
 #[test]
@@ -249,7 +269,7 @@ fn answers(policy: &Policy) -> Vec<Result<String, Denial>> {
     let mut answers = vec![];
     for (user, key, group) in [("a", "k", "g"), ("b", "k", "h1"), ("c", "kk", "x")] {
         for (server, name) in [("s", "t"), ("u", "v"), ("s", "v"), ("w", "w")] {
-            for action in Action::ALL {
+            for action in [Action::SeeTool, Action::CallTool, Action::Administer] {
                 let answer = policy.rules.decide(&caller(user, &[group], key), action, &tool(server, name));
                 answers.push(answer.map(str::to_owned));
             }

@@ -36,7 +36,8 @@ pub(super) struct WrittenRule {
     pub keys: Option<At<Vec<At<String>>>>,
     /// Globs over `server/tool`, with the names that the servers give their tools; `*` is every tool.
     pub tools: At<Vec<At<String>>>,
-    /// What the rule is about; left out, both.
+    /// What the rule is about; left out, `see_tool` and `call_tool`. `administer` must be named, and is asked of a
+    /// whole server, as `server/*`.
     pub actions: Option<At<Vec<Action>>>,
 }
 
@@ -59,15 +60,19 @@ pub(super) enum Action {
     /// The tool is called for the caller.
     #[default]
     CallTool,
+    /// The caller may know everything about the server, and start it anew.
+    Administer,
 }
 
 impl Action {
-    pub(super) const ALL: [Self; 2] = [Self::SeeTool, Self::CallTool];
+    /// What a rule is about that does not say it: never the administration.
+    pub(super) const USE: [Self; 2] = [Self::SeeTool, Self::CallTool];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::SeeTool => "see_tool",
             Self::CallTool => "call_tool",
+            Self::Administer => "administer",
         }
     }
 }

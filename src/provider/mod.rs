@@ -2,6 +2,7 @@
 
 mod headers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -23,7 +24,7 @@ const SHORTEST_SECRET: usize = 8;
 
 /// All upstreams, in the configuration's order.
 #[derive(Debug)]
-pub struct Providers(Vec<Provider>);
+pub struct Providers(Vec<Arc<Provider>>);
 
 /// One upstream.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub struct Provider {
     pub kind: ProviderKind,
     /// What it says of its requests, where the caller's key says nothing.
     pub settings: ToolSettings,
+    configured: config::Provider,
     base_url: String,
     credentials: HeaderMap,
     secrets: Vec<SecretString>,
@@ -51,17 +53,27 @@ pub struct ProviderError {
 impl Providers {
     /// Sets up all upstreams; nothing is connected yet.
     pub fn new(configured: &[config::Provider]) -> Result<Self, ProviderError> {
-        configured.iter().map(Provider::new).collect::<Result<_, _>>().map(Self)
+        Self(Vec::new()).renewed(configured)
+    }
+
+    /// Sets up these upstreams instead; those that are configured as before stay, with their open connections.
+    pub fn renewed(&self, configured: &[config::Provider]) -> Result<Self, ProviderError> {
+        let renew =
+            |provider: &config::Provider| match self.0.iter().find(|ours| ours.configured == *provider) {
+                Some(same) => Ok(Arc::clone(same)),
+                None => Provider::new(provider).map(Arc::new),
+            };
+        configured.iter().map(renew).collect::<Result<_, _>>().map(Self)
     }
 
     /// The upstream with this name.
     pub fn named(&self, name: &str) -> Option<&Provider> {
-        self.0.iter().find(|provider| provider.name == name)
+        self.0.iter().map(Arc::as_ref).find(|provider| provider.name == name)
     }
 
     /// The first upstream of this kind.
     pub fn default_of(&self, kind: ProviderKind) -> Option<&Provider> {
-        self.0.iter().find(|provider| provider.kind == kind)
+        self.0.iter().map(Arc::as_ref).find(|provider| provider.kind == kind)
     }
 }
 
@@ -96,6 +108,7 @@ impl Provider {
             name: configured.name.clone(),
             kind: configured.kind,
             settings: configured.settings,
+            configured: configured.clone(),
             base_url: configured.base_url.clone(),
             credentials,
             secrets: secrets(configured.api_key.iter().chain(configured.headers.values())),

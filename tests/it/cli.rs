@@ -16,7 +16,7 @@ use crate::world::{PROVIDER_KEY, World};
 const NOWHERE: &str = "http://127.0.0.1:1/mcp";
 
 /// Runs a command to its end: exit code, standard output, standard error.
-async fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+pub async fn run(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(folder).env("TOOLGATE_TEST_PROVIDER_KEY", PROVIDER_KEY);
     let done = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
@@ -44,7 +44,7 @@ async fn check_shows_what_a_caller_would_get_also_with_a_server_down() {
         ("anthropic", ["messages", "set"].as_slice()),
         ("openai", &["chat, responses", "set"]),
         ("srv", &["ready", "1 of 1"]),
-        ("down", &["failed", NOWHERE]),
+        ("down", &["backing-off", NOWHERE]),
         ("srv__look", &["srv/look", "every caller"]),
     ] {
         let line = out.lines().find(|line| line.trim_start().starts_with(&format!("{name} ")));

@@ -24,6 +24,7 @@ mod injection;
 mod keep_alive;
 mod leaving;
 mod live;
+mod lock;
 mod mcp_server;
 mod mixed_turns;
 mod next_round;

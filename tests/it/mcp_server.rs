@@ -1,6 +1,6 @@
 //! A scripted MCP server over streamable HTTP, made with rmcp: tools whose calls the test answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 
@@ -35,6 +35,9 @@ struct Shared {
     calls: Mutex<Vec<(String, Value)>>,
     arrived: watch::Sender<usize>,
     cancelled: watch::Sender<usize>,
+    lists: watch::Sender<usize>,
+    descriptions: Mutex<BTreeMap<String, String>>,
+    withheld: Mutex<BTreeSet<String>>,
     runtimes: Mutex<Vec<Runtime>>,
 }
 
@@ -85,6 +88,28 @@ impl McpServer {
                 result
             })
         })
+    }
+
+    /// Describes a tool otherwise from now on.
+    pub fn describe(&self, tool: &str, description: &str) {
+        self.shared.descriptions.lock().unwrap().insert(tool.to_owned(), description.to_owned());
+    }
+
+    /// Lists a tool, or does not list it any more.
+    pub fn list(&self, tool: &str, is_listed: bool) {
+        let mut withheld = self.shared.withheld.lock().unwrap();
+        if is_listed {
+            withheld.remove(tool)
+        } else {
+            withheld.insert(tool.to_owned())
+        };
+    }
+
+    /// Waits until the tools have been listed once more, from the first page on.
+    pub async fn listed_again(&self) {
+        let mut lists = self.shared.lists.subscribe();
+        let before = *lists.borrow_and_update();
+        patiently("a list", lists.wait_for(|lists| *lists > before)).await.unwrap();
     }
 
     /// Starts the server on loopback and gives its URL.
@@ -156,11 +181,16 @@ impl ServerHandler for McpServer {
         _request: Option<PaginatedRequestParams>,
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
+        let (said, withheld) =
+            (self.shared.descriptions.lock().unwrap(), self.shared.withheld.lock().unwrap());
+        self.shared.lists.send_modify(|lists| *lists += 1);
+        let listed = self.tools.iter().filter(|(name, _)| !withheld.contains(*name));
         let tool = |(name, (schema, description, _)): (&String, &(Value, String, Handler))| -> Tool {
+            let description = said.get(name).unwrap_or(description);
             serde_json::from_value(json!({"name": name, "description": description, "inputSchema": schema}))
                 .unwrap()
         };
-        Ok(ListToolsResult::with_all_items(self.tools.iter().map(tool).collect()))
+        Ok(ListToolsResult::with_all_items(listed.map(tool).collect()))
     }
 
     async fn call_tool(

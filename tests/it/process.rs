@@ -94,6 +94,11 @@ impl Process {
         self.log.wait_for(words).await
     }
 
+    /// Waits until the log has this many lines with these words.
+    pub async fn logs_times(&self, count: usize, words: &str) {
+        self.log.wait_for_times(count, words).await;
+    }
+
     /// Kills it as `kill -9` does.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -138,6 +143,14 @@ impl Lines {
         let found =
             found.unwrap_or_else(|_| panic!("it ended without saying {words:?}:\n{}", *self.text.borrow()));
         found.lines().find(|line| line.contains(words)).unwrap().to_owned()
+    }
+
+    async fn wait_for_times(&self, count: usize, words: &str) {
+        let mut text = self.text.clone();
+        let found = text.wait_for(|text| text.matches(words).count() >= count).await.map(drop);
+        found.unwrap_or_else(|_| {
+            panic!("it ended without saying {words:?} {count} times:\n{}", *self.text.borrow())
+        });
     }
 
     /// Everything, once the child has closed the pipe.

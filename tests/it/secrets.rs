@@ -148,8 +148,8 @@ async fn f55_debug_output_holds_no_secret() {
     assert_no_secret_in("the configuration's dump", &dump);
 
     let app = App::start(config).await.unwrap();
-    app.gateway.fleet.settled().await;
-    assert_no_secret_in("the gateway's dump", &format!("{app:?}{:#?}", app.gateway.fleet.statuses()));
+    app.gateway().fleet.settled().await;
+    assert_no_secret_in("the gateway's dump", &format!("{app:?}{:#?}", app.gateway().fleet.statuses()));
     app.close().await;
 
     let headers: http::HeaderMap =

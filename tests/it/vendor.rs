@@ -33,6 +33,12 @@ pub struct Vendor {
     _task: Arc<AbortOnDropHandle<()>>,
 }
 
+/// What becomes of the document at this path.
+type Change = Box<dyn Fn(&str, &mut Value) + Send>;
+
+/// What the token endpoint answers to this form, if anything.
+type TokenAnswer = fn(&BTreeMap<String, String>) -> Option<(u16, Value)>;
+
 /// What it does and what it saw.
 #[derive(Default)]
 pub struct Script {
@@ -46,9 +52,9 @@ pub struct Script {
     /// What was asked of the registration endpoint.
     pub registrations: Vec<Value>,
     /// Changes metadata before it is sent; by path.
-    pub metadata: Option<Box<dyn Fn(&str, &mut Value) + Send>>,
+    pub metadata: Option<Change>,
     /// Answers at the token endpoint before anything else is looked at.
-    pub token_answer: Option<fn(&BTreeMap<String, String>) -> Option<(u16, Value)>>,
+    pub token_answer: Option<TokenAnswer>,
     /// What the next tokens are good for, seconds.
     pub expires_in: Option<u64>,
     /// Asked for from anyone who calls.

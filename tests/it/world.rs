@@ -184,7 +184,7 @@ impl World {
 
     async fn launch(config: Config, provider: Provider, folder: TempDir) -> Self {
         let app = App::start(config.clone()).await.unwrap();
-        app.gateway.fleet.settled().await;
+        app.gateway().fleet.settled().await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = listener.local_addr().unwrap();
         let (store, stop) = (app.store.clone(), CancellationToken::new());

@@ -50,7 +50,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         TcpListener::bind(args.listen).await.with_context(|| format!("cannot listen on {}", args.listen))?;
     let gateway = listener.local_addr()?;
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
-    app.gateway.fleet.settled().await;
+    app.gateway().fleet.settled().await;
 
     let store = app.store.clone();
     let serving = tasks.spawn(app.serve(listener, stop.clone()));

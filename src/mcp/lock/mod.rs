@@ -27,7 +27,7 @@ pub(super) use digest::digest;
 pub use digest::identity;
 pub use file::LockError;
 pub use review::{Change, Review, Reviewed, review};
-pub use scan::{Finding, Suspicion};
+pub use scan::{Finding, Suspicion, ToolNames};
 pub use visible::visible;
 pub use watch::watch;
 

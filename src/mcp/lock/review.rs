@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::diff::compare;
-use super::scan::{Finding, Neighbours, scan};
+use super::scan::{Finding, Neighbours, ToolNames, scan};
 use super::{Approval, Definition, Difference, Lock, Rejection, Signature, Standing, digest, identity};
 use crate::config::Server;
 use crate::domain::Digest;
@@ -53,10 +53,10 @@ pub enum Change {
     Gone,
 }
 
-/// Reviews what `server` lists now. The other servers' tools are what its own may not speak of.
-pub fn review(server: &Server, listed: &[Value], lock: &Lock, others: &[(&str, &[Value])]) -> Review {
+/// Reviews what `server` lists now; the other servers' tools of `fleet` are what its own may not speak of.
+pub fn review(server: &Server, listed: &[Value], lock: &Lock, fleet: &ToolNames) -> Review {
     let identity = identity(server);
-    let neighbours = Neighbours::new(server, listed, others);
+    let neighbours = Neighbours::new(&server.name, fleet);
     let verdict = approve(server, listed, None);
     let usable: BTreeSet<&str> = verdict.approved.iter().map(|tool| tool.source.tool.as_str()).collect();
     let mut names = BTreeSet::new();
@@ -161,14 +161,14 @@ mod tests {
         let tool = |name: &str, text: &str| json!({"name": name, "description": text, "inputSchema": {"type": "object"}});
         let before = ["a", "b", "c", "d"].map(|name| tool(name, "one"));
         let mut lock = Lock::default();
-        let first = review(&server, &before, &lock, &[]);
+        let first = review(&server, &before, &lock, &ToolNames::new());
         assert_eq!(changes(&first), [("a", "new"), ("b", "new"), ("c", "new"), ("d", "new")]);
         let by = || Signature::now(Some("alice".into()));
         first.tools.iter().for_each(|tool| first.approve(tool, &mut lock, by()));
 
         let broken = json!({"name": "f", "inputSchema": 1});
         let now = [tool("a", "one"), tool("b", "two"), tool("c", "two"), tool("e", "one"), broken];
-        let second = review(&server, &now, &lock, &[]);
+        let second = review(&server, &now, &lock, &ToolNames::new());
         assert_eq!(
             changes(&second),
             [("a", "none"), ("b", "changed"), ("c", "changed"), ("d", "gone"), ("e", "new")]
@@ -181,7 +181,7 @@ mod tests {
         for tool in second.tools.iter().filter(|tool| tool.is_open() && tool.tool != "c") {
             second.approve(tool, &mut lock, by());
         }
-        let third = review(&server, &now, &lock, &[]);
+        let third = review(&server, &now, &lock, &ToolNames::new());
         assert_eq!(changes(&third), [("a", "none"), ("b", "none"), ("c", "rejected"), ("e", "none")]);
         assert!(third.tools.iter().all(|tool| !tool.is_open()));
     }

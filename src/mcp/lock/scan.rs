@@ -4,7 +4,7 @@
 //! These are signs, no proof: a finding is shown, and a serious one has to be accepted by name. That there is none
 //! says little about a tool.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -14,7 +14,6 @@ use serde_json::Value;
 use super::Definition;
 use super::diff::escape;
 use super::visible::{hidden, visible};
-use crate::config::Server;
 
 /// How many findings of a tool are reported.
 const MAX_FINDINGS: usize = 20;
@@ -91,6 +90,9 @@ impl fmt::Display for Suspicion {
     }
 }
 
+/// The names of all tools by server.
+pub type ToolNames = BTreeMap<String, BTreeSet<String>>;
+
 /// What the other servers of the fleet are called, and their tools.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
@@ -100,15 +102,13 @@ pub(super) struct Neighbours {
 
 impl Neighbours {
     /// All that `server` should not speak of: a name that it has itself, or that is an ordinary word, is none.
-    pub(super) fn new(server: &Server, listed: &[Value], others: &[(&str, &[Value])]) -> Self {
-        let names = |tools: &[Value]| -> BTreeSet<String> {
-            tools.iter().filter_map(|tool| tool.get("name")?.as_str()).map(str::to_owned).collect()
-        };
-        let own = names(listed);
-        let others = || others.iter().filter(|(name, _)| *name != server.name);
-        let tools = others().flat_map(|(_, tools)| names(tools));
-        let tools = tools.filter(|name| is_identifier(name) && !own.contains(name)).collect();
-        let servers = others().map(|(name, _)| (*name).to_owned()).collect();
+    pub(super) fn new(server: &str, fleet: &ToolNames) -> Self {
+        let own = fleet.get(server);
+        let is_own = |name: &String| own.is_some_and(|own| own.contains(name));
+        let others = || fleet.iter().filter(|(name, _)| *name != server);
+        let tools = others().flat_map(|(_, tools)| tools);
+        let tools = tools.filter(|name| is_identifier(name) && !is_own(name)).cloned().collect();
+        let servers = others().map(|(name, _)| name.clone()).collect();
         Self { servers: any_of(&servers), tools: any_of(&tools) }
     }
 }

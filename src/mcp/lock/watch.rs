@@ -45,10 +45,12 @@ pub async fn watch(fleet: Fleet, folder: PathBuf, in_force: Option<Lock>, ending
 /// The folder is watched and not the file, which is another one after each writing.
 fn watcher(folder: &Path, changed: watch::Sender<()>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let concerns = |event: &notify::Event| {
-            !event.kind.is_access()
-                && event.paths.iter().any(|path| path.file_name().is_some_and(|name| name == FILE))
+        let is_ours = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default();
+            // A mounted `ConfigMap` changes by another link of such a name.
+            name == FILE || name.to_string_lossy().starts_with("..")
         };
+        let concerns = |event: &notify::Event| !event.kind.is_access() && event.paths.iter().any(is_ours);
         if event.as_ref().map_or(true, |event| concerns(event) || event.need_rescan()) {
             changed.send_replace(());
         }

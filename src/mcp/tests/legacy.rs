@@ -14,7 +14,7 @@ fn echo(seen: &Seen) -> Answer {
     Answer::result(seen, json!({"content": [{"type": "text", "text": arguments.to_string()}]}))
 }
 
-fn legacy(seen: &Seen) -> Answer {
+pub(super) fn legacy(seen: &Seen) -> Answer {
     match seen.method.as_str() {
         "tools/list" => Answer::result(seen, json!({"tools": tools(&["echo"])})),
         "tools/call" => echo(seen),
@@ -131,7 +131,7 @@ async fn an_error_without_an_id_ends_its_call() {
 }
 
 #[tokio::test]
-async fn a_repeated_cursor_ends_the_list_with_a_warning() {
+async fn f43_a_repeated_cursor_ends_the_list_with_a_warning() {
     let server = Scripted::start(|seen| match seen.method.as_str() {
         "tools/list" => {
             let name = seen.body["params"]["cursor"].as_str().unwrap_or("first").to_owned();
@@ -143,6 +143,7 @@ async fn a_repeated_cursor_ends_the_list_with_a_warning() {
     let (_fleet, status) = fleet_of(http_server("s", &server.url)).await;
     assert_eq!(status.approved, ["first", "again"]);
     assert!(status.warnings[0].contains("repeated a cursor"), "{:?}", status.warnings);
+    assert_eq!(status.state, ServerState::Degraded, "there may be more");
 }
 
 #[tokio::test]

@@ -44,7 +44,7 @@ async fn a_child_process_is_listed_called_and_gone_after_shutdown() {
 }
 
 #[tokio::test]
-async fn junk_on_standard_output_does_no_harm() {
+async fn f43_junk_on_standard_output_does_no_harm() {
     let junk = "echo '[dotenv] injecting env'; echo '{\"level\":\"info\"}'; echo";
     let (fleet, status) = fleet_of(shell_server("sh", &script(junk, ""))).await;
     assert_eq!(status.state, ServerState::Ready, "{status:?}");

@@ -22,9 +22,21 @@ pub(super) struct Answer {
     status: StatusCode,
     body: Value,
     session: Option<&'static str>,
+    media_type: &'static str,
+    comes: bool,
 }
 
 impl Answer {
+    /// None at all.
+    pub(super) fn never() -> Self {
+        Self { comes: false, ..Self::raw(200, Value::Null) }
+    }
+
+    /// A web page, as a server answers that knows nothing of MCP.
+    pub(super) fn page() -> Self {
+        Self { media_type: "text/html", ..Self::raw(200, json!("<html>")) }
+    }
+
     /// A JSON-RPC result for the request.
     pub(super) fn result(seen: &Seen, result: Value) -> Self {
         Self::raw(200, json!({"jsonrpc": "2.0", "id": seen.body["id"], "result": result}))
@@ -37,7 +49,13 @@ impl Answer {
     }
 
     pub(super) fn raw(status: u16, body: Value) -> Self {
-        Self { status: StatusCode::from_u16(status).unwrap(), body, session: None }
+        Self {
+            status: StatusCode::from_u16(status).unwrap(),
+            body,
+            session: None,
+            media_type: "application/json",
+            comes: true,
+        }
     }
 
     pub(super) fn with_session(self, session: &'static str) -> Self {
@@ -80,6 +98,11 @@ impl Scripted {
         Self { url, seen, _task: AbortOnDropHandle::new(task) }
     }
 
+    /// How often this method was asked for.
+    pub(super) fn count(&self, method: &str) -> usize {
+        self.methods().iter().filter(|asked| *asked == method).count()
+    }
+
     /// The methods that were asked for, in order.
     pub(super) fn methods(&self) -> Vec<String> {
         self.seen().into_iter().map(|seen| seen.method).collect()
@@ -98,7 +121,10 @@ async fn respond(request: Request, answer: &impl Fn(&Seen) -> Answer, log: &Mute
     let body: Value = serde_json::from_slice(&to_bytes(request.into_body(), 1 << 20).await.unwrap()).unwrap();
     let seen = Seen { method: body["method"].as_str().unwrap_or_default().into(), session, body };
     log.lock().unwrap().push(seen.clone());
-    let Answer { status, body, session } = answer(&seen);
+    let Answer { status, body, session, media_type, comes } = answer(&seen);
+    if !comes {
+        std::future::pending::<()>().await;
+    }
     let mut response = Response::builder().status(status);
     if let Some(session) = session {
         response = response.header("mcp-session-id", session);
@@ -106,5 +132,5 @@ async fn respond(request: Request, answer: &impl Fn(&Seen) -> Answer, log: &Mute
     if body.is_null() {
         return response.body(Body::empty()).unwrap();
     }
-    response.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+    response.header("content-type", media_type).body(Body::from(body.to_string())).unwrap()
 }

@@ -48,7 +48,7 @@ async fn ask(connection: &Connection) -> (ToolResult, ToolOutcome) {
 
 /// The process that answers this caller.
 async fn process_of(pool: &Pool, behalf: &Behalf) -> String {
-    let (result, outcome) = ask(&*pool.connection_for(behalf).await.unwrap()).await;
+    let (result, outcome) = ask(&pool.connection_for(behalf).await.unwrap()).await;
     assert_eq!(outcome, ToolOutcome::Ok, "{result:?}");
     text(&result).to_owned()
 }

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::mcp::testing;
 
 fn found(tool: &Value) -> Vec<Finding> {
     scan(&Definition::of(tool), &Neighbours::default())
@@ -133,11 +132,10 @@ fn links_blobs_long_texts_and_look_alikes() {
 
 #[test]
 fn other_servers_and_their_tools_are_none_of_its_business() {
-    let server = testing::http_server("notes", "http://x.test/mcp");
-    let tool = |name: &str| json!({"name": name});
-    let mail = [tool("send_mail"), tool("search"), tool("read_note")];
-    let own = [tool("read_note"), tool("add")];
-    let neighbours = Neighbours::new(&server, &own, &[("notes", &own), ("mail", &mail)]);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    let own = ("notes".to_owned(), names(&["read_note", "add"]));
+    let mail = ("mail".to_owned(), names(&["send_mail", "search", "read_note"]));
+    let neighbours = Neighbours::new("notes", &ToolNames::from([own, mail]));
     let found = |text: &str| {
         scan(&Definition::of(&json!({"name": "add", "description": text})), &neighbours)
             .into_iter()

@@ -1,0 +1,140 @@
+//! What differs from the lock, for a person: every word that changed, and what to look at.
+
+use std::io::{IsTerminal as _, stdout};
+
+use super::survey::Survey;
+use crate::mcp::lock::{Change, Difference, Finding, Review, Reviewed, Words, visible};
+
+/// How much of an unchanged text is shown on each side of a change, in characters.
+const CONTEXT: usize = 60;
+
+/// How much of a new tool's description is shown, in characters.
+const DESCRIPTION: usize = 2_000;
+
+/// Everything that is open, and a line that sums it up.
+pub(super) fn all(survey: &Survey) -> String {
+    let mut out = String::new();
+    for (review, tool) in survey.tools().filter(|(_, tool)| tool.is_open()) {
+        out.push_str(&one(review, tool));
+        out.push('\n');
+    }
+    for server in &survey.unknown {
+        out.push_str(&format!("{server}: in tools.lock, but not configured\n"));
+    }
+    out.push_str(&summary(survey));
+    out
+}
+
+/// One tool: what became of it, what changed, what was found.
+pub(super) fn one(review: &Review, tool: &Reviewed) -> String {
+    let word = match &tool.change {
+        Change::None => "approved",
+        Change::New => "new",
+        Change::Changed(_) => "changed",
+        Change::Rejected => "rejected",
+        Change::Gone => "gone: not listed any more",
+    };
+    let mut out = format!("{}/{}  {word}\n", review.server, on_one_line(&tool.tool));
+    match &tool.change {
+        Change::Changed(differences) => {
+            for Difference { place, words } in differences {
+                out.push_str(&format!("  {}\n    {}\n", visible(place), indented(&marked(words))));
+            }
+        }
+        Change::New => {
+            let description = tool.description().unwrap_or("(without a description)");
+            out.push_str(&format!("    {}\n", indented(&shortened(&visible(description), DESCRIPTION))));
+        }
+        Change::None | Change::Rejected | Change::Gone => {}
+    }
+    for Finding { suspicion, place, text } in &tool.findings {
+        let mark = if suspicion.is_serious() { "!!" } else { " -" };
+        out.push_str(&format!("  {mark} {suspicion}, at {place}: {text}\n"));
+    }
+    out
+}
+
+fn summary(survey: &Survey) -> String {
+    let count = |is: fn(&Change) -> bool| survey.tools().filter(|(_, tool)| is(&tool.change)).count();
+    let counts = [
+        (count(|change| matches!(change, Change::None)), "as approved"),
+        (count(|change| matches!(change, Change::New)), "new"),
+        (count(|change| matches!(change, Change::Changed(_))), "changed"),
+        (count(|change| matches!(change, Change::Gone)), "gone"),
+        (count(|change| matches!(change, Change::Rejected)), "rejected"),
+    ];
+    let counts: Vec<String> = counts
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let mut out = if counts.is_empty() { "no tools\n".into() } else { format!("{}\n", counts.join(", ")) };
+    if survey.lock.is_none() {
+        out.push_str("there is no tools.lock yet: `toolgate tools lock` begins it\n");
+    } else if survey.is_off {
+        out.push_str("the configuration says `lock: off`: tools.lock is not in force\n");
+    }
+    out
+}
+
+/// Removed words as `[-so-]` and added ones as `{+so+}`, in colours on a terminal; long texts between them are cut.
+fn marked(words: &[Words]) -> String {
+    let (red, green, plain) =
+        if stdout().is_terminal() { ("\x1b[31m", "\x1b[32m", "\x1b[0m") } else { ("", "", "") };
+    let last = words.len().saturating_sub(1);
+    let piece = |(index, words): (usize, &Words)| match words {
+        Words::Same(text) => context(&visible(text), index == 0, index == last),
+        Words::Removed(text) => format!("{red}[-{}-]{plain}", visible(text)),
+        Words::Added(text) => format!("{green}{{+{}+}}{plain}", visible(text)),
+    };
+    words.iter().enumerate().map(piece).collect()
+}
+
+/// What is near to a change: at the beginning only the end of it, at the end only its beginning.
+fn context(text: &str, is_first: bool, is_last: bool) -> String {
+    let length = text.chars().count();
+    let (head, tail) = (if is_first { 0 } else { CONTEXT }, if is_last { 0 } else { CONTEXT });
+    if length <= head + tail + 20 {
+        return text.to_owned();
+    }
+    let before: String = text.chars().take(head).collect();
+    let after: String = text.chars().skip(length - tail).collect();
+    format!("{before} … {after}")
+}
+
+fn shortened(text: &str, longest: usize) -> String {
+    if text.chars().count() <= longest {
+        return text.to_owned();
+    }
+    format!("{} …", text.chars().take(longest).collect::<String>())
+}
+
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
+
+fn on_one_line(text: &str) -> String {
+    visible(text).replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_between_the_changes() {
+        let long = "word ".repeat(100);
+        let words = [
+            Words::Same(long.clone()),
+            Words::Added("new".into()),
+            Words::Same(long.clone()),
+            Words::Removed("old".into()),
+            Words::Same(long),
+        ];
+        let text = marked(&words);
+        assert!(text.starts_with(" … ") && text.ends_with(" … "), "{text}");
+        assert!(text.contains("word {+new+}word") && text.contains("word [-old-]word"), "{text}");
+        assert!(text.len() < 320, "{} bytes", text.len());
+        assert_eq!(marked(&[Words::Same("a ".into()), Words::Added("b\u{200b}".into())]), "a {+b\\u{200b}+}");
+    }
+}
