@@ -96,6 +96,7 @@ pub(super) async fn connect(
     tools_changed: &Arc<Notify>,
     tracker: &TaskTracker,
 ) -> Result<Open, Refusal> {
+    door.forget();
     let handler = Handler { tools_changed: tools_changed.clone() };
     let refusal = match attempt(server, first, door, handler.clone(), tracker).await {
         Err(Refusal::OfThisStart(message)) => message,

@@ -263,9 +263,12 @@ impl Inner {
 
     async fn open(&self, door: &Door, tools_changed: &Arc<Notify>) -> Result<Open, NoConnection> {
         let start = *self.start.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before anything is started: whoever shows nothing gets nowhere.
-        door.proof.show().await.map_err(NoConnection::from)?;
         let deadline = Instant::now() + self.server.connect_timeout;
+        // Before anything is started: whoever shows nothing gets nowhere.
+        let shown = timeout_at(deadline, door.proof.show()).await;
+        shown
+            .map_err(|_| self.unavailable("its credentials are not given in time"))?
+            .map_err(NoConnection::from)?;
         let connecting = connect(&self.server, start, door, tools_changed, &self.tasks);
         let open = timeout_at(deadline, connecting).await.unwrap_or_else(|_| {
             let limit = self.server.connect_timeout.as_secs_f64();

@@ -104,6 +104,11 @@ impl Door {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused.clone());
     }
 
+    /// Forgets what was noted: another attempt begins.
+    pub(super) fn forget(&self) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Why no credential could be shown, if that was so.
     pub(super) fn refusal(&self) -> Option<Refused> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
