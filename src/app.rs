@@ -20,11 +20,12 @@ use self::reload::Reloader;
 use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
-use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, retention};
+use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
 use crate::mcp::lock::{self, Lock, LockError};
 use crate::mcp::{Access, Fleet};
+use crate::mcp_server::McpServer;
 use crate::policy::{Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
@@ -44,6 +45,7 @@ const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 pub struct App {
     /// The records.
     pub store: Store,
+    mcp: Arc<McpServer>,
     current: Arc<ArcSwap<Gateway>>,
     config: Config,
     shared: Shared,
@@ -59,6 +61,7 @@ struct Shared {
     fleet: Fleet,
     audit: Audit,
     issued: Arc<IssuedIds>,
+    searches: Arc<Searches>,
     pins: Arc<Pins>,
     continuity: Arc<Continuity>,
     journals: Arc<Journals>,
@@ -70,7 +73,8 @@ struct Shared {
 impl Shared {
     /// The gateway with this configuration, whose policies and providers have been loaded.
     fn gateway(&self, config: &Config, policy: Arc<Policy>, providers: Providers) -> Gateway {
-        let Self { fleet, audit, issued, pins, continuity, journals, places, tasks, closing } = self.clone();
+        let Self { fleet, audit, issued, searches, pins, continuity, journals, places, tasks, closing } =
+            self.clone();
         Gateway {
             identity: Identity::new(&config.auth),
             providers,
@@ -79,8 +83,10 @@ impl Shared {
             audit,
             limits: config.limits.clone(),
             settings: config.settings,
+            inject_limits: config.inject_limits,
             hosted_tools: config.hosted_tools,
             issued,
+            searches,
             pins,
             continuity,
             journals,
@@ -141,6 +147,7 @@ impl App {
         let shared = Shared {
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
+            searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
             pins: Arc::new(Pins::new(store.clone())),
             places: Arc::new(Semaphore::new(config.limits.max_interceptions)),
@@ -157,7 +164,8 @@ impl App {
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
         let gateway = shared.gateway(&config, Arc::new(policy), providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
-        Ok(Self { store, current, config, shared, servers, background, ending })
+        let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
+        Ok(Self { store, mcp, current, config, shared, servers, background, ending })
     }
 
     /// The gateway as it is configured now.
@@ -174,7 +182,7 @@ impl App {
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let state = AppState { current: Arc::clone(&self.current) };
+        let state = AppState { current: Arc::clone(&self.current), mcp: Arc::clone(&self.mcp) };
         let begins_to_end = stop.clone();
         let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
@@ -200,6 +208,7 @@ impl App {
 
     /// Lets running interceptions finish, and tells those that do not in time to end.
     async fn drain(&self) {
+        self.mcp.end_streams();
         let Shared { tasks, closing, .. } = &self.shared;
         tasks.close();
         if tokio::time::timeout(self.gateway().limits.drain, tasks.wait()).await.is_err() {
@@ -215,6 +224,8 @@ impl App {
 
     /// Closes the MCP servers and commits what is still to be recorded.
     pub async fn close(&self) {
+        self.mcp.end_streams();
+        self.mcp.ended().await;
         // First of all, so that no reload starts servers that nobody stops.
         self.ending.cancel();
         self.background.close();

@@ -15,6 +15,7 @@ pub mod audit;
 pub mod mcp;
 pub mod provider;
 pub mod gateway;
+pub mod mcp_server;
 pub mod http;
 pub mod telemetry;
 pub mod app;

@@ -23,7 +23,8 @@ impl Changes {
         changes.part("auth", matches!(old.auth, Auth::None) == matches!(new.auth, Auth::None));
         changes.part("policies", old.policies == new.policies);
         changes.part("limits", old.limits == new.limits);
-        changes.part("inject, render, tool_lines", old.settings == new.settings);
+        let same_limits = old.inject_limits == new.inject_limits;
+        changes.part("inject, render, tool_lines", old.settings == new.settings && same_limits);
         changes.part("hosted_tools", old.hosted_tools == new.hosted_tools);
         changes.part("tool_name", old.tool_name == new.tool_name);
         changes.fixed("listen", old.listen == new.listen);

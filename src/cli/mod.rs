@@ -4,6 +4,8 @@ pub mod audit;
 mod check;
 mod demo;
 mod example_server;
+mod explain;
+mod import;
 mod keys;
 mod policy;
 mod remote;
@@ -55,6 +57,8 @@ enum Command {
     Demo(demo::Args),
     /// Load everything, connect to every server, and print what a caller would get
     Check(ConfigArgs),
+    /// Show which tools a caller's requests get, and what leaves out the others
+    Explain(explain::Args),
     /// Read the records
     Audit(audit::Args),
     /// Make keys for callers
@@ -65,6 +69,8 @@ enum Command {
     Servers(servers::Args),
     /// See and try tools, approve them, and see what changed since
     Tools(tools::Args),
+    /// Take over MCP servers from Claude's or LiteLLM's configuration
+    Import(import::Args),
     /// Print the JSON Schemas of the configuration files
     Schema(schema::SchemaArgs),
     /// Run the bundled example MCP server
@@ -90,6 +96,7 @@ pub fn run() -> ExitCode {
         cli.command,
         Command::Demo(_)
             | Command::Check(_)
+            | Command::Explain(_)
             | Command::Servers(_)
             | Command::Tools(_)
             | Command::ExampleServer { .. }
@@ -116,11 +123,13 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Check(args) => check::run(&args).await,
+        Command::Explain(args) => explain::run(&args).await,
         Command::Audit(args) => audit::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Servers(args) => servers::run(&args).await,
         Command::Tools(args) => tools::run(args).await,
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(args),
         Command::ExampleServer { http } => {
             example_server::run(http, serve::stop_on_signal()?).await?;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::continuity::{self, WrittenContinuity};
 use super::endpoints::{self, LockMode, WrittenEgress};
+use super::inject::{self, WrittenInject};
 use super::keys::{self, WrittenAuth, WrittenKey};
 use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
@@ -15,7 +16,7 @@ use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
 use super::{Config, HostedTools, url};
-use crate::domain::{Inject, Render, ToolSettings};
+use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,8 +29,9 @@ pub(super) struct WrittenConfig {
     store: Option<At<WrittenStore>>,
     /// `none` lets in everyone on this machine, on a loopback address only; otherwise give `keys`.
     auth: Option<At<WrittenAuth>>,
-    /// When approved tools are added to requests, where neither key nor provider says; `auto` by default.
-    inject: Option<Inject>,
+    /// When approved tools are added to requests, where neither key nor provider says; `auto` by default. Or that as
+    /// `mode`, with how many tools are listed before they are found by search.
+    inject: Option<At<WrittenInject>>,
     /// How clients are shown the calls that the gateway runs, where neither key nor provider says; `hidden` by
     /// default.
     render: Option<Render>,
@@ -93,6 +95,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     if written.providers.is_empty() {
         scope.refuse_file("there are no `providers`: requests would have nowhere to go");
     }
+    let (inject, inject_limits) = inject::build(written.inject.as_ref(), scope);
     let limits = limits::build(&written.limits, scope);
     let continuity = continuity::build(&written.continuity, scope);
     let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
@@ -106,11 +109,8 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         store: store?,
         auth: auth?,
         providers,
-        settings: ToolSettings {
-            inject: written.inject,
-            render: written.render,
-            tool_lines: written.tool_lines,
-        },
+        settings: ToolSettings { inject, render: written.render, tool_lines: written.tool_lines },
+        inject_limits,
         hosted_tools: written.hosted_tools,
         continuity,
         secret_keys,

@@ -89,6 +89,23 @@ fn check_public_url(path: &Path, public_url: Option<&Url>, servers: &[Server], p
     problems.push(Problem::with_file(path, what).help(help));
 }
 
+/// Whether this could stand in a file of `mcp-servers/`, with these variables.
+pub fn check_server(path: &Path, text: &str, variables: Lookup<'_>) -> Result<(), ConfigError> {
+    let mut problems = vec![];
+    let source = Source::new(path, text);
+    if let Some(written) = parsed::<WrittenServer>(&source, &mut problems) {
+        let folder = folder_of(path);
+        let references = References { variables, folder: &folder };
+        server::build(&written, &mut Scope { source: &source, references, problems: &mut problems });
+    }
+    ConfigError::unless_none(problems)
+}
+
+/// Reads another program's YAML or JSON.
+pub fn parse_document(path: &Path, text: &str) -> Result<serde_json::Value, ConfigError> {
+    Source::new(path, text).parse_large().map_err(|problem| (*problem).into())
+}
+
 /// The policy files beside this configuration; empty where there are none.
 pub fn policy_sources(path: &Path) -> Result<Vec<PolicySource>, ConfigError> {
     let mut problems = vec![];

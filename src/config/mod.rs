@@ -14,6 +14,7 @@ mod endpoints;
 mod environment;
 mod gateway_file;
 mod headers;
+mod inject;
 mod interpolate;
 mod keys;
 mod limits;
@@ -50,10 +51,11 @@ pub use credentials::{
 };
 pub use endpoints::{Egress, LockMode};
 pub use environment::{caller_key, child_environment, proxy_hosts, user_name};
+pub use inject::InjectLimits;
 pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
-pub use load::{folders, load, load_with, locate, policy_sources};
+pub use load::{check_server, folders, load, load_with, locate, parse_document, policy_sources};
 pub use pattern::Pattern;
 pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
@@ -61,7 +63,7 @@ pub use provider::{Provider, ProviderKind};
 pub(crate) use same::same_secrets;
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
-pub(crate) use secret::is_secret_name;
+pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// When tools are injected and how their calls are shown, where neither key nor provider says.
     pub settings: ToolSettings,
+    /// How many tools a conversation lists.
+    pub inject_limits: InjectLimits,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// How conversations are remembered.
@@ -137,6 +141,7 @@ impl Config {
             auth: Auth::None,
             providers,
             settings: ToolSettings::default(),
+            inject_limits: InjectLimits::default(),
             hosted_tools: HostedTools::default(),
             continuity: Continuity::default(),
             secret_keys: vec![],

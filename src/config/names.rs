@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::scope::Scope;
 use super::yaml::{At, Place};
+use crate::domain::OWN_SERVER;
 
 /// `[a-z][a-z0-9_-]{0,63}`.
 pub(super) fn provider(written: &At<String>, scope: &mut Scope<'_>) -> Option<String> {
@@ -12,7 +13,15 @@ pub(super) fn provider(written: &At<String>, scope: &mut Scope<'_>) -> Option<St
 
 /// `[a-z][a-z0-9-]{0,31}`: no underscore, because `__` stands between server and tool.
 pub(super) fn server(written: &At<String>, scope: &mut Scope<'_>) -> Option<String> {
-    checked(written, "a server's name", 32, |c| c == '-', " and hyphens", scope)
+    let name = checked(written, "a server's name", 32, |c| c == '-', " and hyphens", scope)?;
+    if name == OWN_SERVER {
+        scope.refuse(
+            written.place,
+            format!("`{OWN_SERVER}` stands before the names of the gateway's own tools"),
+        );
+        return None;
+    }
+    Some(name)
 }
 
 fn checked(

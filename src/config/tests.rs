@@ -52,6 +52,36 @@ fn refused_server(text: &str) -> String {
 }
 
 #[test]
+fn injection_is_a_word_or_a_word_with_limits() {
+    use crate::domain::Inject;
+    let read = |inject: &str| {
+        let config = config(&format!("{OPEN}inject: {inject}\n"));
+        (config.settings.inject, config.inject_limits.max_tools, config.inject_limits.max_bytes)
+    };
+    assert_eq!(read("never"), (Some(Inject::Never), 100, 200 << 10));
+    assert_eq!(read("{}"), (None, 100, 200 << 10));
+    let full = "{ mode: always, max_tools: 20, max_bytes: 64KiB }";
+    assert_eq!(read(full), (Some(Inject::Always), 20, 64 << 10));
+    for (inject, what) in [
+        ("sometimes", "4:9: expected one of `auto`, `always`, `never`, found `sometimes`"),
+        ("{ mode: often }", "4:17: expected one of"),
+        ("{ max_tools: 0 }", "4:22: expected 1 or more"),
+        ("{ max_bytes: 10 }", "4:22: expected 1KiB or more"),
+        ("{ max_rooms: 10 }", "unknown field `max_rooms`"),
+        ("[auto]", "expected `auto`, `always` or `never`, or the fields"),
+    ] {
+        let error = refused(&format!("{OPEN}\ninject: {inject}\n"));
+        assert!(error.contains(what), "{inject}: {error}");
+    }
+}
+
+#[test]
+fn the_gateways_own_name_is_no_servers() {
+    let error = refused_server("name: toolgate\ntransport: http\nurl: https://x.test/mcp\n");
+    assert!(error.contains("1:7: `toolgate` stands before the names of the gateway's own tools"), "{error}");
+}
+
+#[test]
 fn what_is_left_out_has_its_default() {
     let config = config(OPEN);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
@@ -643,6 +673,6 @@ fn the_examples_load() {
     assert_eq!(names, ["files", "github", "time"]);
     assert_eq!(config.providers.len(), 2);
     let policy = crate::policy::Policy::load(&config.policies).unwrap();
-    assert_eq!(policy.tests().len(), 4);
+    assert_eq!(policy.tests().len(), 5);
     assert!(load_with(&examples, &|_| None).unwrap_err().to_string().contains("ANTHROPIC_API_KEY"));
 }

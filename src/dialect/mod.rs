@@ -72,6 +72,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// round, with the outputs, where it is still known.
     fn continue_from(&self, _request: &mut Request, _from: &IssuedId, _last: Option<&KeptRound>) {}
 
+    /// A tool as this API lists it.
+    fn definition(&self, tool: &ToolDefinition) -> String;
+
     /// Adds tools after the client's own; their calls belong to the gateway from then on.
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]);
 

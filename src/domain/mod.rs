@@ -17,5 +17,5 @@ pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
 pub use ids::{InterceptionId, ToolUseId};
 pub use issued::IssuedId;
-pub use tool::{Repeat, ToolDefinition, ToolRef, Via};
+pub use tool::{OWN_SERVER, Repeat, ToolDefinition, ToolRef, Via};
 pub use usage::Usage;

@@ -4,6 +4,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What the gateway's own tools have in place of a server's name, which no server may have.
+pub const OWN_SERVER: &str = "toolgate";
+
 /// A tool by the names that its server gives it; `server/tool` when printed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ToolRef {

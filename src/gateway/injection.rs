@@ -3,9 +3,12 @@ use std::sync::Arc;
 
 use super::Gateway;
 use super::admission::Incoming;
+use super::listing::{self, Room};
 use super::pins::{self, ToolSet};
+use super::searching::Searchable;
 use crate::dialect::{History, Obstacle, Request};
 use crate::domain::{Digest, Inject, ToolDefinition};
+use crate::mcp::search::OwnTool;
 use crate::mcp::{Catalogue, Tool};
 use crate::provider::Provider;
 
@@ -22,6 +25,8 @@ pub struct Injection {
     /// The tools, sorted by name: what is pinned to the conversation, as far as it fits this request.
     pub tools: Vec<Injected>,
     by_name: HashMap<String, usize>,
+    /// What its calls search; `None` where it lists no tools for that.
+    pub search: Option<Searchable>,
     /// Tools that this caller may use and that were left out all the same, each with its reason.
     pub left_out: Vec<String>,
 }
@@ -99,7 +104,13 @@ pub async fn decide(
     let asked = Asked { gateway, incoming, request, history, catalogue: gateway.fleet.catalogue() };
     match (asked.refusal(provider), incoming.operation.generates) {
         (Some(word), true) => Injection::none(word),
-        (None, true) => asked.in_conversation().await,
+        (None, true) => {
+            let mut injection = asked.in_conversation().await;
+            if injection.tools.iter().any(|tool| OwnTool::of(&tool.definition).is_some()) {
+                injection.search = Some(gateway.searches.over(&asked.catalogue).await);
+            }
+            injection
+        }
         (None, false) => asked.as_in_conversation().await,
         (Some(_), false) => Injection::none(NOT_GENERATING),
     }
@@ -162,7 +173,7 @@ impl Asked<'_> {
         if self.unpinned().tools.is_empty() {
             return Ok(None);
         }
-        self.gateway.pins.pin(conversation, &self.visible()).await.map(Some)
+        self.gateway.pins.pin(conversation, &self.listed()).await.map(Some)
     }
 
     /// The tools of the conversation that it seems to be about: one that has its list of tools.
@@ -181,34 +192,37 @@ impl Asked<'_> {
     fn unpinned(&self) -> Injection {
         match self.request.obstacle {
             Some(obstacle) => Injection::none(obstacle.word()),
-            None => self.inject(&self.visible()),
+            None => self.inject(&self.listed()),
         }
     }
 
-    /// What this caller may see of the catalogue.
-    fn visible(&self) -> Vec<Arc<ToolDefinition>> {
+    /// What a new conversation of this caller's lists: all that it may see, or, where that is too much, some of it and
+    /// the tools that find the rest.
+    fn listed(&self) -> Vec<Arc<ToolDefinition>> {
         let (policy, caller) = (&self.gateway.policy, &self.incoming.caller);
-        let definitions = self.catalogue.tools().iter().map(|tool| &tool.definition);
-        definitions.filter(|tool| policy.may_see(caller, &tool.source).is_ok()).cloned().collect()
+        let tools = self.catalogue.tools().iter();
+        let visible = tools.filter(|tool| policy.may_see(caller, &tool.definition.source).is_ok());
+        let dialect = self.incoming.operation.dialect;
+        let size = |tool: &ToolDefinition| dialect.definition(tool).len();
+        listing::choose(visible, self.room(), size).listed
+    }
+
+    fn room(&self) -> Room {
+        let provider_takes = self.incoming.operation.max_tools.saturating_sub(self.request.tools.count());
+        Room { limits: self.gateway.inject_limits, provider_takes }
     }
 
     /// Puts in these tools as far as they fit.
     fn inject(&self, definitions: &[Arc<ToolDefinition>]) -> Injection {
         let mut injection = Injection::none("injected");
-        let tools = &self.request.tools;
-        let room = self.incoming.operation.max_tools.saturating_sub(tools.count());
-        for definition in definitions {
-            let name = &definition.name;
-            if tools.names.contains(name) {
-                injection.left_out.push(format!("{name}: the client has a tool of this name"));
-            } else if injection.tools.len() >= room {
-                injection.left_out.push(format!("{name}: the provider takes no more tools"));
-            } else {
-                let live = self.catalogue.of(&definition.source).cloned();
-                injection.by_name.insert(name.clone(), injection.tools.len());
-                injection.tools.push(Injected { definition: Arc::clone(definition), live });
-            }
+        let fitting = listing::fit(definitions, &self.request.tools.names, self.room().provider_takes);
+        for definition in fitting.tools {
+            let live = self.catalogue.of(&definition.source).cloned();
+            injection.by_name.insert(definition.name.clone(), injection.tools.len());
+            injection.tools.push(Injected { definition, live });
         }
+        injection.left_out =
+            fitting.left_out.into_iter().map(|(name, why)| format!("{name}: {}", why.in_words())).collect();
         if injection.tools.is_empty() {
             injection.word = "no-tools";
         }

@@ -1,13 +1,15 @@
 //! One request from its first byte to its last.
 //!
-//! [`interception`] shows the phases on one screen, `rounds` the upstream calls, `tool_loop` what becomes
-//! of a round's calls, `ending` how it ends; `resume` what a request goes on with, `keeping` what its answer
-//! leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items are moved without a look
-//! inside.
+//! [`interception`] shows the phases on one screen: `injection` decides on tools, `listing` on which of them are
+//! listed; `rounds` are the upstream calls, `tool_loop` says what becomes of a round's calls, `decision` whether one
+//! may run, `searching` what is done for the gateway's own tools, `ending` how it ends; `resume` what a request goes on
+//! with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items
+//! are moved without a look inside.
 
 mod admission;
 mod answer;
 mod continuity;
+mod decision;
 mod ending;
 mod injection;
 pub mod interception;
@@ -15,6 +17,7 @@ mod issued_ids;
 mod journal;
 mod keeping;
 mod line;
+pub(crate) mod listing;
 mod missing;
 mod past;
 mod pins;
@@ -25,6 +28,7 @@ mod result_size;
 mod resume;
 pub mod retention;
 mod rounds;
+mod searching;
 mod tool_loop;
 mod upstream_error;
 
@@ -35,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
-use crate::config::{HostedTools, Limits};
+use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::ToolSettings;
 use crate::identity::Identity;
 use crate::mcp::Fleet;
@@ -48,6 +52,7 @@ pub use continuity::Continuity;
 pub use issued_ids::IssuedIds;
 pub use journal::Journals;
 pub use pins::Pins;
+pub use searching::Searches;
 
 /// All parts that an interception needs: what is configured, as it was when the interception began, and what
 /// outlives every change of it.
@@ -67,10 +72,14 @@ pub struct Gateway {
     pub limits: Limits,
     /// When tools are injected and how their calls are shown, where neither key nor provider says.
     pub settings: ToolSettings,
+    /// How many tools a conversation lists.
+    pub inject_limits: InjectLimits,
     /// Which hosted tools callers may bring.
     pub hosted_tools: HostedTools,
     /// The ids of stored responses that callers have been given.
     pub issued: Arc<IssuedIds>,
+    /// What finds the tools that conversations do not list.
+    pub searches: Arc<Searches>,
     /// The tools that conversations were first shown.
     pub pins: Arc<Pins>,
     /// What earlier answers hid from their clients.

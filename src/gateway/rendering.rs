@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::continuity::{MAX_CARRIED, Proof};
 use super::ending::Stop;
 use super::rounds::Rounds;
+use super::searching::Subject;
 use super::tool_loop::Answered;
 use crate::dialect::{Dialect, KeptRound, Listing, Round, Showing, ShownCall};
 use crate::domain::{Form, Render, ToolSettings};
@@ -64,7 +65,10 @@ impl Rounds<'_> {
             if self.listed.insert(server.to_owned()) {
                 servers.insert(server, Listing { server, tools: injection.tools_of_server(server) });
             }
-            let line = self.shows_lines.then(|| line(&definition.source.to_string(), answered));
+            let line = self.shows_lines.then(|| match self.subject(&call.call) {
+                Subject::Found(tool, _) => line(&tool.definition.source.to_string(), answered),
+                _ => line(&definition.source.to_string(), answered),
+            });
             if let Some(line) = &line {
                 self.past.answer.add_line(line);
             }

@@ -1,18 +1,21 @@
 //! What becomes of a round's calls: run, refused, or left to the client.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
+use super::decision::Decision;
 use super::ending::Stop;
 use super::line::Interruption;
 use super::result_size::{cap, size};
 use super::rounds::Rounds;
+use super::searching::Subject;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
-use crate::domain::{Failure, FailureKind, Repeat, ToolCall, ToolDefinition, ToolResult, ToolUseId, Via};
-use crate::mcp::{self, CallEnd, Tool};
+use crate::domain::{Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
+use crate::mcp::{self, CallEnd};
 
 /// What the model is told of a call that was left out.
 const NOT_RUN: &str = "Not run.";
@@ -35,16 +38,6 @@ pub struct Answered {
     pub result: ToolResult,
     /// From the call to its result, milliseconds; `None` where it did not run.
     pub duration_ms: Option<u64>,
-}
-
-/// What is decided on one injected call.
-enum Decision {
-    /// Policy allows it, and its arguments fit.
-    Run(Box<Intent>),
-    /// It ran when the same request came before.
-    Reuse(ToolResult),
-    /// The model gets this instead of a result.
-    Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
 }
 
 impl Verdict {
@@ -109,6 +102,11 @@ impl Rounds<'_> {
                     places.push(place);
                     None
                 }
+                Decision::Answer(result) => {
+                    self.calls_run = self.calls_run.saturating_add(1);
+                    self.record_call(call, ToolOutcome::Ok, Some(mcp::write_result(&result)), None);
+                    Some(cap(result, self.gateway.limits.max_result_bytes).0)
+                }
                 Decision::Reuse(result) => {
                     self.calls_run = self.calls_run.saturating_add(1);
                     self.record_call(call, ToolOutcome::Reused, None, None);
@@ -150,73 +148,6 @@ impl Rounds<'_> {
         let clearances = cleared.map_err(unrecorded)?;
         self.line.still_wanted()?;
         self.run_cleared(clearances, places, answers).await
-    }
-
-    /// Whether a call of an earlier try counts for this one too.
-    fn may_join(&self, call: &ToolCall) -> bool {
-        self.injection.tool(&call.name).is_none_or(|tool| tool.in_force().repeat == Repeat::Join)
-    }
-
-    /// Decides on one call; `planned` calls of this round are to run already.
-    fn decide(&self, call: &ToolCall, planned: usize) -> Decision {
-        let refuse = |outcome, told: String, rule| Decision::Refuse { outcome, told, rule };
-        let limits = &self.gateway.limits;
-        if self.with_calls > limits.max_rounds {
-            let told = format!(
-                "Not run: the limit of {} rounds of tool calls for one answer is reached. Answer with what you have.",
-                limits.max_rounds
-            );
-            return refuse(ToolOutcome::CapReached, told, None);
-        }
-        if self.calls_run as usize + planned >= limits.max_calls as usize {
-            let told = format!(
-                "Not run: the limit of {} tool calls for one answer is reached. Answer with what you have.",
-                limits.max_calls
-            );
-            return refuse(ToolOutcome::CapReached, told, None);
-        }
-        let Some(injected) = self.injection.tool(&call.name) else {
-            return refuse(ToolOutcome::Denied, format!("There is no tool {}.", call.name), None);
-        };
-        let Some(tool) = &injected.live else { return self.refuse_withdrawn(&injected.definition) };
-        let arguments = match tool.check(&call.arguments) {
-            Ok(arguments) => arguments,
-            Err(told) => return refuse(ToolOutcome::InvalidArguments, told, None),
-        };
-        self.permit(tool, call, arguments)
-    }
-
-    /// A tool that the conversation was shown may be gone by now, or its server not up since the gateway started.
-    fn refuse_withdrawn(&self, tool: &ToolDefinition) -> Decision {
-        let (name, server) = (&tool.name, self.gateway.fleet.status(&tool.source.server));
-        let may_know = self.gateway.policy.may_see(&self.incoming.caller, &tool.source).is_ok();
-        let (outcome, told) =
-            if let Some(told) = self.gateway.fleet.quarantine(&tool.source).filter(|_| may_know) {
-                (ToolOutcome::Withdrawn, told)
-            } else if server.is_some_and(|server| !server.is_up()) {
-                let told = format!("Not run: the server of {name} cannot be reached now.");
-                (ToolOutcome::Unreachable, told)
-            } else {
-                let told = format!("Not run: {name} is not offered any more. Go on without it.");
-                (ToolOutcome::Withdrawn, told)
-            };
-        Decision::Refuse { outcome, told, rule: None }
-    }
-
-    /// A conversation may still list a tool that its caller may not even see by now.
-    fn permit(&self, tool: &Tool, call: &ToolCall, arguments: Map<String, Value>) -> Decision {
-        let (policy, caller) = (&self.gateway.policy, &self.incoming.caller);
-        let seen = policy.may_see(caller, &tool.definition.source);
-        match seen.and_then(|()| policy.permit(caller, &tool.definition)) {
-            Ok(permit) => {
-                let (round, call_id) = (self.number, call.id.clone());
-                Decision::Run(Box::new(Intent { permit, via: Via::Injected, round, call_id, arguments }))
-            }
-            Err(denial) => {
-                let told = format!("Not run: policy does not allow {} to be called.", call.name);
-                Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule }
-            }
-        }
     }
 
     /// Runs cleared calls side by side. When the client goes away, only those that change nothing are
@@ -295,15 +226,22 @@ impl Rounds<'_> {
         result: Option<String>,
         rule: Option<String>,
     ) {
-        let tool = self.injection.tool(&call.name).filter(|_| outcome != ToolOutcome::Released);
+        let (tool, arguments) = match self.subject(call) {
+            _ if outcome == ToolOutcome::Released => (None, call.arguments.clone()),
+            Subject::Found(tool, arguments) => (Some(Arc::clone(&tool.definition)), arguments),
+            _ => {
+                let shown = self.injection.tool(&call.name);
+                (shown.map(|tool| Arc::clone(tool.in_force())), call.arguments.clone())
+            }
+        };
         self.trail.tool_use(ToolUse {
             round: self.number,
             call_id: call.id.clone(),
-            tool: call.name.clone(),
-            server: tool.map(|tool| tool.in_force().source.server.clone()),
-            server_url: tool.map(|tool| tool.in_force().server_url.clone()),
+            tool: tool.as_ref().map_or_else(|| call.name.clone(), |tool| tool.name.clone()),
+            server: tool.as_ref().map(|tool| tool.source.server.clone()),
+            server_url: tool.as_ref().map(|tool| tool.server_url.clone()),
             injected: tool.is_some(),
-            arguments: call.arguments.clone(),
+            arguments,
             outcome,
             result,
             rule,

@@ -18,12 +18,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
+use crate::mcp_server::McpServer;
+
+pub use route::generating;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]
 pub struct AppState {
     /// The gateway as it is configured now.
     pub current: Arc<ArcSwap<Gateway>>,
+    /// The MCP endpoint.
+    pub mcp: Arc<McpServer>,
 }
 
 impl AppState {

@@ -12,11 +12,19 @@ use crate::dialect::{Chat, Dialect, Messages};
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::{AnswerHead, Gateway, Incoming, Reply};
 use crate::identity::Client;
+use crate::mcp_server::{Endpoint, WELL_KNOWN};
 
-/// Handles whatever has no route of its own: the three APIs, with or without a provider in the path.
+/// Handles whatever has no route of its own: MCP, and the three APIs, with or without a provider in the path.
 pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Response {
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
+    if let Some(endpoint) = Endpoint::at(parts.uri.path()) {
+        let request = Request::from_parts(parts, body);
+        return state.mcp.handle(endpoint, request).await;
+    }
+    if let (&Method::GET, Some(path)) = (&parts.method, parts.uri.path().strip_prefix(WELL_KNOWN)) {
+        return state.mcp.resource_metadata(path, &parts).unwrap_or_else(not_found);
+    }
     match route(&parts.method, parts.uri.path(), &parts.headers) {
         Route::Unknown => not_found(),
         Route::WebSocket => {

@@ -51,6 +51,14 @@ const RESPONSES: Operation = Operation {
     generates: true,
 };
 
+/// What providers of this kind are asked for messages with.
+pub fn generating(kind: ProviderKind) -> &'static [Operation] {
+    match kind {
+        ProviderKind::Anthropic => &[MESSAGES],
+        ProviderKind::OpenAi => &[CHAT, RESPONSES],
+    }
+}
+
 /// Finds the route of a request.
 pub fn route<'a>(method: &Method, path: &'a str, headers: &HeaderMap) -> Route<'a> {
     let (provider, path) = split(path);

@@ -29,6 +29,8 @@ pub(super) struct Approved {
     pub(super) input_schema: String,
     pub(super) read_only: bool,
     pub(super) check: Check,
+    /// The definition as it was approved, for clients that speak MCP themselves.
+    pub(super) raw: Value,
 }
 
 /// A listed tool that is not in the catalogue.
@@ -223,6 +225,7 @@ fn approve_one(
         input_schema: cleaned.json,
         read_only: first_match(&server.read_only, name).is_some(),
         check,
+        raw: tool.clone(),
     })
 }
 

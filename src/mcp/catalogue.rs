@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::approve::{Approved, Quarantined};
 use super::names;
 use super::shelves::Shelf;
+use crate::config::Expose;
 use crate::domain::{ToolDefinition, ToolRef};
 
 /// An immutable snapshot of all approved tools, sorted by name.
@@ -28,6 +29,8 @@ pub struct Catalogue {
 pub struct Tool {
     /// The tool as a model is shown it.
     pub definition: Arc<ToolDefinition>,
+    /// Whether it is listed, or found by search.
+    pub expose: Expose,
     approved: Arc<Approved>,
 }
 
@@ -56,7 +59,7 @@ impl Catalogue {
         let mut hasher = DefaultHasher::new();
         for tool in &tools {
             let ToolDefinition { name, source, description, input_schema, read_only, .. } = &*tool.definition;
-            (name, source, description, input_schema, read_only).hash(&mut hasher);
+            (name, source, description, input_schema, read_only, &tool.approved.raw).hash(&mut hasher);
         }
         let by_name = tools.iter().map(|tool| (tool.definition.name.clone(), tool.clone())).collect();
         let by_source = tools.iter().map(|tool| (tool.definition.source.clone(), tool.clone())).collect();
@@ -101,7 +104,12 @@ impl Tool {
             repeat: shelf.config.repeat,
             timeout: shelf.config.max_call_time,
         });
-        Self { definition, approved: approved.clone() }
+        Self { definition, expose: shelf.config.expose, approved: approved.clone() }
+    }
+
+    /// The whole definition by the server's own name, as MCP writes it.
+    pub fn raw(&self) -> &Value {
+        &self.approved.raw
     }
 
     /// Reads the arguments as the model wrote them (no text means none) and checks them against the

@@ -8,15 +8,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rmcp::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
-use rmcp::service::{
-    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext, RoleClient,
-    RunningService, serve_client_with_lifecycle,
+use rmcp::ErrorData;
+use rmcp::model::{
+    ClientConfig, ClientResult, Implementation, ProtocolVersion, ServerNotification, ServerRequest,
 };
-use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::service::{
+    ClientCacheConfig, ClientInitializeError, ClientLifecycleMode, NotificationContext, RequestContext,
+    RoleClient, RunningService, Service, serve_client_with_lifecycle,
+};
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::{IntoTransport as _, StreamableHttpClientTransport};
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -28,6 +30,7 @@ use super::http_client::HttpClient;
 use super::result::bounded;
 use super::session::WatchesSessions;
 use super::stdio::{Child, NotStarted, Program};
+use super::wire::{Tapped, Wire};
 use crate::config::{Server, Transport};
 
 /// The most requests to one server at once.
@@ -55,24 +58,43 @@ pub(super) struct Open {
     pub(super) child: Option<Child>,
 }
 
-/// Receives what servers send of their own accord. It declares no sampling, elicitation or roots, so a
-/// server has nothing to ask.
+/// Receives what servers send of their own accord. It declares what the client at the wire's other end can do, and
+/// where there is none, nothing: then a server has nothing to ask.
 #[derive(Debug, Clone)]
 pub(super) struct Handler {
     tools_changed: Arc<Notify>,
+    wire: Arc<Wire>,
 }
 
-impl ClientHandler for Handler {
+impl Service<RoleClient> for Handler {
     fn get_info(&self) -> ClientConfig {
         ClientConfig::new(
-            ClientCapabilities::default(),
+            self.wire.client().clone(),
             Implementation::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
         )
         .with_protocol_version(ProtocolVersion::V_2025_11_25)
     }
 
-    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
-        self.tools_changed.notify_one();
+    async fn handle_request(
+        &self,
+        request: ServerRequest,
+        context: RequestContext<RoleClient>,
+    ) -> Result<ClientResult, ErrorData> {
+        tokio::select! {
+            answer = self.wire.ask(request, &context) => answer,
+            () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
+        }
+    }
+
+    async fn handle_notification(
+        &self,
+        notification: ServerNotification,
+        _context: NotificationContext<RoleClient>,
+    ) -> Result<(), ErrorData> {
+        if matches!(notification, ServerNotification::ToolListChangedNotification(_)) {
+            self.tools_changed.notify_one();
+        }
+        Ok(())
     }
 }
 
@@ -94,10 +116,11 @@ pub(super) async fn connect(
     first: Era,
     door: &Door,
     tools_changed: &Arc<Notify>,
+    wire: &Arc<Wire>,
     tracker: &TaskTracker,
 ) -> Result<Open, Refusal> {
     door.forget();
-    let handler = Handler { tools_changed: tools_changed.clone() };
+    let handler = Handler { tools_changed: tools_changed.clone(), wire: wire.clone() };
     let refusal = match attempt(server, first, door, handler.clone(), tracker).await {
         Err(Refusal::OfThisStart(message)) => message,
         other => return other,
@@ -165,23 +188,26 @@ async fn attempt(
         Era::Legacy => (ClientLifecycleMode::Initialize, server.connect_timeout),
     };
     let mut child = None;
+    let wire = handler.wire.clone();
     let service = match &server.transport {
         Transport::Stdio { command, args, env, cwd } => {
             let program = Program { command, args, env, cwd: cwd.as_deref() };
             let (process, stdout, stdin) = Child::start(&server.name, program, tracker)?;
             child = Some(process);
-            timeout(limit, serve_client_with_lifecycle(handler, (stdout, stdin), mode)).await
+            let pipes = Tapped::new((stdout, stdin).into_transport(), &wire);
+            timeout(limit, serve_client_with_lifecycle(handler, pipes, mode)).await
         }
         Transport::Http { url, headers } => {
             let client = HttpClient::new(&server.name, headers, server.connect_timeout, door);
             let client = client.map_err(Refusal::Final)?;
             let client = WatchesSessions::new(client, handler.tools_changed.clone());
             let transport = StreamableHttpClientTransport::with_client(client, http_config(url));
+            let transport = Tapped::new(transport, &wire);
             timeout(limit, serve_client_with_lifecycle(handler, transport, mode)).await
         }
     };
     match service {
-        Ok(Ok(service)) => Ok(opened(service, child).await),
+        Ok(Ok(service)) => Ok(opened(service, child, wire).await),
         Ok(Err(error)) => {
             let message = with_obituary(explain(&error), child.as_mut()).await;
             let is_final = refuses_us(&error) || door.refusal().is_some_and(|refused| refused.is_final());
@@ -206,12 +232,12 @@ fn http_config(url: &str) -> StreamableHttpClientTransportConfig {
     config
 }
 
-async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Child>) -> Open {
+async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Child>, wire: Arc<Wire>) -> Open {
     // rmcp's cache would answer for a server that is down.
     service.peer().set_response_cache_config(ClientCacheConfig::disabled()).await;
     let is_legacy = service.peer().peer_info().is_none_or(|info| info.protocol_version.has_initialize());
     Open {
-        connection: Arc::new(Connection::new(service.peer().clone())),
+        connection: Arc::new(Connection::new(service.peer().clone(), wire)),
         era: if is_legacy { Era::Legacy } else { Era::Modern },
         service,
         child,

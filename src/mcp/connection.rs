@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::model::{
@@ -22,11 +23,12 @@ use super::http_client::{HttpError, refusal};
 use super::page::{Listing, PageRequest, Pages};
 use super::pool::NoConnection;
 use super::result::{self, bounded};
+use super::wire::Wire;
 use crate::audit::ToolOutcome;
 use crate::domain::ToolResult;
 
 /// How long a server may take to notice a cancellation before the call is given up without it.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest error text of a server that is passed on, in bytes.
 const MAX_MESSAGE: usize = 4 * 1024;
@@ -42,7 +44,7 @@ pub(super) struct CallLimits {
 
 /// A connection that is past its handshake.
 #[derive(Debug, Clone)]
-pub(super) struct Connection(Peer<RoleClient>);
+pub(super) struct Connection(Peer<RoleClient>, Arc<Wire>);
 
 /// Why a question has no answer that could be used.
 #[derive(Debug)]
@@ -72,8 +74,17 @@ impl From<ServiceError> for Unanswered {
 }
 
 impl Connection {
-    pub(super) fn new(peer: Peer<RoleClient>) -> Self {
-        Self(peer)
+    pub(super) fn new(peer: Peer<RoleClient>, wire: Arc<Wire>) -> Self {
+        Self(peer, wire)
+    }
+
+    pub(super) fn peer(&self) -> &Peer<RoleClient> {
+        &self.0
+    }
+
+    /// Where the server's asides come out.
+    pub(super) fn wire(&self) -> &Arc<Wire> {
+        &self.1
     }
 
     /// The negotiated protocol version.
@@ -205,7 +216,7 @@ impl Connection {
 
 /// The result as JSON: rmcp decodes an answer into the first of its types that fits, or leaves it as it is
 /// where one part of it fits none, and neither may decide what a tool or a result is.
-fn raw(answer: ServerResult) -> Value {
+pub(super) fn raw(answer: ServerResult) -> Value {
     match answer {
         ServerResult::CustomResult(custom) => custom.0,
         typed => typed.serialize(serde_json::value::Serializer).unwrap_or_default(),
@@ -220,7 +231,7 @@ fn answered(answer: Value) -> (ToolResult, ToolOutcome) {
     }
 }
 
-fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
+pub(super) fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
     let (message, outcome) = match error {
         ServiceError::McpError(error) => (protocol_error(&error), ToolOutcome::ToolError),
         ServiceError::Timeout { timeout } => return timed_out(timeout),

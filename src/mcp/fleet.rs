@@ -197,6 +197,18 @@ impl Fleet {
         self.catalogue().quarantined(tool).map(|quarantined| quarantined.reason.refusal(tool))
     }
 
+    pub(super) fn ending(&self) -> &Ending {
+        &self.0.ending
+    }
+
+    pub(super) fn supervisors(&self) -> &TaskTracker {
+        &self.0.supervisors
+    }
+
+    pub(super) fn readers(&self) -> &TaskTracker {
+        &self.0.readers
+    }
+
     pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
         self.servers().get(name).cloned()
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
 
+use super::search::{CALL_TOOL, FIND_TOOLS};
 use crate::domain::ToolRef;
 
 /// The shortest limit among the providers, in characters.
@@ -13,6 +14,9 @@ const MAX_LENGTH: usize = 64;
 /// Hex digits of the digest at each step of telling tools apart. The first step has none; one that needs
 /// the last is practically impossible.
 const DIGEST_LENGTHS: [usize; 4] = [0, 8, 16, 56];
+
+/// What the gateway's own tools are called, whatever the pattern.
+const TAKEN: [&str; 2] = [FIND_TOOLS, CALL_TOOL];
 
 /// Gives each tool its name, in the order of `tools`, which must not repeat.
 ///
@@ -23,7 +27,7 @@ pub(super) fn assign(pattern: &str, tools: &[ToolRef]) -> Vec<String> {
     loop {
         let names: Vec<String> =
             tools.iter().zip(&steps).map(|(tool, step)| name(pattern, tool, DIGEST_LENGTHS[*step])).collect();
-        let mut count: HashMap<&str, usize> = HashMap::new();
+        let mut count: HashMap<&str, usize> = TAKEN.into_iter().map(|name| (name, 1)).collect();
         for name in &names {
             *count.entry(name).or_default() += 1;
         }
@@ -87,6 +91,14 @@ mod tests {
     fn a_plain_name_stays_readable() {
         assert_eq!(assign_default(&[tool("github", "get_issue")]), ["github__get_issue"]);
         assert_eq!(assign("{tool}", &[tool("github", "get_issue")]), ["get_issue"]);
+    }
+
+    #[test]
+    fn the_names_of_the_gateways_own_tools_are_taken() {
+        for own in TAKEN {
+            let name = assign("{tool}", &[tool("srv", own)]).remove(0);
+            assert!(name.starts_with(&format!("{own}_")), "{name}");
+        }
     }
 
     #[test]

@@ -269,7 +269,8 @@ impl Inner {
         shown
             .map_err(|_| self.unavailable("its credentials are not given in time"))?
             .map_err(NoConnection::from)?;
-        let connecting = connect(&self.server, start, door, tools_changed, &self.tasks);
+        let wire = Arc::default();
+        let connecting = connect(&self.server, start, door, tools_changed, &wire, &self.tasks);
         let open = timeout_at(deadline, connecting).await.unwrap_or_else(|_| {
             let limit = self.server.connect_timeout.as_secs_f64();
             Err(Refusal::OfThisStart(format!("no answer within {limit} s")))

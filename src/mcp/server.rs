@@ -2,6 +2,7 @@
 //!
 //! `supervise.rs` keeps it connected, `upkeep.rs` looks after a connection.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_session::SessionConnection;
 use super::connection::{CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
@@ -21,7 +23,7 @@ use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, ToolResult};
+use crate::domain::{Behalf, Digest, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -43,6 +45,8 @@ pub(super) struct Server {
     shelves: Arc<Shelves>,
     pub(super) credentials: Arc<Credentials>,
     pub(super) pool: Pool,
+    /// Connections that belong to one MCP session each.
+    pub(super) sessions: Mutex<HashMap<Digest, SessionConnection>>,
 }
 
 #[derive(Debug)]
@@ -82,6 +86,7 @@ impl Server {
             shelves: shelves.clone(),
             pool: Pool::new(config, &credentials),
             credentials,
+            sessions: Mutex::default(),
         }
     }
 
@@ -116,25 +121,37 @@ impl Server {
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
         let _running = self.calls.token();
-        let limits = CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time };
         let connection = tokio::select! {
             biased;
             connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
         match connection {
-            Ok(connection) => connection.call(tool, arguments, limits, cancel).await,
+            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
     }
 
+    pub(super) fn limits(&self) -> CallLimits {
+        CallLimits { silence: self.config.call_timeout, total: self.config.max_call_time }
+    }
+
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
+        if let Some(session) = self.session_connection(behalf) {
+            let door = self.credentials.door_for(behalf).await.map_err(NoConnection::from)?;
+            return session.connection_for(behalf, &door);
+        }
         let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
         match self.config.sharing {
             Sharing::Shared => self.live_connection(patience).await.ok_or_else(|| self.unavailable()),
             Sharing::PerCaller | Sharing::PerConversation => self.pool.connection_for(behalf).await,
         }
+    }
+
+    fn session_connection(&self, behalf: &Behalf) -> Option<SessionConnection> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(behalf.conversation.as_ref()?).cloned()
     }
 
     fn unavailable(&self) -> NoConnection {

@@ -173,7 +173,8 @@ impl Server {
     ) -> Result<Open, Trouble> {
         let limit = self.config.connect_timeout;
         let deadline = Instant::now() + limit;
-        let connecting = connect(&self.config, start, door, tools_changed, tracker);
+        let wire = Arc::default();
+        let connecting = connect(&self.config, start, door, tools_changed, &wire, tracker);
         let open = tokio::time::timeout_at(deadline, connecting)
             .await
             .unwrap_or_else(|_| {

@@ -201,7 +201,7 @@ rules:
     p.yaml:10:14: an empty list matches no action, so the rule does nothing
       10 |     actions: []
          |              ^
-      help: leave the field out to mean all actions
+      help: leave the field out to mean `see_tool` and `call_tool`
     "#);
     assert_snapshot!(error("rules: [{name: r, effect: alow, tools: ['*']}]"), @r#"
     p.yaml:1:27: expected one of `allow`, `deny`, found `alow`

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 #![allow(clippy::disallowed_methods, reason = "what a test starts ends with it")]
 
+mod admin;
 mod agent;
 mod awkward_providers;
 mod bad_input;
@@ -18,6 +19,7 @@ mod credentials;
 mod durability;
 mod echoes;
 mod expected;
+mod explain;
 mod fidelity;
 mod headers;
 mod injection;
@@ -25,6 +27,8 @@ mod keep_alive;
 mod leaving;
 mod live;
 mod lock;
+mod mcp_client;
+mod mcp_endpoint;
 mod mcp_server;
 mod mixed_turns;
 mod next_round;
@@ -34,10 +38,14 @@ mod pins;
 mod process;
 mod properties;
 mod provider;
+mod readiness;
+mod reload;
 mod rendering;
+mod recall;
 mod repeats;
 mod results;
 mod routes;
+mod search;
 mod secrets;
 mod sharing;
 mod stable_prefix;

@@ -117,7 +117,12 @@ impl McpServer {
     /// It runs in threads of its own, so that it can go down with all its connections.
     #[allow(clippy::unused_async, reason = "as the other servers of the tests start")]
     pub async fn start(&self) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        self.start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// The same at an address of the test's choice, such as one where it has been before.
+    pub fn start_at(&self, address: SocketAddr) -> String {
+        let listener = TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let server = self.clone();

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::client::patiently;
 use crate::provider::Provider;
 use crate::world::PROVIDER_KEY;
 
@@ -99,6 +100,12 @@ impl Process {
         self.log.wait_for_times(count, words).await;
     }
 
+    /// Asks it with SIGHUP to read its configuration again.
+    pub async fn hang_up(&self) {
+        let id = self.id().to_string();
+        assert!(Command::new("kill").args(["-HUP", &id]).status().await.unwrap().success());
+    }
+
     /// Kills it as `kill -9` does.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -138,19 +145,17 @@ impl Lines {
     }
 
     async fn wait_for(&self, words: &str) -> String {
-        let mut text = self.text.clone();
-        let found = text.wait_for(|text| text.contains(words)).await.map(|text| text.clone());
-        let found =
-            found.unwrap_or_else(|_| panic!("it ended without saying {words:?}:\n{}", *self.text.borrow()));
+        let found = self.wait_for_times(1, words).await;
         found.lines().find(|line| line.contains(words)).unwrap().to_owned()
     }
 
-    async fn wait_for_times(&self, count: usize, words: &str) {
+    async fn wait_for_times(&self, count: usize, words: &str) -> String {
         let mut text = self.text.clone();
-        let found = text.wait_for(|text| text.matches(words).count() >= count).await.map(drop);
+        let found = text.wait_for(|text| text.matches(words).count() >= count);
+        let found = patiently(words, found).await.map(|text| text.clone());
         found.unwrap_or_else(|_| {
             panic!("it ended without saying {words:?} {count} times:\n{}", *self.text.borrow())
-        });
+        })
     }
 
     /// Everything, once the child has closed the pipe.

@@ -58,6 +58,10 @@ impl Dialect for Chat {
         restore::restore(request, history, changes);
     }
 
+    fn definition(&self, tool: &ToolDefinition) -> String {
+        inject::definition(tool)
+    }
+
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }

@@ -10,7 +10,8 @@ pub fn inject(request: &mut Request, tools: &[Arc<ToolDefinition>]) {
     request.add_tools(tools, definition);
 }
 
-fn definition(tool: &ToolDefinition) -> String {
+/// A tool as this API lists it.
+pub fn definition(tool: &ToolDefinition) -> String {
     let (name, description) = (raw::quote(&tool.name), raw::quote(&tool.description));
     format!(r#"{{"name":{name},"description":{description},"input_schema":{}}}"#, tool.input_schema)
 }

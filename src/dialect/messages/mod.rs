@@ -59,6 +59,10 @@ impl Dialect for Messages {
         rebuild::rebuild(request, turn, proven)
     }
 
+    fn definition(&self, tool: &ToolDefinition) -> String {
+        inject::definition(tool)
+    }
+
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }

@@ -29,7 +29,8 @@ fn never_reasons(model: &str) -> bool {
     ["gpt-3.5", "gpt-4", "chatgpt-4o"].iter().any(|family| model.starts_with(family))
 }
 
-fn definition(tool: &ToolDefinition) -> String {
+/// A tool as this API lists it.
+pub fn definition(tool: &ToolDefinition) -> String {
     let (name, description) = (raw::quote(&tool.name), raw::quote(&tool.description));
     let schema = &tool.input_schema;
     // `strict` is this API's default, and few servers' schemas are written for it.

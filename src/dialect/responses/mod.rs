@@ -62,6 +62,10 @@ impl Dialect for Responses {
         continue_from::continue_from(request, from, last);
     }
 
+    fn definition(&self, tool: &ToolDefinition) -> String {
+        inject::definition(tool)
+    }
+
     fn inject(&self, request: &mut Request, tools: &[Arc<ToolDefinition>]) {
         inject::inject(request, tools);
     }

@@ -1,0 +1,185 @@
+//! One tool call of an MCP client: checked, permitted and recorded as the calls of models are, then sent on raw.
+
+use std::sync::Arc;
+
+use rmcp::ErrorData;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::methods::Asked;
+use super::{Endpoint, pass, tools};
+use crate::audit::{
+    CallReport, Clearance, Intent, InterceptionEnd, InterceptionStart, Outcome, ToolOutcome, ToolUse, Trail,
+};
+use crate::domain::{InterceptionId, Via};
+use crate::mcp::{Tool, Unanswered};
+
+/// How the records call this API.
+const DIALECT: &str = "mcp";
+
+/// A call is a round of its own.
+const ROUND: u32 = 1;
+
+type Answer = Result<Value, ErrorData>;
+
+/// What is decided on a call.
+enum Decision {
+    /// Policy allows it, and its arguments fit.
+    Run(Box<Intent>),
+    /// The client gets this instead of a result.
+    Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
+}
+
+impl Asked {
+    /// Runs the call; its records begin and end here.
+    pub(super) async fn call(&self) -> Answer {
+        let unrecorded = |error: crate::audit::AuditUnavailable| {
+            tracing::warn!(%error, "an MCP call was refused");
+            ErrorData::internal_error("the audit cannot record tool calls now, so none is run", None)
+        };
+        let mut trail = self.gateway.audit.begin(self.start()).await.map_err(unrecorded)?;
+        let name = self.request.text("name").unwrap_or_default();
+        let Some(tool) = tools::find(&self.gateway, &self.behalf.caller, &self.endpoint, name) else {
+            let message = format!("Unknown tool: {name}");
+            trail.end(end(Outcome::Refused, Some(message.clone())));
+            return Err(ErrorData::invalid_params(message, None));
+        };
+        match self.decide(&tool) {
+            Decision::Refuse { outcome, told, rule } => {
+                self.record_refusal(&mut trail, &tool, outcome, &told, rule);
+                trail.end(end(Outcome::Completed, None));
+                Ok(in_band(&told))
+            }
+            Decision::Run(intent) => {
+                let mut clearances = match trail.clear(vec![*intent]).await {
+                    Ok(clearances) => clearances,
+                    Err(error) => {
+                        trail.end(end(Outcome::Failed, Some(error.to_string())));
+                        return Err(unrecorded(error));
+                    }
+                };
+                let Some(clearance) = clearances.pop() else {
+                    return Err(ErrorData::internal_error("the call was not cleared", None));
+                };
+                self.run_cleared(clearance, trail).await
+            }
+        }
+    }
+
+    fn start(&self) -> InterceptionStart {
+        let session = self.client.session().map(|session| session.id.chars().take(8).collect());
+        InterceptionStart {
+            id: InterceptionId::new(),
+            caller: (*self.behalf.caller).clone(),
+            provider: String::new(),
+            dialect: DIALECT,
+            model: String::new(),
+            client: self.client.name().to_owned(),
+            client_session: session,
+            injection: DIALECT,
+            left_out: Vec::new(),
+            hosted: Vec::new(),
+            continuity: Vec::new(),
+            repeats: None,
+        }
+    }
+
+    fn decide(&self, tool: &Arc<Tool>) -> Decision {
+        let arguments = match self.request.params.get("arguments") {
+            None | Some(Value::Null) => String::new(),
+            Some(arguments) => arguments.to_string(),
+        };
+        let arguments: Map<String, Value> = match tool.check(&arguments) {
+            Ok(arguments) => arguments,
+            Err(told) => {
+                return Decision::Refuse { outcome: ToolOutcome::InvalidArguments, told, rule: None };
+            }
+        };
+        match self.gateway.policy.permit(&self.behalf.caller, &tool.definition) {
+            Ok(permit) => {
+                let call_id = self.call_id();
+                Decision::Run(Box::new(Intent { permit, via: Via::Mcp, round: ROUND, call_id, arguments }))
+            }
+            Err(denial) => {
+                let told = format!("Not run: policy does not allow {} to be called.", self.shown_name(tool));
+                Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule }
+            }
+        }
+    }
+
+    fn shown_name<'a>(&self, tool: &'a Tool) -> &'a str {
+        match self.endpoint {
+            Endpoint::All => &tool.definition.name,
+            Endpoint::Server(_) => &tool.definition.source.tool,
+        }
+    }
+
+    fn call_id(&self) -> String {
+        self.request.id.as_str().map_or_else(|| self.request.id.to_string(), str::to_owned)
+    }
+
+    fn record_refusal(
+        &self,
+        trail: &mut Trail,
+        tool: &Tool,
+        outcome: ToolOutcome,
+        told: &str,
+        rule: Option<String>,
+    ) {
+        let arguments = self.request.params.get("arguments").unwrap_or(&Value::Null);
+        trail.tool_use(ToolUse {
+            round: ROUND,
+            call_id: self.call_id(),
+            tool: tool.definition.name.clone(),
+            server: Some(tool.definition.source.server.clone()),
+            server_url: Some(tool.definition.server_url.clone()),
+            injected: true,
+            arguments: arguments.to_string(),
+            outcome,
+            result: Some(told.to_owned()),
+            rule,
+        });
+    }
+
+    /// Sends the call on. When the client goes, only a call that changes nothing is cancelled.
+    async fn run_cleared(&self, clearance: Clearance, mut trail: Trail) -> Answer {
+        let id = clearance.id();
+        let cancel = if clearance.tool().read_only { self.cancel.clone() } else { CancellationToken::new() };
+        let (mut forwarded, asides) = self.forwarded();
+        pass::without_tasks(&mut forwarded.params);
+        let calling = Box::pin(self.gateway.fleet.forward_call(clearance, &self.behalf, forwarded, &cancel));
+        let ran = self.relay(calling, asides).await;
+        let (answer, error) = match ran.answer {
+            Ok(result) => (Ok(result), None),
+            Err(Unanswered::Error(error)) => {
+                let message = error.message.to_string();
+                (Err(error), Some(message))
+            }
+            Err(Unanswered::None(message, _)) => (Ok(in_band(&message)), Some(message)),
+        };
+        let result = match &answer {
+            Ok(result) => result.to_string(),
+            Err(error) => json!({ "error": error }).to_string(),
+        };
+        let report = CallReport {
+            outcome: ran.outcome,
+            result_bytes: result.len() as u64,
+            result,
+            truncated: false,
+            duration_ms: ran.duration_ms,
+        };
+        trail.outcome(id, report);
+        let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Completed };
+        trail.end(end(outcome, error));
+        answer
+    }
+}
+
+fn end(outcome: Outcome, error: Option<String>) -> InterceptionEnd {
+    InterceptionEnd { outcome, status: Some(200), error, stop_reason: None }
+}
+
+/// What went wrong, where the client's model sees it.
+fn in_band(message: &str) -> Value {
+    json!({ "content": [{ "type": "text", "text": message }], "isError": true })
+}

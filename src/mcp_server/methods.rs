@@ -1,0 +1,198 @@
+//! What there is to ask for, in either era.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use rmcp::ErrorData;
+use rmcp::model::ErrorCode;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::message::{self, Request, method_not_found};
+use super::reply::Reply;
+use super::session::Session;
+use super::{Endpoint, McpServer, era, tools, translate};
+use crate::domain::Behalf;
+use crate::gateway::Gateway;
+use crate::identity;
+use crate::mcp::Introduction;
+
+/// An extension that the gateway does not take part in, and so declares to nobody.
+const TASKS: &str = "io.modelcontextprotocol/tasks";
+
+/// One request and all that its answer needs.
+pub(super) struct Asked {
+    pub(super) server: Arc<McpServer>,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) endpoint: Endpoint,
+    pub(super) behalf: Behalf,
+    pub(super) request: Request,
+    pub(super) client: Client,
+    pub(super) reply: Reply,
+    /// Cancelled when the answer is not wanted any more.
+    pub(super) cancel: CancellationToken,
+}
+
+/// Who asks, as its protocol tells.
+pub(super) enum Client {
+    /// 2026-07-28: each request says what the client can do.
+    Stateless { name: String, capabilities: Value },
+    /// An older protocol: it said so at the beginning.
+    Session(Arc<Session>),
+}
+
+impl Client {
+    pub(super) fn stateless(request: &Request, headers: &HeaderMap) -> Self {
+        let said = request.meta.get(era::CLIENT_INFO);
+        let capabilities = request.meta.get(era::CLIENT_CAPABILITIES).cloned().unwrap_or_else(|| json!({}));
+        Self::Stateless { name: name(said, headers), capabilities: declared(capabilities) }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Stateless { name, .. } => name,
+            Self::Session(session) => &session.client_name,
+        }
+    }
+
+    pub(super) fn is_modern(&self) -> bool {
+        matches!(self, Self::Stateless { .. })
+    }
+
+    pub(super) fn session(&self) -> Option<&Arc<Session>> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Stateless { .. } => None,
+        }
+    }
+}
+
+/// The client's name of itself, or what its headers tell.
+pub(super) fn name(info: Option<&Value>, headers: &HeaderMap) -> String {
+    let said = info.and_then(|info| info["name"].as_str()).filter(|name| !name.is_empty());
+    said.map_or_else(|| identity::Client::from_headers(headers).name, |name| name.chars().take(64).collect())
+}
+
+/// What a client can do, as far as it goes through this gateway.
+pub(super) fn declared(mut capabilities: Value) -> Value {
+    if let Some(capabilities) = capabilities.as_object_mut() {
+        capabilities.remove("tasks");
+        if let Some(extensions) = capabilities.get_mut("extensions").and_then(Value::as_object_mut) {
+            extensions.remove(TASKS);
+        }
+    }
+    capabilities
+}
+
+impl Asked {
+    /// Answers the request.
+    pub(super) async fn run(self) {
+        let is_modern = self.client.is_modern();
+        let id = &self.request.id;
+        let answer = self.answer().await;
+        let answer = answer.and_then(|result| translate::result(&self.request.method, result, is_modern));
+        match answer {
+            Ok(result) => self.reply.end(StatusCode::OK, message::result(id, result)).await,
+            Err(error) => {
+                let error = translate::error(error, is_modern);
+                let status = if is_modern { status(&error) } else { StatusCode::OK };
+                self.reply.end(status, message::error(Some(id), &error)).await;
+            }
+        }
+    }
+
+    async fn answer(&self) -> Result<Value, ErrorData> {
+        match (self.request.method.as_str(), self.client.is_modern()) {
+            ("tools/list", _) => {
+                let cursor = self.request.params.get("cursor");
+                tools::list(&self.gateway, &self.behalf.caller, &self.endpoint, cursor)
+            }
+            ("tools/call", _) => self.call().await,
+            ("server/discover", true) => Ok(self.discover().await),
+            ("subscriptions/listen", true) => self.listen().await,
+            ("ping", false) => Ok(json!({})),
+            (method, _) => match &self.endpoint {
+                Endpoint::Server(server) => self.pass(server).await,
+                Endpoint::All => Err(method_not_found(method)),
+            },
+        }
+    }
+
+    async fn discover(&self) -> Value {
+        let introduction = match &self.endpoint {
+            Endpoint::Server(server) => self.gateway.fleet.introduction(server, &self.behalf).await,
+            Endpoint::All => None,
+        };
+        let mut result = json!({
+            "supportedVersions": [era::MODERN],
+            "capabilities": capabilities(introduction.as_ref(), Through::Request),
+            "ttlMs": 0,
+            "cacheScope": "private",
+            "_meta": { era::SERVER_INFO: server_info(&self.endpoint) },
+        });
+        if let Some(instructions) = introduction.and_then(|introduction| introduction.instructions) {
+            result["instructions"] = instructions.into();
+        }
+        result
+    }
+}
+
+fn status(error: &ErrorData) -> StatusCode {
+    match error.code {
+        ErrorCode::METHOD_NOT_FOUND => StatusCode::NOT_FOUND,
+        ErrorCode::HEADER_MISMATCH
+        | ErrorCode::UNSUPPORTED_PROTOCOL_VERSION
+        | ErrorCode::MISSING_REQUIRED_CLIENT_CAPABILITY => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
+}
+
+/// Through what a client reaches a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Through {
+    /// A stateless request.
+    Request,
+    /// A session, over a connection that others share.
+    SharedConnection,
+    /// A session, over a connection of its own.
+    OwnConnection,
+}
+
+/// What the endpoint declares: tools, and of what the server behind declares all that goes through.
+pub(super) fn capabilities(introduction: Option<&Introduction>, through: Through) -> Value {
+    let mut declared = Map::new();
+    declared.insert("tools".into(), json!({ "listChanged": true }));
+    let Some(introduction) = introduction else { return declared.into() };
+    let theirs = |name: &str| introduction.capabilities.get(name).cloned();
+    for name in ["prompts", "completions"] {
+        declared.extend(theirs(name).map(|capability| (name.to_owned(), capability)));
+    }
+    if let Some(mut resources) = theirs("resources") {
+        let subscribes = match through {
+            Through::Request => introduction.is_modern,
+            // Subscriptions belong to a connection, and that one is not theirs.
+            Through::SharedConnection => false,
+            Through::OwnConnection => true,
+        };
+        if let (false, Some(resources)) = (subscribes, resources.as_object_mut()) {
+            resources.remove("subscribe");
+        }
+        declared.insert("resources".into(), resources);
+    }
+    let logs = match through {
+        Through::Request => introduction.is_modern,
+        Through::SharedConnection => false,
+        Through::OwnConnection => true,
+    };
+    declared.extend(theirs("logging").filter(|_| logs).map(|logging| ("logging".to_owned(), logging)));
+    declared.into()
+}
+
+/// Who answers.
+pub(super) fn server_info(endpoint: &Endpoint) -> Value {
+    let title = match endpoint {
+        Endpoint::All => "Toolgate".to_owned(),
+        Endpoint::Server(name) => format!("Toolgate: {name}"),
+    };
+    json!({ "name": env!("CARGO_PKG_NAME"), "title": title, "version": env!("CARGO_PKG_VERSION") })
+}
