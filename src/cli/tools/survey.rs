@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio_util::task::TaskTracker;
 
 use super::Which;
-use crate::cli::{BAD_CONFIGURATION, ConfigArgs, complain, load};
+use crate::cli::{BAD_CONFIGURATION, ConfigArgs, access, complain, load};
 use crate::config::{Config, LockMode, Server};
 use crate::mcp::Fleet;
 use crate::mcp::lock::{Lock, Review, Reviewed, ToolNames, review};
@@ -42,7 +42,8 @@ impl Survey {
             Err(error) => return Ok(Err(complain(&error.to_string(), BAD_CONFIGURATION))),
         };
         let servers = selected(&config, which)?;
-        let fleet = Fleet::start(&servers, &config.tool_name, None, &TaskTracker::new());
+        let fleet =
+            Fleet::start(&servers, &config.tool_name, None, access(&config).await?, &TaskTracker::new());
         fleet.settled().await;
         let survey = Self::of(&config, &servers, &fleet, lock, path, which);
         fleet.shutdown(Duration::from_secs(5)).await;
