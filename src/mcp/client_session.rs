@@ -50,6 +50,7 @@ impl Server {
         tokio::select! {
             () = &mut closed => {}
             () = ends.cancelled() => {}
+            () = self.retired.cancelled() => {}
             () = ending.begins.cancelled() => {}
         }
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
