@@ -102,7 +102,8 @@ async fn administrators_learn_what_callers_connections_listed() {
     })
     .await;
     let listing = async |key: &str| {
-        let answer = world.request("GET", "/api/v1/servers/srv/listing").bearer_auth(key).send().await.unwrap();
+        let answer =
+            world.request("GET", "/api/v1/servers/srv/listing").bearer_auth(key).send().await.unwrap();
         (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
     };
     assert_eq!(listing(ALICE).await.0, 404, "nobody could ask yet");
