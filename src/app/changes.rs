@@ -166,14 +166,14 @@ mod tests {
             config.providers[1] = provider("b", "key-2");
             config.limits.max_rounds = 3;
         });
-        assert_eq!(
-            line,
-            "servers: files changed, mail added, github removed; providers: b changed; limits"
-        );
+        assert_eq!(line, "servers: files changed, mail added, github removed; providers: b changed; limits");
         assert!(fixed.is_empty());
         // The first provider of a kind is the default one.
         assert_eq!(told(|config| config.providers.reverse()).0, "providers: in another order");
-        assert_eq!(told(|config| config.servers[0].probe = Duration::from_secs(7)).0, "servers: files changed");
+        assert_eq!(
+            told(|config| config.servers[0].probe = Duration::from_secs(7)).0,
+            "servers: files changed"
+        );
     }
 
     #[test]

@@ -83,11 +83,7 @@ async fn an_order_to_restart_is_obeyed_at_once_whatever_the_state() {
     let is_open = Switch::default();
     let door = is_open.clone();
     let server = Scripted::start(move |seen| {
-        if door.is_on() {
-            legacy(seen)
-        } else {
-            Answer::error(401, seen, -32000, "who are you", Value::Null)
-        }
+        if door.is_on() { legacy(seen) } else { Answer::error(401, seen, -32000, "who are you", Value::Null) }
     })
     .await;
     let (fleet, status) = fleet_of(http_server("s", &server.url)).await;
