@@ -23,7 +23,7 @@ pub(super) struct RemoteArgs {
     url: Option<String>,
     #[command(flatten)]
     config: ConfigArgs,
-    /// The file with your key; by default it is taken from the variable TOOLGATE_KEY
+    /// The file with your key; by default it is taken from the variable `TOOLGATE_KEY`
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio_util::task::TaskTracker;
 
 use super::Which;
-use crate::cli::{BAD_CONFIGURATION, ConfigArgs, complain, load};
+use crate::cli::{BAD_CONFIGURATION, ConfigArgs, access, complain, load};
 use crate::config::{Config, LockMode, Server};
 use crate::mcp::Fleet;
 use crate::mcp::lock::{Lock, Review, Reviewed, ToolNames, review};
@@ -42,7 +42,8 @@ impl Survey {
             Err(error) => return Ok(Err(complain(&error.to_string(), BAD_CONFIGURATION))),
         };
         let servers = selected(&config, which)?;
-        let fleet = Fleet::start(&servers, &config.tool_name, None, &TaskTracker::new());
+        let fleet =
+            Fleet::start(&servers, &config.tool_name, None, access(&config).await?, &TaskTracker::new());
         fleet.settled().await;
         let survey = Self::of(&config, &servers, &fleet, lock, path, which);
         fleet.shutdown(Duration::from_secs(5)).await;
@@ -65,15 +66,12 @@ impl Survey {
         let names = tool_names(config, fleet, lock.as_ref().unwrap_or(&nothing));
         let (mut reviews, mut unreachable) = (Vec::new(), Vec::new());
         for server in servers {
-            match fleet.listed(&server.name) {
-                Some(listed) => {
-                    reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
-                }
-                None => {
-                    let failure = fleet.status(&server.name).and_then(|status| status.last_failure);
-                    let why = failure.map_or_else(|| "no answer".into(), |failure| failure.to_string());
-                    unreachable.push((server.name.clone(), why));
-                }
+            if let Some(listed) = fleet.listed(&server.name) {
+                reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
+            } else {
+                let failure = fleet.status(&server.name).and_then(|status| status.last_failure);
+                let why = failure.map_or_else(|| "no answer".into(), |failure| failure.to_string());
+                unreachable.push((server.name.clone(), why));
             }
         }
         if let (Some(tool), [review]) = (&which.tool, reviews.as_slice())
@@ -105,13 +103,11 @@ impl Survey {
 
 fn selected(config: &Config, which: &Which) -> anyhow::Result<Vec<Server>> {
     let Some(name) = &which.server else { return Ok(config.servers.clone()) };
-    match config.servers.iter().find(|server| server.name == *name) {
-        Some(server) => Ok(vec![server.clone()]),
-        None => {
-            let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
-            bail!("there is no server {name}: the configured ones are {}", names.join(", "))
-        }
+    if let Some(server) = config.servers.iter().find(|server| server.name == *name) {
+        return Ok(vec![server.clone()]);
     }
+    let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
+    bail!("there is no server {name}: the configured ones are {}", names.join(", "))
 }
 
 /// All tools that are known by name, from the lists and from the lock.
