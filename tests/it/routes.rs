@@ -187,7 +187,12 @@ async fn f50_no_request_starts_a_process_or_adds_a_server() {
     ] {
         for method in ["POST", "PUT", "PATCH"] {
             let answer = send(world.request(method, path).json(&server)).await;
-            assert!((400..500).contains(&answer.status), "{method} {path}: {} {}", answer.status, answer.body);
+            assert!(
+                (400..500).contains(&answer.status),
+                "{method} {path}: {} {}",
+                answer.status,
+                answer.body
+            );
         }
     }
     let servers = send(world.request("GET", "/api/v1/servers")).await;
