@@ -64,6 +64,7 @@ pub(super) fn tool(row: &ToolUsage) {
         server = row.server,
         server_url = row.server_url,
         injected = row.injected,
+        via = row.via,
         rule = row.rule,
         outcome = row.outcome.as_ref().map_or("intended", |outcome| outcome.outcome.as_str()),
         "interception log"

@@ -161,7 +161,7 @@ impl Subject {
         let size = |tool: &ToolDefinition| self.operation.dialect.definition(tool).len();
         let provider_takes = self.operation.max_tools.saturating_sub(self.client_tools.len());
         let room = Room { limits: self.limits, provider_takes };
-        let choice = listing::choose(shown, &self.client_tools, room, size);
+        let choice = listing::choose(shown, room, size);
         let fitting = listing::fit(&choice.listed, &self.client_tools, provider_takes);
         for (name, why) in fitting.left_out {
             let source = catalogue.get(&name).map_or(name, |tool| tool.definition.source.to_string());

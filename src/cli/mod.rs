@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod example_server;
 mod explain;
+mod import;
 mod keys;
 mod policy;
 mod remote;
@@ -63,6 +64,8 @@ enum Command {
     Servers(servers::Args),
     /// See and try tools, approve them, and see what changed since
     Tools(tools::Args),
+    /// Take over MCP servers from Claude's or LiteLLM's configuration
+    Import(import::Args),
     /// Print the JSON Schemas of the configuration files
     Schema(schema::SchemaArgs),
     /// Run the bundled example MCP server
@@ -121,6 +124,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => policy::run(args),
         Command::Servers(args) => servers::run(&args).await,
         Command::Tools(args) => tools::run(args).await,
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(args),
         Command::ExampleServer { http } => {
             example_server::run(http, serve::stop_on_signal()?).await?;

@@ -65,6 +65,23 @@ pub fn load_with(path: &Path, variables: Lookup<'_>) -> Result<Config, ConfigErr
         .ok_or_else(|| Problem::with_file(path, "the configuration could not be read").into())
 }
 
+/// Whether this could stand in a file of `mcp-servers/`, with these variables.
+pub fn check_server(path: &Path, text: &str, variables: Lookup<'_>) -> Result<(), ConfigError> {
+    let mut problems = vec![];
+    let source = Source::new(path, text);
+    if let Some(written) = parsed::<WrittenServer>(&source, &mut problems) {
+        let folder = folder_of(path);
+        let references = References { variables, folder: &folder };
+        server::build(&written, &mut Scope { source: &source, references, problems: &mut problems });
+    }
+    ConfigError::unless_none(problems)
+}
+
+/// Reads another program's YAML or JSON.
+pub fn parse_document(path: &Path, text: &str) -> Result<serde_json::Value, ConfigError> {
+    Source::new(path, text).parse_large().map_err(|problem| (*problem).into())
+}
+
 /// The policy files beside this configuration; empty where there are none.
 pub fn policy_sources(path: &Path) -> Result<Vec<PolicySource>, ConfigError> {
     let mut problems = vec![];

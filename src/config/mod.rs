@@ -52,7 +52,7 @@ pub use inject::InjectLimits;
 pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};
 pub use limits::Limits;
-pub use load::{folders, load, load_with, locate, policy_sources};
+pub use load::{check_server, folders, load, load_with, locate, parse_document, policy_sources};
 pub use pattern::Pattern;
 pub(crate) use pattern::{anchored, glob_to_regex};
 pub use problem::ConfigError;
@@ -60,7 +60,7 @@ pub use provider::{Provider, ProviderKind};
 pub(crate) use same::same_secrets;
 pub(crate) use schema::schema_of;
 pub use schema::schemas;
-pub(crate) use secret::is_secret_name;
+pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
 

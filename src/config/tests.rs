@@ -673,6 +673,6 @@ fn the_examples_load() {
     assert_eq!(names, ["files", "github", "time"]);
     assert_eq!(config.providers.len(), 2);
     let policy = crate::policy::Policy::load(&config.policies).unwrap();
-    assert_eq!(policy.tests().len(), 4);
+    assert_eq!(policy.tests().len(), 5);
     assert!(load_with(&examples, &|_| None).unwrap_err().to_string().contains("ANTHROPIC_API_KEY"));
 }

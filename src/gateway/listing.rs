@@ -64,10 +64,10 @@ impl Searched {
     /// For administrators.
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::Exposed => "found by search: its server says `expose: search`",
-            Self::MaxTools => "found by search: there are more tools than inject.max_tools",
-            Self::MaxBytes => "found by search: the tools are larger than inject.max_bytes",
-            Self::Provider => "found by search: there are more tools than the provider takes",
+            Self::Exposed => "its server says `expose: search`",
+            Self::MaxTools => "there are more tools than inject.max_tools",
+            Self::MaxBytes => "the tools together are larger than inject.max_bytes",
+            Self::Provider => "there are more tools than the provider takes",
         }
     }
 }
@@ -83,32 +83,21 @@ impl LeftOut {
     }
 }
 
-/// Chooses among the tools that a caller may see, in their order; `taken` are the names of the client's own tools, `size`
-/// is that of a definition as it goes up.
+/// Chooses among the tools that a caller may see, in their order; `size` is that of a definition as it goes up.
 ///
 /// All tools that may be listed are, or none of those that need not be: what a model sees never depends on which tools
 /// happen to come first in the alphabet.
 pub fn choose<'a>(
     visible: impl IntoIterator<Item = &'a Arc<Tool>>,
-    taken: &HashSet<String>,
     room: Room,
     size: impl Fn(&ToolDefinition) -> usize,
 ) -> Choice {
     let visible: Vec<&Arc<Tool>> = visible.into_iter().collect();
-    let own = OwnTool::definitions();
-    if own.iter().any(|tool| taken.contains(&tool.name)) {
-        let listed = visible.into_iter().map(|tool| Arc::clone(&tool.definition)).collect();
-        return Choice { listed, searched: Vec::new() };
-    }
-    let may_be_listed = |tool: &&&Arc<Tool>| tool.expose != Expose::Search;
-    let mut candidates = visible.iter().filter(may_be_listed).peekable();
-    let searches_anyway = visible.iter().any(|tool| tool.expose == Expose::Search);
-    let too_much = candidates.peek().is_some().then(|| {
-        let sizes = candidates.map(|tool| size(&tool.definition));
-        let (count, bytes) = sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size));
-        excess(count, bytes, room, if searches_anyway { own.len() } else { 0 })
-    });
-    let too_much = too_much.flatten();
+    let candidates: Vec<_> = visible.iter().filter(|tool| tool.expose != Expose::Search).collect();
+    let searches_anyway = candidates.len() < visible.len();
+    let own = if searches_anyway { OwnTool::definitions().len() } else { 0 };
+    let bytes = || candidates.iter().map(|tool| size(&tool.definition)).sum();
+    let too_much = excess(candidates.len(), bytes, room, own);
     let mut choice = Choice::default();
     for tool in visible {
         let definition = Arc::clone(&tool.definition);
@@ -122,14 +111,14 @@ pub fn choose<'a>(
     choice
 }
 
-/// In what so many tools are too many.
-fn excess(count: usize, bytes: usize, room: Room, own: usize) -> Option<Searched> {
+/// In what so many tools are too many, `own` of the gateway's beside them.
+fn excess(count: usize, bytes: impl FnOnce() -> usize, room: Room, own: usize) -> Option<Searched> {
     if count > room.limits.max_tools {
         Some(Searched::MaxTools)
-    } else if bytes > room.limits.max_bytes {
-        Some(Searched::MaxBytes)
     } else if count + own > room.provider_takes {
         Some(Searched::Provider)
+    } else if bytes() > room.limits.max_bytes {
+        Some(Searched::MaxBytes)
     } else {
         None
     }

@@ -1,9 +1,10 @@
 //! One request from its first byte to its last.
 //!
-//! [`interception`] shows the phases on one screen, `rounds` the upstream calls, `tool_loop` what becomes
-//! of a round's calls, `decision` whether one may run, `searching` those of the gateway's own tools, `ending` how it
-//! ends; `resume` what a request goes on with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items are moved without a look
-//! inside.
+//! [`interception`] shows the phases on one screen: `injection` decides on tools, `listing` on which of them are
+//! listed; `rounds` are the upstream calls, `tool_loop` says what becomes of a round's calls, `decision` whether one
+//! may run, `searching` what is done for the gateway's own tools, `ending` how it ends; `resume` what a request goes on
+//! with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items
+//! are moved without a look inside.
 
 mod admission;
 mod answer;
@@ -42,7 +43,7 @@ use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::ToolSettings;
 use crate::identity::Identity;
 use crate::mcp::Fleet;
-use crate::policy::Policy;
+use crate::policy::InForce;
 use crate::provider::{Provider, Providers};
 
 pub use admission::{Incoming, Operation};
@@ -62,7 +63,7 @@ pub struct Gateway {
     /// The upstreams.
     pub providers: Providers,
     /// The rules in force.
-    pub policy: Arc<Policy>,
+    pub policy: Arc<InForce>,
     /// The MCP servers and the catalogue of their tools.
     pub fleet: Fleet,
     /// The records.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use moka::future::Cache;
 
+use super::decision::Decision;
 use super::injection::Injected;
 use super::rounds::Rounds;
+use crate::audit::ToolOutcome;
 use crate::domain::{ToolCall, ToolDefinition, ToolResult};
 use crate::mcp::search::{self, Index, OwnTool};
 use crate::mcp::{Catalogue, Tool};
+use crate::policy::Denial;
 
 /// How many catalogues' indexes are kept: the latest, and one that conversations under way still search.
 const KEPT: u64 = 2;
@@ -42,13 +45,13 @@ pub enum Subject<'a> {
 
 /// Why a call by name cannot be run.
 #[derive(Debug)]
-pub struct Lost {
-    /// For the model.
-    pub told: String,
-    /// The rule of policy that hides the tool, for the records alone.
-    pub rule: Option<String>,
-    /// Whether policy hides it; else there is no such tool.
-    pub is_hidden: bool,
+pub enum Lost {
+    /// It cannot be read, as these words tell the model.
+    Unreadable(String),
+    /// There is no tool of this name.
+    NoSuchTool(String),
+    /// Policy hides the tool of this name from the caller.
+    Hidden(String, Denial),
 }
 
 impl Default for Searches {
@@ -91,20 +94,27 @@ impl Rounds<'_> {
     fn called_by_name(&self, arguments: &str) -> Subject<'_> {
         let (name, inner) = match search::named(arguments) {
             Ok(named) => named,
-            Err(told) => return Subject::Lost(Lost { told, rule: None, is_hidden: false }),
+            Err(told) => return Subject::Lost(Lost::Unreadable(told)),
         };
         let tool = self.injection.search.as_ref().and_then(|search| search.catalogue.get(&name));
-        let denial = match tool {
-            Some(tool) => match self.gateway.policy.may_see(&self.incoming.caller, &tool.definition.source) {
-                Ok(()) if self.is_free(&name) => return Subject::Found(Arc::clone(tool), inner),
-                Ok(()) => None,
-                Err(denial) => Some(denial),
-            },
-            None => None,
+        let Some(tool) = tool.filter(|_| self.is_free(&name)) else {
+            return Subject::Lost(Lost::NoSuchTool(name));
         };
-        // What may not be seen is told of like what there is not.
-        let told = search::not_found(&name, self.ranked(&name));
-        Subject::Lost(Lost { told, is_hidden: denial.is_some(), rule: denial.and_then(|denial| denial.rule) })
+        match self.gateway.policy.may_see(&self.incoming.caller, &tool.definition.source) {
+            Ok(()) => Subject::Found(Arc::clone(tool), inner),
+            Err(denial) => Subject::Lost(Lost::Hidden(name, denial)),
+        }
+    }
+
+    /// What the model gets of a call by name that cannot be run. What may not be seen is told of like what there is not.
+    pub(super) fn refuse_lost(&self, lost: Lost) -> Decision {
+        let not_found = |name: &str| search::not_found(name, self.ranked(name));
+        let (outcome, told, rule) = match lost {
+            Lost::Unreadable(told) => (ToolOutcome::InvalidArguments, told, None),
+            Lost::NoSuchTool(name) => (ToolOutcome::InvalidArguments, not_found(&name), None),
+            Lost::Hidden(name, denial) => (ToolOutcome::Denied, not_found(&name), denial.rule),
+        };
+        Decision::Refuse { outcome, told, rule }
     }
 
     /// The tools that fit these words, the best first, as far as this caller may see them.

@@ -1,10 +1,11 @@
 //! The MCP servers: connections, the catalogue of their tools, and calls.
 //!
 //! A [`Fleet`] watches over every configured server in a task of its own (`supervise.rs`): it connects
-//! (`connect.rs`) and lists (`page.rs`). What is listed is sorted out (`shelves.rs`): what is approved (`approve.rs`,
-//! [`lock`]) and acceptable (`schema.rs`) goes into the [`Catalogue`], under names that every provider takes
-//! (`names.rs`). While a server is connected, it is asked whether it still answers and what it lists (`upkeep.rs`). A
-//! call needs a clearance, and always ends in a result for the model (`connection.rs`, `result.rs`).
+//! (`connect.rs`) and lists (`page.rs`). What is listed is sorted out (`shelves.rs`): what is approved
+//! (`approve.rs`, [`lock`]) and acceptable (`schema.rs`) goes into the [`Catalogue`], under names that every
+//! provider takes (`names.rs`); [`search`] finds them there. While a server is connected, it is asked whether
+//! it still answers and what it lists (`upkeep.rs`). A call needs a clearance, and always ends in a result
+//! for the model (`connection.rs`, `result.rs`).
 
 mod approve;
 mod arguments;

@@ -4,7 +4,7 @@
 //! `cargo test --test it recall -- --nocapture` prints the figures. With `RECALL_TOOLS=FILE` it asks whole definitions:
 //! a JSON object of servers, each with the tools that it lists.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
@@ -64,8 +64,8 @@ fn most_questions_are_answered_by_the_first_tools_found() {
         .map(|(question, right)| (question, right.split(' ').collect()))
         .collect();
     assert_eq!(questions.len(), 200);
-    let known = |tool: &&str| tools.iter().any(|known| known.source.to_string() == *tool);
-    assert!(questions.iter().flat_map(|(_, right)| right).all(|tool| known(&tool)));
+    let known: HashSet<String> = tools.iter().map(|tool| tool.source.to_string()).collect();
+    assert!(questions.iter().flat_map(|(_, right)| right).all(|tool| known.contains(*tool)));
 
     let ranks: Vec<Option<usize>> =
         questions.iter().map(|(question, right)| rank(&index, &tools, question, right)).collect();

@@ -123,6 +123,7 @@ async fn tools_over_the_limit_are_found_and_called_under_their_own_names() {
 
 #[tokio::test]
 async fn what_is_listed_follows_from_the_settings_alone() {
+    use Expose::{Always, Auto, Search};
     let form = (Api::Messages, Mode::Whole);
     let small_server = || McpServer::new().echo("one").echo("two");
     let listed = async |limits: fn(&mut Config), exposed: [Expose; 2]| {
@@ -139,7 +140,6 @@ async fn what_is_listed_follows_from_the_settings_alone() {
         converse(&world, form, &[say("r1").text("Hello.")], &["mine"]).await;
         world.provider.requests()[0].tool_names()
     };
-    use Expose::{Always, Auto, Search};
     let search_alone = ["mine", CALL_TOOL, FIND_TOOLS];
     let with_few = ["mine", "few__one", "few__two", CALL_TOOL, FIND_TOOLS];
     assert_eq!(listed(|_| {}, [Auto, Auto]).await.len(), 46, "all fit");
@@ -396,10 +396,12 @@ async fn a_client_with_a_tool_of_the_same_name_keeps_it() {
     for form in all_forms() {
         let (world, server) = world().await;
         let rounds = [say("r1").call("c1", FIND_TOOLS, "{}")];
-        let (_, message) = converse(&world, form, &rounds, &[FIND_TOOLS]).await;
+        let (answer, message) = converse(&world, form, &rounds, &[FIND_TOOLS]).await;
         assert_eq!(message.calls[0].name, FIND_TOOLS, "{form:?}");
-        let names = world.provider.requests()[0].tool_names();
-        assert_eq!((names.len(), names.contains(&CALL_TOOL.to_owned())), (44, false), "{form:?}");
+        assert_eq!(world.provider.requests()[0].tool_names(), [FIND_TOOLS], "neither is of use alone");
+        let left_out = world.record(&answer).await.interception.start.left_out;
+        assert_eq!(left_out.len(), 2, "{left_out:?}");
+        assert!(left_out[1].ends_with("the client has a tool of this name"), "{left_out:?}");
 
         // A tool of the client's that is called like one of the catalogue is not reached through the gateway's.
         let rounds = [

@@ -133,7 +133,12 @@ fn round(out: &mut impl Write, dossier: &Dossier, number: u32) -> io::Result<()>
 }
 
 fn tool_call(out: &mut impl Write, call: &ToolUsage) -> io::Result<()> {
-    let whose = if call.injected { "injected" } else { "the client's" };
+    let whose = match call.via.as_deref() {
+        Some("search") => "found by search",
+        Some("mcp") => "over MCP",
+        _ if call.injected => "injected",
+        _ => "the client's",
+    };
     writeln!(out, "  tool call {} ({whose}, {})", plain::line(&call.tool), plain::line(&call.call_id))?;
     if let Some(server) = &call.server {
         let tool = call.server_tool.as_deref().map(|tool| format!("/{tool}")).unwrap_or_default();

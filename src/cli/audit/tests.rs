@@ -122,7 +122,8 @@ async fn insert_calls(rows: &mut sqlx::AnyConnection) {
         intended_at: Some(at(10)),
         ..call(seq, "notes__search", arguments)
     };
-    let ran = injected(3, r#"{"query":"tea","limit":12345678901234567890123}"#);
+    let searched = injected(3, r#"{"query":"tea","limit":12345678901234567890123}"#);
+    let ran = ToolUsage { via: Some("search".into()), ..searched };
     let result = format!("{{\"text\":\"{}\"}}", "x".repeat(3000));
     let ok = Outcome {
         result_bytes: Some(5000),
@@ -196,7 +197,7 @@ async fn one_interception_reads_like_a_story() {
     Round 1
       thought
         I should search the notes.
-      tool call notes__search (injected, toolu_3)
+      tool call notes__search (found by search, toolu_3)
         server     notes/search at https://notes.example.com/mcp
         rule       default
         arguments

@@ -30,6 +30,7 @@ pub use review::{Change, Review, Reviewed, review};
 pub use scan::{Finding, Suspicion, ToolNames};
 pub use visible::visible;
 pub use watch::watch;
+pub use yaml::document as readable_yaml;
 
 /// The name of the file, beside `toolgate.yaml`.
 pub const FILE: &str = "tools.lock";

@@ -12,7 +12,7 @@ const LINE: usize = 100;
 const MAX_KEY: usize = 500;
 
 /// Writes a mapping as a document.
-pub(super) fn document(fields: &Map<String, Value>) -> String {
+pub fn document(fields: &Map<String, Value>) -> String {
     let mut out = String::new();
     mapping(fields, 0, &mut out);
     out
