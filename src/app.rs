@@ -19,11 +19,12 @@ use tokio_util::task::TaskTracker;
 use self::reload::Reloader;
 use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
+use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
-use crate::mcp::Fleet;
 use crate::mcp::lock::{self, Lock, LockError};
+use crate::mcp::{Access, Fleet};
 use crate::mcp_server::McpServer;
 use crate::policy::{InForce, Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
@@ -120,6 +121,9 @@ pub enum StartError {
     /// `tools.lock` cannot be read.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The system gives no HTTP client.
+    #[error("the HTTP client cannot be made: {0}")]
+    HttpClient(#[source] reqwest::Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -131,7 +135,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Key(_))
+        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_))
     }
 }
 
@@ -149,10 +153,12 @@ impl App {
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
-        let sealer = sealer(&config, &store)?;
+        let sealer = Arc::new(sealer(&config, &store)?);
+        let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
+        let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
         let shared = Shared {
             policy: Arc::new(InForce::new(policy)),
-            fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), &servers),
+            fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
             searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, load, table};
+use super::{ConfigArgs, access, load, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
 use crate::identity;
@@ -33,7 +33,7 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         Ok(lock) => lock,
         Err(error) => return Ok(start_failed(&error.into())),
     };
-    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, &tracker);
+    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, access(&config).await?, &tracker);
     fleet.settled().await;
     let out = &mut io::stdout().lock();
     print_providers(&config, out)?;

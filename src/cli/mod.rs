@@ -18,13 +18,18 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use comfy_table::{Table, presets};
 
 use crate::config::{self, Config};
+use crate::egress::Egress;
+use crate::mcp::Access;
 use crate::policy::PolicyError;
+use crate::seal::Sealer;
+use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// The exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -163,4 +168,11 @@ fn complain(message: &str, code: u8) -> ExitCode {
     // Where standard error is closed, the code alone has to say it.
     let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
     ExitCode::from(code)
+}
+
+/// What credentials need, with a store of its own: a gateway may be running, and what users granted is not needed to
+/// look at servers.
+async fn access(config: &Config) -> anyhow::Result<Access> {
+    let (egress, store) = (Egress::new(&config.egress)?, Store::in_memory().await?);
+    Ok(Access::new(egress, store, Arc::new(Sealer::random()), config.public_url.clone()))
 }

@@ -1,6 +1,7 @@
 //! The HTTP side: routes, who may use them, and answers.
 
 mod admin;
+mod connect;
 mod proxy;
 mod route;
 
@@ -46,6 +47,7 @@ pub fn router(state: AppState) -> Router {
         .route("/", any(probe))
         .route("/api/hello", any(probe))
         .nest("/api/v1", admin::routes())
+        .merge(connect::routes())
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())

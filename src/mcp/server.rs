@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_session::SessionConnection;
 use super::connection::{CallLimits, Connection};
+use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
 use super::shelves::{Shelves, Sorted};
@@ -41,9 +43,10 @@ pub(super) struct Server {
     pub(super) tried: CancellationToken,
     state: Mutex<State>,
     shelves: Arc<Shelves>,
-    pool: Pool,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) pool: Pool,
     /// Connections that belong to one MCP session each.
-    pub(super) sessions: Mutex<HashMap<Digest, Arc<Connection>>>,
+    pub(super) sessions: Mutex<HashMap<Digest, SessionConnection>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,8 @@ struct State {
 }
 
 impl Server {
-    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>) -> Self {
+    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>, access: &Access) -> Self {
+        let credentials = Arc::new(Credentials::new(config, access));
         let status = ServerStatus {
             name: config.name.clone(),
             url: public_url(&config.transport),
@@ -80,7 +84,8 @@ impl Server {
             tried: CancellationToken::new(),
             state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
-            pool: Pool::new(config),
+            pool: Pool::new(config, &credentials),
+            credentials,
             sessions: Mutex::default(),
         }
     }
@@ -152,8 +157,9 @@ impl Server {
 
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
-        if let Some(connection) = self.session_connection(behalf) {
-            return Ok(connection);
+        if let Some(session) = self.session_connection(behalf) {
+            let door = self.credentials.door_for(behalf).await.map_err(NoConnection::from)?;
+            return session.connection_for(behalf, &door);
         }
         let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
         match self.config.sharing {
@@ -162,7 +168,7 @@ impl Server {
         }
     }
 
-    fn session_connection(&self, behalf: &Behalf) -> Option<Arc<Connection>> {
+    fn session_connection(&self, behalf: &Behalf) -> Option<SessionConnection> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(behalf.conversation.as_ref()?).cloned()
     }

@@ -35,7 +35,8 @@ fn seconds_until(moment: Option<Timestamp>) -> SignedDuration {
 async fn f43_a_server_that_never_answers_is_given_up_in_time_and_tried_again() {
     let server = Scripted::start(|_| Answer::never()).await;
     let silent = Server { connect_timeout: Duration::from_millis(300), ..http_server("mute", &server.url) };
-    let fleet = Fleet::start(&[silent], "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&[silent], "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     let before = fleet.status("mute").unwrap();
     assert_eq!(before.state, ServerState::Starting);
     fleet.settled().await;
@@ -65,7 +66,8 @@ async fn what_only_a_person_can_mend_is_tried_seldom() {
         nothing,
         http_server("page", &page.url),
     ];
-    let fleet = Fleet::start(&servers, "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&servers, "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     for (name, word) in
         [("closed", "403"), ("lost", "404"), ("nothing", "no-such-program"), ("page", "text/html")]
     {
@@ -179,7 +181,8 @@ async fn f39_one_dead_server_takes_nothing_from_the_others() {
         shell_server("child", &script("", r#"*'"tools/call"'*'"die"'*) exit 9 ;;"#)),
         http_server("good", &good.url),
     ];
-    let fleet = Fleet::start(&servers, "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&servers, "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     catalogue_becomes(&fleet, &["bad__echo", "child__one", "good__echo"]).await;
     drop(bad);
