@@ -106,6 +106,17 @@ impl Draft {
         }
     }
 
+    /// Begins `credentials`, unless a header of the file is sent where they would be.
+    pub(super) fn credentials(&mut self, field: &str, kind: &str) -> bool {
+        let headers = self.fields.get("headers").and_then(Value::as_object);
+        if headers.into_iter().flatten().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            self.lose(field, "the header `Authorization` of the file is sent instead");
+            return false;
+        }
+        self.set_in("credentials", "type", kind);
+        true
+    }
+
     /// A header besides those of the file.
     pub(super) fn header(&mut self, name: &str, value: String) {
         self.set_in("headers", name, value);
