@@ -26,7 +26,7 @@ use crate::identity::Identity;
 use crate::mcp::lock::{self, Lock, LockError};
 use crate::mcp::{Access, Fleet};
 use crate::mcp_server::McpServer;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{InForce, Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
 use crate::store::{Store, StoreError};
@@ -58,6 +58,7 @@ pub struct App {
 /// What an interception needs besides the configuration: it outlives every reload.
 #[derive(Debug, Clone)]
 struct Shared {
+    policy: Arc<InForce>,
     fleet: Fleet,
     audit: Audit,
     issued: Arc<IssuedIds>,
@@ -71,10 +72,21 @@ struct Shared {
 }
 
 impl Shared {
-    /// The gateway with this configuration, whose policies and providers have been loaded.
-    fn gateway(&self, config: &Config, policy: Arc<Policy>, providers: Providers) -> Gateway {
-        let Self { fleet, audit, issued, searches, pins, continuity, journals, places, tasks, closing } =
-            self.clone();
+    /// The gateway with this configuration, whose providers have been made.
+    fn gateway(&self, config: &Config, providers: Providers) -> Gateway {
+        let Self {
+            policy,
+            fleet,
+            audit,
+            issued,
+            searches,
+            pins,
+            continuity,
+            journals,
+            places,
+            tasks,
+            closing,
+        } = self.clone();
         Gateway {
             identity: Identity::new(&config.auth),
             providers,
@@ -145,6 +157,7 @@ impl App {
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
         let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
         let shared = Shared {
+            policy: Arc::new(InForce::new(policy)),
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
             searches: Arc::default(),
@@ -162,7 +175,7 @@ impl App {
             background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
         }
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
-        let gateway = shared.gateway(&config, Arc::new(policy), providers);
+        let gateway = shared.gateway(&config, providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
         let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
         Ok(Self { store, mcp, current, config, shared, servers, background, ending })

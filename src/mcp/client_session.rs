@@ -90,6 +90,7 @@ impl Server {
         tokio::select! {
             () = &mut closed => {}
             () = ends.cancelled() => {}
+            () = self.gone() => {}
             () = ending.begins.cancelled() => {}
         }
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);

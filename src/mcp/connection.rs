@@ -125,6 +125,7 @@ impl Connection {
         };
         match self.ask(request, limit).await {
             Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
+            Err(ServiceError::TransportSend(error)) if is_unknown_question(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -220,6 +221,16 @@ pub(super) fn raw(answer: ServerResult) -> Value {
     match answer {
         ServerResult::CustomResult(custom) => custom.0,
         typed => typed.serialize(serde_json::value::Serializer).unwrap_or_default(),
+    }
+}
+
+/// Whether an HTTP server is there, but says without MCP's words that it does not know what it was asked.
+fn is_unknown_question(error: &DynamicTransportError) -> bool {
+    match error.error.downcast_ref::<HttpError>() {
+        Some(HttpError::UnexpectedServerResponse(text)) => {
+            ["HTTP 400", "HTTP 404", "HTTP 405", "HTTP 422"].iter().any(|status| text.starts_with(status))
+        }
+        _ => false,
     }
 }
 

@@ -180,8 +180,6 @@ impl Fleet {
                 ToolResult::error("Not run: this call was cleared for another caller."),
                 ToolOutcome::NotExecuted,
             )
-        } else if let Some(refusal) = self.quarantine(&tool) {
-            (ToolResult::error(refusal), ToolOutcome::Withdrawn)
         } else if let Some(server) = self.server(&tool.server) {
             server.call(&tool.tool, arguments, behalf, cancel).await
         } else {

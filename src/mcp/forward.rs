@@ -224,7 +224,12 @@ impl Server {
             connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return Err(cancelled()),
         };
+        let refusal = match forwarded.params.get("name").and_then(Value::as_str) {
+            Some(tool) if forwarded.method == CALL => self.withdrawn(tool),
+            _ => None,
+        };
         match connection {
+            Ok(_) if let Some(refusal) = refusal => Err(Unanswered::None(refusal, ToolOutcome::Withdrawn)),
             Ok(connection) => connection.forward(forwarded, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => Err(Unanswered::None(message, outcome)),
         }

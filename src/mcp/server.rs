@@ -23,7 +23,7 @@ use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, Digest, ToolResult};
+use crate::domain::{Behalf, Digest, ToolRef, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -127,9 +127,28 @@ impl Server {
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
         match connection {
-            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
+            Ok(connection) => match self.withdrawn(tool) {
+                Some(refusal) => (ToolResult::error(refusal), ToolOutcome::Withdrawn),
+                None => connection.call(tool, arguments, self.limits(), cancel).await,
+            },
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
+    }
+
+    /// What is said of a call of this tool where it is not approved any more.
+    ///
+    /// To be asked when there is a connection: what was decided on the call may be of before the wait for it, and what
+    /// the server lists on it is known by now.
+    pub(super) fn withdrawn(&self, tool: &str) -> Option<String> {
+        let source = ToolRef { server: self.name().to_owned(), tool: tool.to_owned() };
+        let catalogue = self.shelves.catalogue().borrow();
+        if let Some(quarantined) = catalogue.quarantined(&source) {
+            return Some(quarantined.reason.refusal(&source));
+        }
+        catalogue
+            .of(&source)
+            .is_none()
+            .then(|| format!("Not run: {source} is not offered any more. Go on without it."))
     }
 
     pub(super) fn limits(&self) -> CallLimits {

@@ -250,6 +250,12 @@ impl Server {
         }
     }
 
+    /// Returns when the server is not configured any more, and its last call has ended.
+    pub(super) async fn gone(&self) {
+        self.retired.cancelled().await;
+        self.calls_end().await;
+    }
+
     /// Returns when no call runs any more, or none that keeps to its time.
     async fn calls_end(&self) {
         self.calls.close();

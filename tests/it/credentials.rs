@@ -9,7 +9,10 @@ use toolgate::config::{
     TokenSource,
 };
 
+use crate::process::{ConfigFolder, Process};
+use crate::provider::Provider;
 use crate::vendor::{ALICE, BOB, Vendor, call, until_offered, world_of};
+use crate::wire::{Api, Mode, say};
 
 const HEADER: &str = "x-toolgate-notes-token";
 
@@ -87,6 +90,27 @@ async fn f41_f53_without_its_own_credential_a_caller_gets_nowhere() {
     assert!(
         vendor.script().sessions.values().all(|session| session.tokens.iter().all(|it| it == "alice-s3cret"))
     );
+}
+
+#[tokio::test]
+async fn administrators_learn_what_callers_connections_listed() {
+    let vendor = Vendor::start().await;
+    vendor.accepts("bob-s3cret", "bob@vendor");
+    let world = world_of(&vendor, |server| {
+        server.sharing = Sharing::PerCaller;
+        server.credentials = callers_own("authorization");
+    })
+    .await;
+    let listing = async |key: &str| {
+        let answer =
+            world.request("GET", "/api/v1/servers/srv/listing").bearer_auth(key).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
+    };
+    assert_eq!(listing(ALICE).await.0, 404, "nobody could ask yet");
+    until_offered(&world, BOB, &[(HEADER, "bob-s3cret")]).await;
+    let (status, listed) = listing(ALICE).await;
+    assert_eq!((status, listed["tools"][2]["name"].as_str()), (200, Some("whoami")), "{listed}");
+    assert_eq!(listing(BOB).await.0, 404, "he is no administrator");
 }
 
 #[tokio::test]
@@ -220,4 +244,39 @@ async fn f53_a_token_of_another_kind_is_none() {
         assert_eq!(outcome, "unreachable", "{told}");
         assert!(vendor.script().sessions.is_empty());
     }
+}
+
+#[tokio::test]
+async fn f55_the_log_holds_no_token_at_any_level() {
+    let (vendor, provider) = (Vendor::start().await, Provider::start().await);
+    vendor.script().needs_token = true;
+    let hash = toolgate::identity::key::hash_in_hex(&ALICE.into());
+    let keys = format!("keys: [{{name: laptop, user: alice, sha256: {hash}}}]\n");
+    let folder = ConfigFolder::new(&provider, &keys);
+    folder.write("secret", "client-s3cret");
+    let server = format!(
+        "name: srv\ntransport: http\nurl: {}\ncredentials:\n  type: token-exchange\n  header: {HEADER}\n  \
+         client_id: toolgate\n  client_secret: '${{file:../secret}}'\n  token_url: {}/token\n",
+        vendor.url(),
+        vendor.issuer()
+    );
+    folder.write("mcp-servers/srv.yaml", &server);
+    let process = Process::serve(&folder, &["--log", "trace"]).await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let (api, mode) = (Api::Chat, Mode::Whole);
+    let ask = async |prompt: &str| {
+        let request = http.post(format!("http://{}{}", process.address, api.path())).bearer_auth(ALICE);
+        let request = request.header(HEADER, "sso-alice-s3cret").json(&api.request(mode, prompt, &[]));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    };
+    provider.will_say(api, mode, &[say("r1").text("Hello.")]);
+    ask("Hi.").await;
+    process.logs("the catalogue changed").await;
+    provider.will_say(api, mode, &[say("r1").call("c1", "srv__recall", "{}"), say("r2").text("Nothing.")]);
+    ask("What do you know?").await;
+    let used: Vec<_> = vendor.script().sessions.values().flat_map(|session| session.tokens.clone()).collect();
+    assert_eq!(used, ["access-1-s3cret"]);
+    let (_, log) = process.terminate().await;
+    let hits: Vec<_> = log.lines().filter(|line| line.contains("s3cret")).collect();
+    assert!(log.contains("TRACE") && hits.is_empty(), "in {} lines such as {:?}", hits.len(), hits.first());
 }

@@ -317,12 +317,12 @@ fn json_answer(status: u16, body: Value) -> Response {
     (status, [("content-type", "application/json")], body.to_string()).into_response()
 }
 
-/// A world with this server at this vendor's, for alice and bob; it is called `srv`.
+/// A world with this server at this vendor's, for alice, who is an administrator, and bob; it is called `srv`.
 pub async fn world_of(vendor: &Vendor, change: impl FnOnce(&mut Server)) -> World {
     let mut server = server_config("srv", vendor.url(), false);
     change(&mut server);
     World::builder()
-        .caller(ALICE, "alice", &[])
+        .caller(ALICE, "alice", &["administrators"])
         .caller(BOB, "bob", &[])
         .config(|config| {
             config.servers.push(server);

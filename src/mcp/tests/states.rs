@@ -84,9 +84,8 @@ async fn what_only_a_person_can_mend_is_tried_seldom() {
 async fn an_order_to_restart_is_obeyed_at_once_whatever_the_state() {
     let is_open = Switch::default();
     let door = is_open.clone();
-    let server = Scripted::start(move |seen| match door.is_on() {
-        true => legacy(seen),
-        false => Answer::error(401, seen, -32000, "who are you", Value::Null),
+    let server = Scripted::start(move |seen| {
+        if door.is_on() { legacy(seen) } else { Answer::error(401, seen, -32000, "who are you", Value::Null) }
     })
     .await;
     let (fleet, status) = fleet_of(http_server("s", &server.url)).await;
@@ -129,6 +128,21 @@ async fn a_server_that_hangs_is_degraded_and_connected_anew() {
     let status = state_becomes(&fleet, "s", ServerState::Ready).await;
     assert!(status.last_failure.is_some(), "what went wrong last is still told");
     assert_eq!(call(&fleet, "s", "echo", json!({})).await.1, ToolOutcome::Ok);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_probe_is_there_all_the_same() {
+    let server = Scripted::start(|seen| match seen.method.as_str() {
+        "ping" => Answer::raw(400, json!({"message": "no such thing"})),
+        _ => legacy(seen),
+    })
+    .await;
+    let watched = Server { probe: Duration::from_millis(20), ..http_server("s", &server.url) };
+    let (fleet, _) = fleet_of(watched).await;
+    until("probes", || (server.count("ping") > 3).then_some(())).await;
+    let status = fleet.status("s").unwrap();
+    assert_eq!((status.state, status.last_failure), (ServerState::Ready, None));
+    assert_eq!(server.count("initialize"), 1);
 }
 
 #[tokio::test]
