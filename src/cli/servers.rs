@@ -91,8 +91,11 @@ fn page(servers: &[Value]) -> String {
         table.add_row([text("name"), text("state"), text("since"), text("protocol"), tools, text("url")]);
         notes.extend(troubles(server));
     }
-    let notes: String = notes.iter().map(|note| format!("  {note}\n")).collect();
-    format!("{table}\n{notes}")
+    let mut page = format!("{table}\n");
+    for note in notes {
+        page.push_str(&format!("  {note}\n"));
+    }
+    page
 }
 
 /// Why a server is not as it should be.

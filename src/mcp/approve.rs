@@ -176,15 +176,13 @@ impl InForce<'_> {
             (_, None) => Quarantine::New,
         };
         let same_server = approval.filter(|approval| approval.identity == *identity);
-        let kept = match same_server.filter(|_| server.on_drift == OnDrift::KeepApproved) {
-            Some(approval) => {
-                Some(approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings)?)
-            }
+        let may_stay = same_server.filter(|_| server.on_drift == OnDrift::KeepApproved);
+        let kept = if let Some(approval) = may_stay {
+            Some(approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings)?)
+        } else {
             // What could not be used even if it were approved needs no approval.
-            None => {
-                approve_one(server, name, tool, &mut Vec::new())?;
-                None
-            }
+            approve_one(server, name, tool, &mut Vec::new())?;
+            None
         };
         let is_kept = kept.is_some();
         verdict.quarantined.push(Quarantined { tool: name.to_owned(), reason, is_kept, digest });
@@ -325,5 +323,102 @@ mod tests {
         let verdict = approve(&server(&[], &[], &[]), &[json!({"name": "odd", "inputSchema": schema})], None);
         assert_eq!(names(&verdict), ["odd"]);
         assert!(verdict.warnings[0].starts_with("odd: arguments are not checked"), "{:?}", verdict.warnings);
+    }
+
+    mod locked {
+        use super::super::super::lock::{Approval, Definition, Rejection, Signature};
+        use super::*;
+
+        fn tool(name: &str, description: &str) -> Value {
+            json!({"name": name, "description": description, "inputSchema": {"type": "object"}})
+        }
+
+        /// A lock that approves these definitions of the server's.
+        fn lock(server: &Server, tools: &[Value]) -> Lock {
+            let mut lock = Lock::default();
+            for tool in tools {
+                let approval =
+                    Approval::new(&lock::identity(server), Definition::of(tool), Signature::now(None));
+                lock.approve(&server.name, tool["name"].as_str().unwrap(), approval);
+            }
+            lock
+        }
+
+        fn quarantine(verdict: &Verdict) -> Vec<(&str, Quarantine, bool)> {
+            verdict.quarantined.iter().map(|it| (it.tool.as_str(), it.reason, it.is_kept)).collect()
+        }
+
+        #[test]
+        fn what_is_not_approved_word_for_word_waits_alone() {
+            let server = server(&[], &["denied"], &[]);
+            let mut lock =
+                lock(&server, &["same", "changed", "gone", "rejected"].map(|name| tool(name, "one")));
+            let evil = lock::digest(&lock::identity(&server), &Definition::of(&tool("rejected", "two")));
+            lock.reject("files", "rejected", Rejection { digest: evil, by: Signature::now(None) });
+            let listed = [
+                tool("same", "one"),
+                tool("changed", "two"),
+                tool("rejected", "two"),
+                tool("new", "one"),
+                tool("denied", "one"),
+                json!({"name": "f30", "inputSchema": {"type": "string"}}),
+            ];
+            let verdict = approve(&server, &listed, Some(&lock));
+            assert_eq!(names(&verdict), ["same"]);
+            assert_eq!(
+                quarantine(&verdict),
+                [
+                    ("changed", Quarantine::Changed, false),
+                    ("rejected", Quarantine::Rejected, false),
+                    ("new", Quarantine::New, false)
+                ]
+            );
+            let left: Vec<&str> = verdict.left_out.iter().map(|left| left.tool.as_str()).collect();
+            assert_eq!(left, ["denied", "f30", "gone"], "what could not be used anyway needs no approval");
+        }
+
+        #[test]
+        fn the_approved_definition_is_shown_to_the_byte_and_may_be_kept() {
+            let mut server = server(&[], &[], &[]);
+            let ordered = |text: &str, first: &str, second: &str| {
+                let mut properties = serde_json::Map::new();
+                properties.insert(first.into(), json!({}));
+                properties.insert(second.into(), json!({}));
+                json!({"name": "t", "description": text, "inputSchema": {"type": "object", "properties": properties}})
+            };
+            let lock = lock(&server, &[ordered("one", "a", "b")]);
+            let schema = |verdict: &Verdict| verdict.approved.first().map(|tool| tool.input_schema.clone());
+            let other_order = approve(&server, &[ordered("one", "b", "a")], Some(&lock));
+            let approved = schema(&approve(&server, &[ordered("one", "a", "b")], Some(&lock)));
+            assert_eq!(schema(&other_order), approved, "f33: the order of keys is the approved one");
+            assert_eq!(schema(&approve_unlisted(&server, &lock)), approved);
+
+            let changed = [ordered("two", "a", "c")];
+            assert_eq!(schema(&approve(&server, &changed, Some(&lock))), None);
+            server.on_drift = OnDrift::KeepApproved;
+            let kept = approve(&server, &changed, Some(&lock));
+            assert_eq!(
+                (schema(&kept), quarantine(&kept)),
+                (approved, vec![("t", Quarantine::Changed, true)])
+            );
+            assert_eq!(kept.approved[0].description, "one");
+        }
+
+        #[test]
+        fn another_server_under_the_same_name_has_nothing_approved() {
+            let first = server(&[], &[], &[]);
+            let lock = lock(&first, &[tool("t", "one")]);
+            let other = Server {
+                on_drift: OnDrift::KeepApproved,
+                ..testing::http_server("files", "http://evil.test/mcp")
+            };
+            let verdict = approve(&other, &[tool("t", "one")], Some(&lock));
+            assert_eq!(names(&verdict), Vec::<&str>::new());
+            assert_eq!(quarantine(&verdict), [("t", Quarantine::OtherServer, false)]);
+            assert_eq!(names(&approve_unlisted(&other, &lock)), Vec::<&str>::new());
+            assert_eq!(names(&approve_unlisted(&first, &lock)), ["t"]);
+            let denied = Server { deny: patterns(&["t"]), ..first };
+            assert_eq!(names(&approve_unlisted(&denied, &lock)), Vec::<&str>::new(), "patterns still hold");
+        }
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn read(name: &str, fields: &Map<String, Value>, vault: &mut Vault) -
     let mut draft = Draft::new(name, name);
     let text = |field: &str| fields.get(field).and_then(Value::as_str);
     let kind = text("type").or_else(|| text("transport")).unwrap_or_default().to_ascii_lowercase();
-    let url = ["url", "serverUrl", "httpUrl"].into_iter().find_map(|field| text(field));
+    let url = ["url", "serverUrl", "httpUrl"].into_iter().find_map(text);
     if fields.get("disabled") == Some(&Value::Bool(true))
         || fields.get("enabled") == Some(&Value::Bool(false))
     {
@@ -52,7 +52,7 @@ fn rest(draft: &mut Draft, field: &str, value: &Value) {
         "excludeTools" | "disabledTools" => allow(draft, "deny", field, value),
         "headersHelper" => draft.lose(field, "no program is run for headers; see `credentials`"),
         "envFile" => {
-            draft.lose(field, "set its variables where the gateway runs, and refer to them in `env`")
+            draft.lose(field, "set its variables where the gateway runs, and refer to them in `env`");
         }
         "description" | "note" | "comment" => draft.lose(field, "write it as a comment"),
         field if APPROVAL.contains(&field) => draft.lose(field, "policies say who may call which tools"),

@@ -172,9 +172,11 @@ impl Draft {
     /// The file.
     pub(super) fn text(&self, origin: &Path) -> String {
         let name = origin.file_name().unwrap_or_default().to_string_lossy();
-        let notes: String =
-            self.notes.iter().map(|note| format!("# - {}\n", visible(note).replace('\n', " "))).collect();
-        format!("# Imported from {}.\n{notes}{}", visible(&name), readable_yaml(&self.fields))
+        let mut text = format!("# Imported from {}.\n", visible(&name));
+        for note in &self.notes {
+            text.push_str(&format!("# - {}\n", visible(note).replace('\n', " ")));
+        }
+        text + &readable_yaml(&self.fields)
     }
 }
 

@@ -48,8 +48,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let outcome = write(draft, &args.out, &args.file, &vault, &mut written)?;
         is_complete &= outcome.is_ok();
         let line = outcome.unwrap_or_else(|why| format!("{}: not imported: {why}", visible(&draft.original)));
-        let notes: String = draft.notes.iter().map(|note| format!("  - {}\n", visible(note))).collect();
-        print(&format!("{line}\n{notes}"))?;
+        print(&format!("{line}\n"))?;
+        for note in &draft.notes {
+            print(&format!("  - {}\n", visible(note)))?;
+        }
     }
     let variables = vault.variables();
     if !variables.is_empty() {

@@ -55,7 +55,7 @@ impl Vault {
         if rest.is_empty() || !(is_secret_name(name) && !is_harmless(rest) || is_secret(rest)) {
             return text;
         }
-        format!("{scheme}{}", self.put(server, &self.named(server, name), rest))
+        format!("{scheme}{}", self.put(server, &named(server, name), rest))
     }
 
     /// A URL: secrets in its query get variables of their own, anything else that is secret takes all of it.
@@ -105,13 +105,13 @@ impl Vault {
         self.values.entry(name.to_owned()).or_default();
         format!("${{{name}}}")
     }
+}
 
-    /// A variable keeps its name; that of a header or an option says whose it is.
-    fn named(&self, server: &str, name: &str) -> String {
-        let is_variable =
-            name.len() > 2 && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-        if is_variable { name.to_owned() } else { format!("{server}_{}", name.trim_start_matches('-')) }
-    }
+/// A variable keeps its name; that of a header or an option says whose it is.
+fn named(server: &str, name: &str) -> String {
+    let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let is_variable = name.len() > 2 && name.chars().all(fits);
+    if is_variable { name.to_owned() } else { format!("{server}_{}", name.trim_start_matches('-')) }
 }
 
 /// Whether a value is secret whatever its name says.

@@ -147,13 +147,11 @@ async fn ask_gateway(config: &Config, server: &str) -> anyhow::Result<Vec<Value>
 
 fn selected(config: &Config, which: &Which) -> anyhow::Result<Vec<Server>> {
     let Some(name) = &which.server else { return Ok(config.servers.clone()) };
-    match config.servers.iter().find(|server| server.name == *name) {
-        Some(server) => Ok(vec![server.clone()]),
-        None => {
-            let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
-            bail!("there is no server {name}: the configured ones are {}", names.join(", "))
-        }
+    if let Some(server) = config.servers.iter().find(|server| server.name == *name) {
+        return Ok(vec![server.clone()]);
     }
+    let names: Vec<&str> = config.servers.iter().map(|server| server.name.as_str()).collect();
+    bail!("there is no server {name}: the configured ones are {}", names.join(", "))
 }
 
 /// All tools that are known by name, from the lists and from the lock.

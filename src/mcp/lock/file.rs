@@ -88,12 +88,13 @@ fn parse(path: &Path, text: &str) -> Result<Lock, LockError> {
     Ok(lock)
 }
 
-fn approval(tool: &str, written: WrittenApproval, source: &Source) -> Result<Approval, Problem> {
+fn approval(tool: &str, written: WrittenApproval, source: &Source) -> Result<Approval, LockError> {
     let by = signature(&written.at, written.by, source)?;
     let definition = Definition::of(&written.definition.value);
-    let refuse = |what: &str| {
+    let refuse = |what: &str| -> LockError {
         Problem::new(source, Some(written.digest.place), what)
             .help("the file is not meant to be edited: let `toolgate tools approve` write it")
+            .into()
     };
     if definition.field("name").and_then(Value::as_str) != Some(tool) {
         return Err(refuse("the definition below is that of another tool"));
@@ -105,22 +106,22 @@ fn approval(tool: &str, written: WrittenApproval, source: &Source) -> Result<App
     Ok(approval)
 }
 
-fn rejection(written: &WrittenRejection, source: &Source) -> Result<Rejection, Problem> {
+fn rejection(written: &WrittenRejection, source: &Source) -> Result<Rejection, LockError> {
     let by = signature(&written.at, written.by.clone(), source)?;
     Ok(Rejection { digest: parse_digest(&written.digest, source)?, by })
 }
 
-fn signature(at: &At<String>, user: Option<String>, source: &Source) -> Result<Signature, Problem> {
+fn signature(at: &At<String>, user: Option<String>, source: &Source) -> Result<Signature, LockError> {
     let time: Result<Timestamp, _> = at.value.parse();
-    let at = time.map_err(|_| {
-        Problem::new(source, Some(at.place), "expected a time, such as `2026-11-21T17:00:00Z`")
+    let at = time.map_err(|_| -> LockError {
+        Problem::new(source, Some(at.place), "expected a time, such as `2026-11-21T17:00:00Z`").into()
     })?;
     Ok(Signature { at, user })
 }
 
-fn parse_digest(written: &At<String>, source: &Source) -> Result<Digest, Problem> {
+fn parse_digest(written: &At<String>, source: &Source) -> Result<Digest, LockError> {
     written.value.strip_prefix("blake3:").and_then(Digest::from_hex).ok_or_else(|| {
-        Problem::new(source, Some(written.place), "expected `blake3:` and 64 hexadecimal digits")
+        Problem::new(source, Some(written.place), "expected `blake3:` and 64 hexadecimal digits").into()
     })
 }
 

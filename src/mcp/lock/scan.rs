@@ -109,7 +109,11 @@ impl Neighbours {
         let tools = others().flat_map(|(_, tools)| tools);
         let tools = tools.filter(|name| is_identifier(name) && !is_own(name)).cloned().collect();
         let servers = others().map(|(name, _)| name.clone()).collect();
-        Self { servers: any_of(&servers), tools: any_of(&tools) }
+        // Most names of servers, such as `time`, are ordinary words.
+        Self {
+            servers: any_of(&servers, r"(?:__| (?:mcp )?(?:server|tool)s?\b)"),
+            tools: any_of(&tools, r"(?:$|[^\w-])"),
+        }
     }
 }
 
@@ -119,10 +123,10 @@ fn is_identifier(name: &str) -> bool {
     inside.contains(['_', '-', '.', '/']) || inside.contains(|c: char| c.is_ascii_uppercase())
 }
 
-/// Any of the words, as whole words in any letter case.
-fn any_of(words: &BTreeSet<String>) -> Option<Regex> {
+/// Any of the words, as whole words in any letter case, with this behind it.
+fn any_of(words: &BTreeSet<String>, behind: &str) -> Option<Regex> {
     let words: Vec<String> = words.iter().map(|word| regex::escape(word)).collect();
-    let pattern = format!(r"(?i)(?:^|[^\w-])({})(?:$|[^\w-])", words.join("|"));
+    let pattern = format!(r"(?i)(?:^|[^\w-])({}){behind}", words.join("|"));
     if words.is_empty() { None } else { Regex::new(&pattern).ok() }
 }
 

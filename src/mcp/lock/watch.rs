@@ -71,7 +71,7 @@ fn take(fleet: &Fleet, path: &Path, in_force: &mut Option<Lock>) {
         }
         Ok(_) => {}
         Err(error) => {
-            tracing::error!(%error, "tools.lock is not taken over: what it said before stays in force")
+            tracing::error!(%error, "tools.lock is not taken over: what it said before stays in force");
         }
     }
 }

@@ -41,13 +41,14 @@ fn under(value: &Value, indent: usize, out: &mut String) {
             out.push_str(&format!("\n{:indent$}", ""));
             mapping(fields, indent, out);
         }
-        Value::Array(values) if !values.is_empty() => match on_one_line(values) {
-            Some(line) => out.push_str(&format!(" {line}\n")),
-            None => {
+        Value::Array(values) if !values.is_empty() => {
+            if let Some(line) = on_one_line(values) {
+                out.push_str(&format!(" {line}\n"));
+            } else {
                 out.push('\n');
                 sequence(values, indent, out);
             }
-        },
+        }
         Value::String(text) => match block(text, indent) {
             Some(block) => out.push_str(&format!(" {block}\n")),
             None => out.push_str(&format!(" {}\n", quoted(text))),
@@ -122,7 +123,7 @@ fn quoted(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),
             c if hidden(c).is_some() && u32::from(c) <= 0xffff => {
-                out.push_str(&format!("\\u{:04x}", u32::from(c)))
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
             }
             c if hidden(c).is_some() => out.push_str(&format!("\\U{:08x}", u32::from(c))),
             c => out.push(c),
