@@ -8,7 +8,7 @@ use anyhow::bail;
 use tokio_util::task::TaskTracker;
 
 use super::Which;
-use crate::cli::{BAD_CONFIGURATION, ConfigArgs, complain, load};
+use crate::cli::{BAD_CONFIGURATION, ConfigArgs, complain, indented, load};
 use crate::config::{Config, LockMode, Server};
 use crate::mcp::Fleet;
 use crate::mcp::lock::{Lock, Review, Reviewed, ToolNames, review};
@@ -48,7 +48,7 @@ impl Survey {
         fleet.shutdown(Duration::from_secs(5)).await;
         let survey = survey?;
         for (server, why) in &survey.unreachable {
-            complain(&format!("{server} cannot be asked now: {why}"), 1);
+            complain(&format!("{server} cannot be asked now: {}", indented(why, 2)), 1);
         }
         Ok(Ok(survey))
     }
