@@ -19,13 +19,14 @@ use tokio_util::task::TaskTracker;
 use self::reload::Reloader;
 use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
+use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
 use crate::http::{AppState, router};
 use crate::identity::Identity;
-use crate::mcp::Fleet;
 use crate::mcp::lock::{self, Lock, LockError};
+use crate::mcp::{Access, Fleet};
 use crate::mcp_server::McpServer;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{InForce, Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
 use crate::store::{Store, StoreError};
@@ -57,6 +58,7 @@ pub struct App {
 /// What an interception needs besides the configuration: it outlives every reload.
 #[derive(Debug, Clone)]
 struct Shared {
+    policy: Arc<InForce>,
     fleet: Fleet,
     audit: Audit,
     issued: Arc<IssuedIds>,
@@ -70,10 +72,21 @@ struct Shared {
 }
 
 impl Shared {
-    /// The gateway with this configuration, whose policies and providers have been loaded.
-    fn gateway(&self, config: &Config, policy: Arc<Policy>, providers: Providers) -> Gateway {
-        let Self { fleet, audit, issued, searches, pins, continuity, journals, places, tasks, closing } =
-            self.clone();
+    /// The gateway with this configuration, whose providers have been made.
+    fn gateway(&self, config: &Config, providers: Providers) -> Gateway {
+        let Self {
+            policy,
+            fleet,
+            audit,
+            issued,
+            searches,
+            pins,
+            continuity,
+            journals,
+            places,
+            tasks,
+            closing,
+        } = self.clone();
         Gateway {
             identity: Identity::new(&config.auth),
             providers,
@@ -108,6 +121,9 @@ pub enum StartError {
     /// `tools.lock` cannot be read.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// The system gives no HTTP client.
+    #[error("the HTTP client cannot be made: {0}")]
+    HttpClient(#[source] reqwest::Error),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -119,7 +135,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::Store(_) | Self::Key(_))
+        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_))
     }
 }
 
@@ -140,9 +156,12 @@ impl App {
         let audit = Audit::open(store.clone(), settings).await?;
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
-        let sealer = sealer(&config, &store)?;
+        let sealer = Arc::new(sealer(&config, &store)?);
+        let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
+        let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
         let shared = Shared {
-            fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), &servers),
+            policy: Arc::new(InForce::new(policy)),
+            fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
             searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
@@ -159,7 +178,7 @@ impl App {
             background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
         }
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
-        let gateway = shared.gateway(&config, Arc::new(policy), providers);
+        let gateway = shared.gateway(&config, providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
         let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
         Ok(Self { store, mcp, current, config, shared, servers, background, ending })

@@ -114,8 +114,9 @@ fn create(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Bytes that nobody can guess.
 #[expect(clippy::expect_used, reason = "without the system's randomness nothing can be sealed safely")]
-fn random<const N: usize>() -> [u8; N] {
+pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the system's source of randomness");
     bytes

@@ -37,6 +37,9 @@ pub(super) enum Refusal {
     Provider(#[from] ProviderError),
     #[error("{} cannot change while the gateway runs: undo the change, or start the gateway again", .0.join(", "))]
     Fixed(Vec<&'static str>),
+    /// Files that are written anew are gone for a moment, and without any the shipped policy would allow everything.
+    #[error("there are no policies any more: start the gateway again to go back to the shipped one")]
+    NoPolicies,
 }
 
 impl Reloader {
@@ -97,16 +100,16 @@ impl Reloader {
             return Ok(changes);
         }
         let running = self.current.load();
-        let policy = if config.policies == self.config.policies {
-            Arc::clone(&running.policy)
-        } else {
-            Arc::new(Policy::load(&config.policies)?)
-        };
+        if config.policies.is_empty() && !self.config.policies.is_empty() {
+            return Err(Refusal::NoPolicies);
+        }
+        let policy = Policy::load(&config.policies)?;
         let providers = running.providers.renewed(&config.providers)?;
-        // From here on nothing can fail. The rules come before the servers: a server that comes with its rules must
-        // not meet the old ones.
-        self.current.store(Arc::new(self.shared.gateway(&config, policy, providers)));
+        // From here on nothing can fail. Until the servers are what they are to be, the old rules hold as well.
+        self.shared.policy.add(policy);
+        self.current.store(Arc::new(self.shared.gateway(&config, providers)));
         self.shared.fleet.apply(&config.servers, &config.tool_name);
+        self.shared.policy.settle();
         self.config = config;
         Ok(changes)
     }

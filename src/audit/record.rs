@@ -171,6 +171,8 @@ pub enum ToolOutcome {
     TimedOut,
     /// The server was down or broke off.
     Unreachable,
+    /// A credential is missing, or the server refuses it: the result says what to do.
+    Unauthorized,
     /// Cancelled because the client went away or a cap was reached.
     Cancelled,
     /// Policy said no.
@@ -199,6 +201,7 @@ impl ToolOutcome {
             Self::ToolError => "tool_error",
             Self::TimedOut => "timed_out",
             Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
             Self::Cancelled => "cancelled",
             Self::Denied => "denied",
             Self::Withdrawn => "withdrawn",

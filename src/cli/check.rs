@@ -3,7 +3,7 @@ use std::process::ExitCode;
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, indented, load, print, table};
+use super::{ConfigArgs, access, indented, load, print, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
 use crate::domain::on_one_line;
@@ -32,7 +32,7 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         Ok(lock) => lock,
         Err(error) => return Ok(start_failed(&error.into())),
     };
-    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, &tracker);
+    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, access(&config).await?, &tracker);
     fleet.settled().await;
     let statuses = fleet.statuses();
     let page = [providers(&config), servers(&statuses), tools(&config, &policy, &fleet)].join("\n");

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, indented, load, print, print_json, table};
+use super::{ConfigArgs, access, indented, load, print, print_json, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, InjectLimits};
 use crate::domain::{Caller, Inject, ToolDefinition, on_one_line};
@@ -95,7 +95,8 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Err(error) => return Ok(start_failed(&error.into())),
     };
     let subject = Subject::new(args, &config)?;
-    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, &TaskTracker::new());
+    let access = access(&config).await?;
+    let fleet = Fleet::start(&config.servers, &config.tool_name, lock, access, &TaskTracker::new());
     fleet.settled().await;
     let explanation = subject.explain(&policy, &fleet);
     fleet.shutdown(std::time::Duration::from_secs(5)).await;

@@ -18,12 +18,17 @@ mod tools;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use output::{complain, indented, print, print_coloured, print_json, table};
 
 use crate::config::{self, Config};
+use crate::egress::Egress;
+use crate::mcp::Access;
 use crate::policy::PolicyError;
+use crate::seal::Sealer;
+use crate::store::Store;
 use crate::telemetry::{self, LogFormat};
 
 /// The exit code for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -141,4 +146,11 @@ fn load(explicit: Option<&Path>) -> Result<Config, ExitCode> {
 fn located(explicit: Option<&Path>) -> Result<(PathBuf, Config), ExitCode> {
     let loaded = config::locate(explicit).and_then(|path| Ok((path.clone(), config::load(&path)?)));
     loaded.map_err(|error| complain(&error.to_string(), BAD_CONFIGURATION))
+}
+
+/// What credentials need, with a store of its own: a gateway may be running, and what users granted is not needed to
+/// look at servers.
+async fn access(config: &Config) -> anyhow::Result<Access> {
+    let (egress, store) = (Egress::new(&config.egress)?, Store::in_memory().await?);
+    Ok(Access::new(egress, store, Arc::new(Sealer::random()), config.public_url.clone()))
 }

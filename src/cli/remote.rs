@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
 use super::ConfigArgs;
-use crate::config;
+use crate::config::{self, Config};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -52,9 +52,13 @@ impl Remote {
             }
             None => config::caller_key(),
         };
-        let redirects = reqwest::redirect::Policy::none();
-        let http = reqwest::Client::builder().redirect(redirects).connect_timeout(PATIENCE).build()?;
-        Ok(Self { url, key, http })
+        Ok(Self { url, key, http: client()? })
+    }
+
+    /// The gateway that runs with this configuration, as whoever TOOLGATE_KEY says.
+    pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
+        let url = format!("http://{}", reachable(config.listen));
+        Ok(Self { url, key: config::caller_key(), http: client()? })
     }
 
     /// Asks the API for administrators; the error says what the gateway said.
@@ -83,6 +87,11 @@ impl Remote {
             }
         }
     }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    let redirects = reqwest::redirect::Policy::none();
+    reqwest::Client::builder().redirect(redirects).connect_timeout(PATIENCE).build()
 }
 
 fn configured(args: &ConfigArgs) -> anyhow::Result<String> {

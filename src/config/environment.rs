@@ -24,6 +24,20 @@ pub fn child_environment() -> Vec<(OsString, OsString)> {
     env::vars_os().filter(|(name, _)| is_inherited(&name.to_string_lossy())).collect()
 }
 
+/// The hosts of the proxies that HTTP clients use, by the variables that they honour.
+#[must_use]
+pub fn proxy_hosts() -> Vec<String> {
+    let variables = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].into_iter().flat_map(|name| {
+        [name.to_owned(), name.to_ascii_lowercase()].into_iter().filter_map(|name| env::var(name).ok())
+    });
+    variables.filter_map(|proxy| proxy_host(&proxy)).collect()
+}
+
+fn proxy_host(proxy: &str) -> Option<String> {
+    let with_scheme = if proxy.contains("://") { proxy.to_owned() } else { format!("http://{proxy}") };
+    reqwest::Url::parse(&with_scheme).ok()?.host_str().map(str::to_owned)
+}
+
 /// Who runs this program, as far as the operating system's environment says.
 #[must_use]
 pub fn user_name() -> Option<String> {
@@ -46,6 +60,14 @@ fn is_inherited(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_proxys_host_is_found_in_its_url() {
+        for proxy in ["http://user:pw@proxy.test:3128", "proxy.test:3128", "https://proxy.test/"] {
+            assert_eq!(proxy_host(proxy).as_deref(), Some("proxy.test"), "{proxy}");
+        }
+        assert_eq!(proxy_host(""), None);
+    }
 
     #[test]
     fn secrets_are_not_inherited() {

@@ -5,13 +5,15 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
+
 use super::gateway_file::{self, WrittenConfig};
 use super::interpolate::{Lookup, References};
 use super::problem::Problem;
 use super::scope::Scope;
 use super::server::{self, WrittenServer};
 use super::yaml::{At, Source};
-use super::{Config, ConfigError, PolicySource, Server};
+use super::{Config, ConfigError, Credentials, PolicySource, Server};
 
 const FILE: &str = "toolgate.yaml";
 const SERVERS: &str = "mcp-servers";
@@ -59,10 +61,32 @@ pub fn load_with(path: &Path, variables: Lookup<'_>) -> Result<Config, ConfigErr
     });
     let servers = load_servers(&folder.join(SERVERS), variables, &mut problems);
     let policies = read_policies(&folder.join(POLICIES), &mut problems);
+    if let Some(config) = &config {
+        check_public_url(path, config.public_url.as_ref(), &servers, &mut problems);
+    }
     ConfigError::unless_none(problems)?;
     config
         .map(|config| Config { servers, policies, ..config })
         .ok_or_else(|| Problem::with_file(path, "the configuration could not be read").into())
+}
+
+/// Where browsers come back to the gateway, it must know its own URL, and codes must not travel in the clear.
+fn check_public_url(path: &Path, public_url: Option<&Url>, servers: &[Server], problems: &mut Vec<Problem>) {
+    let by_browser = |server: &&Server| matches!(server.credentials, Credentials::AuthorizationCode(_));
+    let Some(server) = servers.iter().find(by_browser) else { return };
+    if servers.iter().filter(by_browser).any(|server| server.name == "callback") {
+        let what = "a server to which callers connect in a browser cannot be called `callback`: its page would be there";
+        problems.push(Problem::with_file(path, what));
+    }
+    let is_loopback = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    let what = match public_url {
+        None => "needs the gateway's own URL",
+        Some(url) if url.scheme() != "https" && !is_loopback(url) => "needs an https URL of the gateway",
+        Some(_) => return,
+    };
+    let what = format!("the server `{}`, to which callers connect in a browser, {what}", server.name);
+    let help = "write `public_url: https://…`, as browsers reach the gateway (`http` only on localhost)";
+    problems.push(Problem::with_file(path, what).help(help));
 }
 
 /// Whether this could stand in a file of `mcp-servers/`, with these variables.

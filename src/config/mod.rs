@@ -45,9 +45,12 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 pub use continuity::Continuity;
-pub use credentials::Credentials;
+pub use credentials::{
+    AuthorizationCode, CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, TokenExchange,
+    TokenSource,
+};
 pub use endpoints::{Egress, LockMode};
-pub use environment::{caller_key, child_environment, user_name};
+pub use environment::{caller_key, child_environment, proxy_hosts, user_name};
 pub use inject::InjectLimits;
 pub(crate) use keys::ANONYMOUS;
 pub use keys::{Auth, Key};

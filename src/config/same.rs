@@ -43,8 +43,11 @@ impl Transport {
 impl Credentials {
     fn secrets(&self) -> Vec<&SecretString> {
         match self {
-            Self::None => Vec::new(),
+            Self::None | Self::CallerHeader(_) => Vec::new(),
             Self::Bearer { token } => vec![token],
+            Self::ClientCredentials(kind) => kind.client.secret.iter().collect(),
+            Self::TokenExchange(kind) => kind.client.secret.iter().collect(),
+            Self::AuthorizationCode(kind) => kind.client.iter().filter_map(|it| it.secret.as_ref()).collect(),
         }
     }
 }

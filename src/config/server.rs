@@ -211,8 +211,8 @@ pub(super) struct WrittenServer {
     #[serde(default)]
     required: bool,
     /// Who shares a connection: `shared` (everyone, the default), `per-caller`, `per-conversation`.
-    #[serde(default)]
-    sharing: Sharing,
+    /// Credentials that are the callers' own are never shared.
+    sharing: Option<At<Sharing>>,
     /// How many connections there may be where they are not shared.
     #[serde(default)]
     pool: WrittenPool,
@@ -321,9 +321,10 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
     let [relist, probe] = [(&written.relist, RELIST), (&written.probe, PROBE)]
         .map(|(written, default)| limits::duration(written.as_ref(), scope).unwrap_or(default));
     let credentials = match &written.credentials {
-        Some(written) => credentials::build(written, scope),
+        Some(credentials) => build_credentials(credentials, written, scope),
         None => Some(Credentials::None),
     };
+    let sharing = sharing(written, credentials.as_ref(), scope);
     Some(Server {
         name: name?,
         transport: transport?,
@@ -337,7 +338,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         max_call_time: total,
         connect_timeout: connect,
         required: written.required,
-        sharing: written.sharing,
+        sharing,
         pool,
         credentials: credentials?,
         on_drift: written.on_drift,
@@ -345,6 +346,46 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         relist,
         probe,
     })
+}
+
+/// One request has one credential, and only HTTP has a place for it.
+fn build_credentials(
+    credentials: &WrittenCredentials,
+    written: &WrittenServer,
+    scope: &mut Scope<'_>,
+) -> Option<Credentials> {
+    let built = credentials::build(credentials, scope)?;
+    if written.transport == WrittenTransport::Stdio {
+        scope.refuse_with_help(
+            credentials.place(),
+            "`credentials` belong to `transport: http`",
+            "a child process gets its secrets in `env`",
+        );
+    }
+    for (name, value) in written.headers.iter().flat_map(|headers| &headers.value) {
+        if built.sent_in().is_some_and(|sent_in| name.eq_ignore_ascii_case(sent_in)) {
+            let place = scope.key_place(name, value.place);
+            scope.refuse(place, format!("`{name}` is what the `credentials` are sent in"));
+        }
+    }
+    Some(built)
+}
+
+fn sharing(written: &WrittenServer, credentials: Option<&Credentials>, scope: &mut Scope<'_>) -> Sharing {
+    let are_the_callers_own = credentials.is_some_and(Credentials::are_the_callers_own);
+    match &written.sharing {
+        Some(At { value: Sharing::Shared, place }) if are_the_callers_own => {
+            scope.refuse_with_help(
+                *place,
+                "credentials that are the callers' own cannot be shared",
+                "write `per-caller` or `per-conversation`",
+            );
+            Sharing::PerCaller
+        }
+        Some(sharing) => sharing.value,
+        None if are_the_callers_own => Sharing::PerCaller,
+        None => Sharing::Shared,
+    }
 }
 
 fn written_command(written: &WrittenServer) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! Whether one injected call may run: caps, arguments, policy, in this order.
+//! Whether one injected call may run: caps, policy, arguments, in this order.
 
 use super::rounds::Rounds;
 use super::searching::Subject;
@@ -78,23 +78,24 @@ impl Rounds<'_> {
         Some(format!("Not run: the limit of {cap} for one answer is reached. Answer with what you have."))
     }
 
-    /// Asks the tool's schema, then policy. A conversation may still list a tool that its caller may not even see by now.
+    /// Asks policy, then the tool's schema, which is nothing to who may not call it: a conversation may still list a
+    /// tool that its caller may not even see by now.
     fn weigh(&self, tool: &Tool, name: &str, arguments: &str, call: &ToolCall, via: Via) -> Decision {
-        let arguments = match tool.check(arguments) {
-            Ok(arguments) => arguments,
-            Err(told) => return Decision::refuse(ToolOutcome::InvalidArguments, told),
-        };
         let (policy, caller) = (&self.gateway.policy, &self.incoming.caller);
         let seen = policy.may_see(caller, &tool.definition.source);
-        match seen.and_then(|()| policy.permit(caller, &tool.definition)) {
-            Ok(permit) => {
+        let permit = match seen.and_then(|()| policy.permit(caller, &tool.definition)) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                let told = format!("Not run: policy does not allow {name} to be called.");
+                return Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule };
+            }
+        };
+        match tool.check(arguments) {
+            Ok(arguments) => {
                 let (round, call_id) = (self.number, call.id.clone());
                 Decision::Run(Box::new(Intent { permit, via, round, call_id, arguments }))
             }
-            Err(denial) => {
-                let told = format!("Not run: policy does not allow {name} to be called.");
-                Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule }
-            }
+            Err(told) => Decision::refuse(ToolOutcome::InvalidArguments, told),
         }
     }
 
@@ -104,7 +105,7 @@ impl Rounds<'_> {
         let may_know = self.gateway.policy.may_see(&self.incoming.caller, &tool.source).is_ok();
         if let Some(told) = self.gateway.fleet.quarantine(&tool.source).filter(|_| may_know) {
             Decision::refuse(ToolOutcome::Withdrawn, told)
-        } else if server.is_some_and(|server| !server.is_up()) {
+        } else if may_know && server.is_some_and(|server| !server.is_up()) {
             let told = format!("Not run: the server of {name} cannot be reached now.");
             Decision::refuse(ToolOutcome::Unreachable, told)
         } else {

@@ -212,10 +212,13 @@ impl Asked<'_> {
         Room { limits: self.gateway.inject_limits, provider_takes }
     }
 
-    /// Puts in these tools as far as they fit.
+    /// Puts in these tools as far as they fit. What an administrator has rejected is shown to no conversation any more,
+    /// whatever it does to caches: its text may be what it was rejected for.
     fn inject(&self, definitions: &[Arc<ToolDefinition>]) -> Injection {
         let mut injection = Injection::none("injected");
-        let fitting = listing::fit(definitions, &self.request.tools.names, self.room().provider_takes);
+        let shown: Vec<_> =
+            definitions.iter().filter(|tool| !self.catalogue.is_rejected(&tool.source)).cloned().collect();
+        let fitting = listing::fit(&shown, &self.request.tools.names, self.room().provider_takes);
         for definition in fitting.tools {
             let live = self.catalogue.of(&definition.source).cloned();
             injection.by_name.insert(definition.name.clone(), injection.tools.len());

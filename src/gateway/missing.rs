@@ -25,15 +25,15 @@ impl Gateway {
         (!missing.is_empty()).then(|| missing.join(", "))
     }
 
-    /// Whether a caller may see a tool of a server. One that has listed nothing yet has tools without names: those
-    /// are seen by who may see whatever it has.
+    /// Whether a caller may see a tool of a server. One that has listed nothing yet may have any: they are
+    /// seen by who may see whatever it has.
     fn may_see_some(&self, caller: &Caller, server: &str) -> bool {
         let catalogue = self.fleet.catalogue();
         let sources = catalogue.tools().iter().map(|tool| &tool.definition.source);
         let mut known = sources.filter(|source| source.server == server).peekable();
         let may_see = |source: &ToolRef| self.policy.may_see(caller, source).is_ok();
         if known.peek().is_none() {
-            return may_see(&ToolRef { server: server.to_owned(), tool: String::new() });
+            return may_see(&ToolRef { server: server.to_owned(), tool: "*".to_owned() });
         }
         known.any(may_see)
     }

@@ -43,7 +43,7 @@ use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::ToolSettings;
 use crate::identity::Identity;
 use crate::mcp::Fleet;
-use crate::policy::Policy;
+use crate::policy::InForce;
 use crate::provider::{Provider, Providers};
 
 pub use admission::{Incoming, Operation};
@@ -63,7 +63,7 @@ pub struct Gateway {
     /// The upstreams.
     pub providers: Providers,
     /// The rules in force.
-    pub policy: Arc<Policy>,
+    pub policy: Arc<InForce>,
     /// The MCP servers and the catalogue of their tools.
     pub fleet: Fleet,
     /// The records.

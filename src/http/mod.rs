@@ -1,6 +1,7 @@
 //! The HTTP side: routes, who may use them, and answers.
 
 mod admin;
+mod connect;
 mod proxy;
 mod route;
 
@@ -46,6 +47,7 @@ pub fn router(state: AppState) -> Router {
         .route("/", any(probe))
         .route("/api/hello", any(probe))
         .nest("/api/v1", admin::routes())
+        .merge(connect::routes())
         .fallback(proxy::handle)
         .method_not_allowed_fallback(async || not_found())
         .layer(CatchPanicLayer::new())
@@ -57,11 +59,12 @@ async fn ready(State(state): State<AppState>) -> Response {
     if gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
-    let missing = gateway.fleet.missing_required();
-    if missing.is_empty() {
+    // Their names are for administrators: anyone may ask here.
+    let missing = gateway.fleet.missing_required().len();
+    if missing == 0 {
         return "ready\n".into_response();
     }
-    let told = format!("not ready: required MCP servers are missing: {}\n", missing.join(", "));
+    let told = format!("not ready: {missing} required MCP servers are missing\n");
     (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::approve::{Approved, Quarantined};
+use super::approve::{Approved, Quarantine, Quarantined};
 use super::names;
 use super::shelves::Shelf;
 use crate::config::Expose;
@@ -84,6 +84,11 @@ impl Catalogue {
     /// Why a tool that is not here may not be used yet, or not any more.
     pub fn quarantined(&self, source: &ToolRef) -> Option<&Quarantined> {
         self.quarantined.get(source).filter(|_| !self.by_source.contains_key(source))
+    }
+
+    /// Whether an administrator has rejected what the server lists under this name.
+    pub fn is_rejected(&self, source: &ToolRef) -> bool {
+        self.quarantined(source).is_some_and(|quarantined| quarantined.reason == Quarantine::Rejected)
     }
 
     /// A digest of the definitions: equal exactly when models are shown the same, within one process.

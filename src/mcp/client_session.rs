@@ -7,12 +7,50 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connect::{Era, Open, Refusal, connect};
+use super::connection::Connection;
+use super::credentials::Door;
 use super::fleet::Fleet;
+use super::pool::NoConnection;
 use super::server::Server;
 use super::supervise::{Ending, closed};
 use super::wire::Wire;
+use crate::audit::ToolOutcome;
 use crate::config::Sharing;
 use crate::domain::{Behalf, Digest};
+
+/// The connection of one session: its caller's, for as long as it shows the credential that it began with.
+#[derive(Debug, Clone)]
+pub(super) struct SessionConnection {
+    key: String,
+    user: String,
+    credential: Digest,
+    connection: Arc<Connection>,
+}
+
+impl SessionConnection {
+    fn new(behalf: &Behalf, door: &Door, connection: &Arc<Connection>) -> Self {
+        let caller = &behalf.caller;
+        Self {
+            key: caller.key.clone(),
+            user: caller.user.clone(),
+            credential: door.proof.mark(),
+            connection: connection.clone(),
+        }
+    }
+
+    pub(super) fn connection_for(
+        &self,
+        behalf: &Behalf,
+        door: &Door,
+    ) -> Result<Arc<Connection>, NoConnection> {
+        let caller = &behalf.caller;
+        if (&self.key, &self.user) == (&caller.key, &caller.user) && self.credential == door.proof.mark() {
+            return Ok(self.connection.clone());
+        }
+        let message = "This session began with another credential. Nothing was run. Begin a new session.";
+        Err(NoConnection { message: message.into(), outcome: ToolOutcome::Unauthorized })
+    }
+}
 
 impl Server {
     pub(super) fn is_per_conversation(&self) -> bool {
@@ -30,13 +68,15 @@ impl Server {
         let session = behalf.conversation.ok_or("a session needs a conversation")?;
         let (limit, tools_changed) = (self.config.connect_timeout, Arc::new(Notify::new()));
         let wire = Arc::new(wire);
+        let door = self.credentials.door_for(behalf).await.map_err(|refused| refused.to_string())?;
         // Only the older start leaves a server free to ask.
-        let connecting = connect(&self.config, Era::Legacy, &tools_changed, &wire, fleet.readers());
+        let connecting = connect(&self.config, Era::Legacy, &door, &tools_changed, &wire, fleet.readers());
         let open = timeout(limit, connecting)
             .await
             .map_err(|_| format!("no answer within {} s", limit.as_secs_f64()))?
             .map_err(|(Refusal::Final(message) | Refusal::OfThisStart(message))| message)?;
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session, open.connection.clone());
+        let own = SessionConnection::new(behalf, &door, &open.connection);
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session, own);
         let (server, ending) = (Arc::clone(self), fleet.ending().clone());
         let kept = async move { server.keep_session(session, open, ends, ending).await };
         fleet.supervisors().spawn(fleet.readers().track_future(kept));
@@ -50,6 +90,7 @@ impl Server {
         tokio::select! {
             () = &mut closed => {}
             () = ends.cancelled() => {}
+            () = self.gone() => {}
             () = ending.begins.cancelled() => {}
         }
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, describe_transport};
+use super::credentials::Door;
 use super::http_client::HttpClient;
 use super::result::bounded;
 use super::session::WatchesSessions;
@@ -113,17 +114,19 @@ impl Era {
 pub(super) async fn connect(
     server: &Server,
     first: Era,
+    door: &Door,
     tools_changed: &Arc<Notify>,
     wire: &Arc<Wire>,
     tracker: &TaskTracker,
 ) -> Result<Open, Refusal> {
+    door.forget();
     let handler = Handler { tools_changed: tools_changed.clone(), wire: wire.clone() };
-    let refusal = match attempt(server, first, handler.clone(), tracker).await {
+    let refusal = match attempt(server, first, door, handler.clone(), tracker).await {
         Err(Refusal::OfThisStart(message)) => message,
         other => return other,
     };
     tracing::debug!(server = %server.name, start = ?first, error = %refusal, "trying the other start");
-    attempt(server, first.other(), handler, tracker).await.map_err(|second| {
+    attempt(server, first.other(), door, handler, tracker).await.map_err(|second| {
         let told = |second| format!("{second} (before that, {}: {refusal})", start_name(first));
         second.map(|second| if second == refusal { second } else { told(second) })
     })
@@ -146,6 +149,12 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    pub(super) fn into_message(self) -> String {
+        match self {
+            Self::Final(message) | Self::OfThisStart(message) => message,
+        }
+    }
+
     fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Final(message) => Self::Final(change(message)),
@@ -163,6 +172,7 @@ impl From<NotStarted> for Refusal {
 async fn attempt(
     server: &Server,
     start: Era,
+    door: &Door,
     handler: Handler,
     tracker: &TaskTracker,
 ) -> Result<Open, Refusal> {
@@ -188,7 +198,8 @@ async fn attempt(
             timeout(limit, serve_client_with_lifecycle(handler, pipes, mode)).await
         }
         Transport::Http { url, headers } => {
-            let client = HttpClient::new(headers, server.connect_timeout).map_err(Refusal::Final)?;
+            let client = HttpClient::new(&server.name, headers, server.connect_timeout, door);
+            let client = client.map_err(Refusal::Final)?;
             let client = WatchesSessions::new(client, handler.tools_changed.clone());
             let transport = StreamableHttpClientTransport::with_client(client, http_config(url));
             let transport = Tapped::new(transport, &wire);
@@ -199,7 +210,8 @@ async fn attempt(
         Ok(Ok(service)) => Ok(opened(service, child, wire).await),
         Ok(Err(error)) => {
             let message = with_obituary(explain(&error), child.as_mut()).await;
-            Err(if refuses_us(&error) { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
+            let is_final = refuses_us(&error) || door.refusal().is_some_and(|refused| refused.is_final());
+            Err(if is_final { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
         }
         Err(_) => {
             let message = format!("no answer within {} s", limit.as_secs_f64());

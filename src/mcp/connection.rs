@@ -18,8 +18,10 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::http_client::HttpError;
+use super::credentials::Refused;
+use super::http_client::{HttpError, refusal};
 use super::page::{Listing, PageRequest, Pages};
+use super::pool::NoConnection;
 use super::result::{self, bounded};
 use super::wire::Wire;
 use crate::audit::ToolOutcome;
@@ -41,7 +43,7 @@ pub(super) struct CallLimits {
 }
 
 /// A connection that is past its handshake.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Connection(Peer<RoleClient>, Arc<Wire>);
 
 /// Why a question has no answer that could be used.
@@ -123,6 +125,7 @@ impl Connection {
         };
         match self.ask(request, limit).await {
             Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse) => Ok(()),
+            Err(ServiceError::TransportSend(error)) if is_unknown_question(&error) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -221,6 +224,16 @@ pub(super) fn raw(answer: ServerResult) -> Value {
     }
 }
 
+/// Whether an HTTP server is there, but says without MCP's words that it does not know what it was asked.
+fn is_unknown_question(error: &DynamicTransportError) -> bool {
+    match error.error.downcast_ref::<HttpError>() {
+        Some(HttpError::UnexpectedServerResponse(text)) => {
+            ["HTTP 400", "HTTP 404", "HTTP 405", "HTTP 422"].iter().any(|status| text.starts_with(status))
+        }
+        _ => false,
+    }
+}
+
 fn answered(answer: Value) -> (ToolResult, ToolOutcome) {
     match result::read(answer) {
         Ok(result) if result.is_error => (result, ToolOutcome::ToolError),
@@ -234,6 +247,7 @@ pub(super) fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
         ServiceError::McpError(error) => (protocol_error(&error), ToolOutcome::ToolError),
         ServiceError::Timeout { timeout } => return timed_out(timeout),
         ServiceError::TransportSend(error) => match error.error.downcast_ref::<HttpError>() {
+            Some(error) if refusal(error).is_some() => return refused(error),
             Some(HttpError::ResponseBodyTooLarge { max_size }) => {
                 (format!("The tool's answer is larger than {max_size} bytes."), ToolOutcome::ToolError)
             }
@@ -257,6 +271,13 @@ pub(super) fn failed(error: ServiceError) -> (ToolResult, ToolOutcome) {
         ),
         other => (format!("The call failed: {}", describe(&other)), ToolOutcome::ToolError),
     };
+    (ToolResult::error(message), outcome)
+}
+
+/// A credential is missing, or is not enough: nothing was run.
+fn refused(error: &HttpError) -> (ToolResult, ToolOutcome) {
+    let NoConnection { message, outcome } = refusal(error)
+        .map_or_else(|| NoConnection::from(Refused::Unavailable(error.to_string())), NoConnection::from);
     (ToolResult::error(message), outcome)
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::catalogue::Catalogue;
+use super::credentials::Access;
 use super::lock::Lock;
 use super::server::Server;
 use super::shelves::Shelves;
@@ -34,7 +35,8 @@ struct Inner {
     ending: Ending,
     /// One for each server, also for those that are not configured any more and still end.
     supervisors: TaskTracker,
-    /// What outlives a supervisor: readers of standard error.
+    access: Access,
+    /// What outlives a supervisor: readers of standard error, and what nobody waits for.
     readers: TaskTracker,
 }
 
@@ -53,11 +55,12 @@ impl Fleet {
     /// Starts to connect to all servers, each in a task of its own, and returns at once.
     ///
     /// `tool_name` is the pattern of the tools' names, with `{server}` and `{tool}`. With a lock, the catalogue holds
-    /// what it approves from the first moment on.
+    /// what it approves from the first moment on; `access` is what credentials need.
     pub fn start(
         servers: &[config::Server],
         tool_name: &str,
         lock: Option<Lock>,
+        access: Access,
         tracker: &TaskTracker,
     ) -> Self {
         let fleet = Self(Arc::new(Inner {
@@ -65,6 +68,7 @@ impl Fleet {
             shelves: Arc::new(Shelves::new(lock)),
             ending: Ending::default(),
             supervisors: TaskTracker::new(),
+            access,
             readers: tracker.clone(),
         }));
         fleet.apply(servers, tool_name);
@@ -80,7 +84,7 @@ impl Fleet {
         for config in configured {
             let same = earlier.get(&config.name).filter(|server| server.config == *config);
             let server = same.cloned().unwrap_or_else(|| {
-                let server = Arc::new(Server::new(config, &self.0.shelves));
+                let server = Arc::new(Server::new(config, &self.0.shelves, &self.0.access));
                 started.push(server.clone());
                 server
             });
@@ -159,8 +163,7 @@ impl Fleet {
 
     /// Returns when every server has been tried once, whatever came of it.
     pub async fn settled(&self) {
-        let servers: Vec<_> = self.servers().values().cloned().collect();
-        for server in servers {
+        for server in self.all_servers() {
             server.tried().await;
         }
     }
@@ -177,8 +180,6 @@ impl Fleet {
                 ToolResult::error("Not run: this call was cleared for another caller."),
                 ToolOutcome::NotExecuted,
             )
-        } else if let Some(refusal) = self.quarantine(&tool) {
-            (ToolResult::error(refusal), ToolOutcome::Withdrawn)
         } else if let Some(server) = self.server(&tool.server) {
             server.call(&tool.tool, arguments, behalf, cancel).await
         } else {
@@ -208,6 +209,19 @@ impl Fleet {
 
     pub(super) fn server(&self, name: &str) -> Option<Arc<Server>> {
         self.servers().get(name).cloned()
+    }
+
+    pub(super) fn all_servers(&self) -> Vec<Arc<Server>> {
+        self.servers().values().cloned().collect()
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.0.access
+    }
+
+    /// Does something that nobody waits for.
+    pub(super) fn spawn(&self, doing: impl Future<Output = ()> + Send + 'static) {
+        self.0.readers.spawn(doing);
     }
 
     fn servers(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Server>>> {

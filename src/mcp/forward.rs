@@ -88,6 +88,7 @@ impl Fleet {
         let started = Instant::now();
         let tool = clearance.tool().source.clone();
         let is_theirs = *clearance.caller() == behalf.caller;
+        let quarantine = self.quarantine(&tool);
         forwarded.method = CALL.into();
         forwarded.params.insert("name".into(), tool.tool.into());
         forwarded.params.insert("arguments".into(), clearance.into_arguments().into());
@@ -95,6 +96,9 @@ impl Fleet {
             _ if !is_theirs => {
                 let message = "Not run: this call was cleared for another caller.";
                 Err(Unanswered::None(message.into(), ToolOutcome::NotExecuted))
+            }
+            _ if quarantine.is_some() => {
+                Err(Unanswered::None(quarantine.unwrap_or_default(), ToolOutcome::Withdrawn))
             }
             Some(server) => server.forward(forwarded, behalf, cancel).await,
             None => Err(not_configured(&tool.server)),
@@ -220,7 +224,12 @@ impl Server {
             connection = self.connection_for(behalf) => connection,
             () = cancel.cancelled() => return Err(cancelled()),
         };
+        let refusal = match forwarded.params.get("name").and_then(Value::as_str) {
+            Some(tool) if forwarded.method == CALL => self.withdrawn(tool),
+            _ => None,
+        };
         match connection {
+            Ok(_) if let Some(refusal) = refusal => Err(Unanswered::None(refusal, ToolOutcome::Withdrawn)),
             Ok(connection) => connection.forward(forwarded, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => Err(Unanswered::None(message, outcome)),
         }

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::client_session::SessionConnection;
 use super::connection::{CallLimits, Connection};
+use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
 use super::shelves::{Shelves, Sorted};
@@ -21,7 +23,7 @@ use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, Digest, ToolResult};
+use crate::domain::{Behalf, Digest, ToolRef, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -41,9 +43,10 @@ pub(super) struct Server {
     pub(super) tried: CancellationToken,
     state: Mutex<State>,
     shelves: Arc<Shelves>,
-    pool: Pool,
+    pub(super) credentials: Arc<Credentials>,
+    pub(super) pool: Pool,
     /// Connections that belong to one MCP session each.
-    pub(super) sessions: Mutex<HashMap<Digest, Arc<Connection>>>,
+    pub(super) sessions: Mutex<HashMap<Digest, SessionConnection>>,
 }
 
 #[derive(Debug)]
@@ -54,7 +57,8 @@ struct State {
 }
 
 impl Server {
-    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>) -> Self {
+    pub(super) fn new(config: &config::Server, shelves: &Arc<Shelves>, access: &Access) -> Self {
+        let credentials = Arc::new(Credentials::new(config, access));
         let status = ServerStatus {
             name: config.name.clone(),
             url: public_url(&config.transport),
@@ -80,7 +84,8 @@ impl Server {
             tried: CancellationToken::new(),
             state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
-            pool: Pool::new(config),
+            pool: Pool::new(config, &credentials),
+            credentials,
             sessions: Mutex::default(),
         }
     }
@@ -122,9 +127,28 @@ impl Server {
             () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
         };
         match connection {
-            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
+            Ok(connection) => match self.withdrawn(tool) {
+                Some(refusal) => (ToolResult::error(refusal), ToolOutcome::Withdrawn),
+                None => connection.call(tool, arguments, self.limits(), cancel).await,
+            },
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
+    }
+
+    /// What is said of a call of this tool where it is not approved any more.
+    ///
+    /// To be asked when there is a connection: what was decided on the call may be of before the wait for it, and what
+    /// the server lists on it is known by now.
+    pub(super) fn withdrawn(&self, tool: &str) -> Option<String> {
+        let source = ToolRef { server: self.name().to_owned(), tool: tool.to_owned() };
+        let catalogue = self.shelves.catalogue().borrow();
+        if let Some(quarantined) = catalogue.quarantined(&source) {
+            return Some(quarantined.reason.refusal(&source));
+        }
+        catalogue
+            .of(&source)
+            .is_none()
+            .then(|| format!("Not run: {source} is not offered any more. Go on without it."))
     }
 
     pub(super) fn limits(&self) -> CallLimits {
@@ -133,8 +157,9 @@ impl Server {
 
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
-        if let Some(connection) = self.session_connection(behalf) {
-            return Ok(connection);
+        if let Some(session) = self.session_connection(behalf) {
+            let door = self.credentials.door_for(behalf).await.map_err(NoConnection::from)?;
+            return session.connection_for(behalf, &door);
         }
         let patience = self.config.call_timeout.min(RECONNECT_PATIENCE);
         match self.config.sharing {
@@ -143,7 +168,7 @@ impl Server {
         }
     }
 
-    fn session_connection(&self, behalf: &Behalf) -> Option<Arc<Connection>> {
+    fn session_connection(&self, behalf: &Behalf) -> Option<SessionConnection> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(behalf.conversation.as_ref()?).cloned()
     }

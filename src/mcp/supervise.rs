@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::backoff::{Backoff, jittered};
 use super::connect::{Era, Handler, Open, Refusal, connect};
+use super::credentials::Door;
 use super::server::Server;
 use super::status::{ServerState, Stage};
 
@@ -22,7 +23,7 @@ const GOOD_CONNECTION: Duration = Duration::from_secs(30);
 const LONG_DELAY: Duration = Duration::from_mins(1);
 
 /// How long a connection that is given up may take to be closed in order.
-const CLOSE: Duration = Duration::from_secs(1);
+pub(super) const CLOSE: Duration = Duration::from_secs(1);
 
 /// When to end.
 #[derive(Debug, Clone, Default)]
@@ -87,10 +88,14 @@ impl Server {
         let restart = self.restarts.subscribe();
         let mut orders = Orders { stop: &ending.begins, retire: &self.retired, restart };
         let tools_changed = Arc::new(Notify::new());
+        let Some(door) = self.credentials.own_door() else {
+            self.follow_callers(&mut orders).await;
+            return self.close_pool(&ending).await;
+        };
         let mut backoff = Backoff::new();
         let mut start = Era::Modern;
         loop {
-            let opened = orders.unless(self.open(start, &tools_changed, tracker)).await;
+            let opened = orders.unless(self.open(start, &door, &tools_changed, tracker)).await;
             self.tried.cancel();
             let over = match opened {
                 Ok(Ok(open)) => {
@@ -125,11 +130,36 @@ impl Server {
                 Ok(()) => {}
                 Err(Order::Restart) => {
                     (backoff, start) = (Backoff::new(), Era::Modern);
+                    self.pool.clear();
                     self.enter(ServerState::Starting);
                 }
                 Err(Order::Stop | Order::Retire) => break,
             }
         }
+        self.close_pool(&ending).await;
+    }
+
+    /// Where only callers have credentials, their connections tell what there is.
+    async fn follow_callers(&self, orders: &mut Orders<'_>) {
+        self.tried.cancel();
+        self.enter(ServerState::Ready);
+        loop {
+            match orders.unless(self.pool.next_listing()).await {
+                Ok(listing) => self.take(listing),
+                Err(Order::Restart) => self.pool.clear(),
+                Err(Order::Stop | Order::Retire) => return,
+            }
+        }
+    }
+
+    async fn close_pool(&self, ending: &Ending) {
+        if self.retired.is_cancelled() {
+            tokio::select! {
+                () = self.calls_end() => {}
+                () = ending.begins.cancelled() => {}
+            }
+        }
+        self.pool.close(&ending.no_time_left).await;
         self.enter(ServerState::Stopped);
     }
 
@@ -137,13 +167,14 @@ impl Server {
     async fn open(
         &self,
         start: Era,
+        door: &Door,
         tools_changed: &Arc<Notify>,
         tracker: &TaskTracker,
     ) -> Result<Open, Trouble> {
         let limit = self.config.connect_timeout;
         let deadline = Instant::now() + limit;
         let wire = Arc::default();
-        let connecting = connect(&self.config, start, tools_changed, &wire, tracker);
+        let connecting = connect(&self.config, start, door, tools_changed, &wire, tracker);
         let open = tokio::time::timeout_at(deadline, connecting)
             .await
             .unwrap_or_else(|_| {
@@ -217,6 +248,12 @@ impl Server {
             End::Ordered(order) => Some(order),
             End::Closed | End::Dead => None,
         }
+    }
+
+    /// Returns when the server is not configured any more, and its last call has ended.
+    pub(super) async fn gone(&self) {
+        self.retired.cancelled().await;
+        self.calls_end().await;
     }
 
     /// Returns when no call runs any more, or none that keeps to its time.

@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::credentials::Access;
 use crate::config::{Server, Transport};
 use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
+use crate::egress::Egress;
+use crate::seal::Sealer;
+use crate::store::Store;
 
 /// A server with short limits and all of its tools approved.
 pub(super) fn http_server(name: &str, url: &str) -> Server {
@@ -16,6 +20,18 @@ pub(super) fn http_server(name: &str, url: &str) -> Server {
         connect_timeout: Duration::from_secs(10),
         ..Server::new(name, transport)
     }
+}
+
+/// Everything public may be asked; what is kept is gone with it.
+pub(super) async fn access() -> Access {
+    access_with(Store::in_memory().await.unwrap())
+}
+
+/// The same over this store.
+pub(super) fn access_with(store: Store) -> Access {
+    let egress = Egress::new(&crate::config::Egress::default()).unwrap();
+    let public_url = "https://gateway.test/base".parse().unwrap();
+    Access::new(egress, store, Arc::new(Sealer::random()), Some(public_url))
 }
 
 /// On behalf of someone.

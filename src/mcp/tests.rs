@@ -7,6 +7,7 @@ mod modern;
 mod process;
 #[allow(clippy::needless_pass_by_value, reason = "each test writes its JSON where it is used")]
 mod scripted;
+mod sharing;
 mod states;
 mod subscriptions;
 mod traps;
@@ -22,7 +23,8 @@ use crate::domain::ToolResult;
 
 /// A fleet of one server that has been tried once.
 async fn fleet_of(server: Server) -> (Fleet, ServerStatus) {
-    let fleet = Fleet::start(&[server], "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&[server], "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     let status = fleet.statuses().remove(0);
     (fleet, status)

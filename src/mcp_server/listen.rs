@@ -46,6 +46,8 @@ impl McpServer {
         request: &Request,
     ) -> Result<Value, TooMany> {
         let ends = self.ending.child_token();
+        // A client that goes before it has its session leaves no connection behind.
+        let unless_begun = ends.clone().drop_guard();
         let (own, from_server) = mpsc::channel(ASIDES);
         let client = request.params.get("capabilities").cloned().unwrap_or_else(|| json!({}));
         let has_own = match endpoint {
@@ -73,10 +75,8 @@ impl McpServer {
             ends.clone(),
         );
         let session = Arc::new(session);
-        if let Err(too_many) = self.sessions.begin(Arc::clone(&session)) {
-            ends.cancel();
-            return Err(too_many);
-        }
+        self.sessions.begin(Arc::clone(&session))?;
+        unless_begun.disarm();
         let follower = Follower {
             current: Arc::clone(&self.current),
             session,

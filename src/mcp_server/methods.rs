@@ -172,7 +172,7 @@ pub(super) fn capabilities(introduction: Option<&Introduction>, through: Through
             Through::Request => introduction.is_modern,
             // Subscriptions belong to a connection, and that one is not theirs.
             Through::SharedConnection => false,
-            Through::OwnConnection => true,
+            Through::OwnConnection => !introduction.is_modern,
         };
         if let (false, Some(resources)) = (subscribes, resources.as_object_mut()) {
             resources.remove("subscribe");
@@ -182,7 +182,7 @@ pub(super) fn capabilities(introduction: Option<&Introduction>, through: Through
     let logs = match through {
         Through::Request => introduction.is_modern,
         Through::SharedConnection => false,
-        Through::OwnConnection => true,
+        Through::OwnConnection => !introduction.is_modern,
     };
     declared.extend(theirs("logging").filter(|_| logs).map(|logging| ("logging".to_owned(), logging)));
     declared.into()
@@ -195,4 +195,51 @@ pub(super) fn server_info(endpoint: &Endpoint) -> Value {
         Endpoint::Server(name) => format!("Toolgate: {name}"),
     };
     json!({ "name": env!("CARGO_PKG_NAME"), "title": title, "version": env!("CARGO_PKG_VERSION") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn introduced(is_modern: bool) -> Introduction {
+        let Value::Object(capabilities) = json!({
+            "tools": {"listChanged": true},
+            "prompts": {"listChanged": true},
+            "resources": {"subscribe": true, "listChanged": true},
+            "completions": {},
+            "logging": {},
+            "tasks": {},
+            "experimental": {"x": {}}
+        }) else {
+            unreachable!()
+        };
+        Introduction { capabilities, instructions: None, is_modern }
+    }
+
+    #[test]
+    fn only_what_goes_through_is_declared() {
+        let names = |through, is_modern| -> Vec<String> {
+            let declared = capabilities(Some(&introduced(is_modern)), through);
+            let mut names: Vec<String> = declared.as_object().unwrap().keys().cloned().collect();
+            if declared["resources"]["subscribe"] == true {
+                names.push("subscribe".into());
+            }
+            names
+        };
+        let always = ["tools", "prompts", "completions", "resources"];
+        let all = [&always[..], &["logging", "subscribe"]].concat();
+        assert_eq!(names(Through::SharedConnection, false), always);
+        assert_eq!(names(Through::SharedConnection, true), always);
+        assert_eq!(names(Through::OwnConnection, false), all);
+        assert_eq!(names(Through::OwnConnection, true), always);
+        assert_eq!(names(Through::Request, true), all);
+        assert_eq!(names(Through::Request, false), always);
+        assert_eq!(capabilities(None, Through::Request), json!({"tools": {"listChanged": true}}));
+    }
+
+    #[test]
+    fn nobody_learns_that_a_client_can_wait_for_tasks() {
+        let can = json!({"sampling": {}, "tasks": {}, "extensions": {TASKS: {}, "vendor/x": {}}});
+        assert_eq!(declared(can), json!({"sampling": {}, "extensions": {"vendor/x": {}}}));
+    }
 }

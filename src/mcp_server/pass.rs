@@ -49,7 +49,9 @@ impl Asked {
             let resources = introduction.capabilities.get("resources");
             OF_CONNECTION.contains(&method) && resources.is_some_and(|it| it["subscribe"] == true)
         };
-        if !declares {
+        // Servers of 2026-07-28 keep nothing about a connection, also where it is the session's own.
+        let is_kept = !introduction.is_modern || !OF_CONNECTION.contains(&method);
+        if !declares || !is_kept {
             return Err(method_not_found(method));
         }
         let (forwarded, asides) = self.forwarded();

@@ -99,13 +99,14 @@ fn compile(
     let tools = patterns(&written.tools, "tool", tool_pattern, source, problems);
     let actions = match &written.actions {
         Some(list) if list.value.is_empty() => {
-            problems.push(
-                empty_list(list.place, "action", source)
-                    .help("leave the field out to mean `see_tool` and `call_tool`"),
-            );
+            problems.push(empty_list(list.place, "action", source).help(
+                "leave the field out to mean `see_tool` and `call_tool`; a rule that denies then means all",
+            ));
             vec![]
         }
         Some(list) => list.value.clone(),
+        // Who may do nothing may not administer either; who may use is not said to administer.
+        None if written.effect == Effect::Deny => Action::ALL.to_vec(),
         None => Action::USE.to_vec(),
     };
     let rule = Rule {

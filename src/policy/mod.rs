@@ -1,5 +1,6 @@
 //! What a caller may do. Rules are allow or deny, deny first; where nothing matches, the answer is deny.
 
+mod in_force;
 mod load;
 mod permit;
 mod rules;
@@ -11,6 +12,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use in_force::InForce;
 pub use permit::Permit;
 
 use self::rules::Rules;

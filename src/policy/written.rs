@@ -65,7 +65,9 @@ pub(super) enum Action {
 }
 
 impl Action {
-    /// What a rule is about that does not say it: never the administration.
+    pub(super) const ALL: [Self; 3] = [Self::SeeTool, Self::CallTool, Self::Administer];
+
+    /// What a rule that allows is about where it does not say it: never the administration.
     pub(super) const USE: [Self; 2] = [Self::SeeTool, Self::CallTool];
 
     pub(super) fn name(self) -> &'static str {

@@ -223,3 +223,28 @@ fn key_header(kind: ProviderKind, key: &SecretString) -> (&'static str, String) 
         ProviderKind::OpenAi => ("authorization", format!("Bearer {}", key.expose_secret())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(name: &str, key: &str) -> config::Provider {
+        config::Provider {
+            name: name.to_owned(),
+            kind: ProviderKind::OpenAi,
+            base_url: "https://api.example.com/v1".to_owned(),
+            api_key: Some(SecretString::from(key)),
+            headers: std::collections::BTreeMap::new(),
+            settings: ToolSettings::default(),
+        }
+    }
+
+    #[test]
+    fn a_provider_that_is_configured_as_before_keeps_its_connections() {
+        let before = Providers::new(&[configured("a", "key-1"), configured("b", "key-1")]).unwrap();
+        let after = before.renewed(&[configured("b", "key-2"), configured("a", "key-1")]).unwrap();
+        assert!(Arc::ptr_eq(&before.0[0], &after.0[1]));
+        assert!(!Arc::ptr_eq(&before.0[1], &after.0[0]), "the key is another one");
+        assert_eq!(after.default_of(ProviderKind::OpenAi).unwrap().name, "b");
+    }
+}

@@ -8,6 +8,8 @@ pub mod continuations;
 pub mod interceptions;
 pub mod issued;
 pub mod model_thought;
+pub mod oauth_clients;
+pub mod oauth_tokens;
 pub mod pins;
 pub mod prompt_usage;
 mod sqlite;

@@ -137,7 +137,10 @@ async fn mistakes_are_told_as_problems() {
 async fn the_commands_ask_the_running_gateway() {
     let provider = Provider::start().await;
     let folder = ConfigFolder::new(&provider, "");
-    folder.server("srv", &McpServer::new().tool("look", text("seen")).start().await);
+    let mut failure = text("no such bird");
+    failure["isError"] = true.into();
+    let server = McpServer::new().tool("look", text("seen")).tool("fail", failure).echo("echo");
+    folder.server("srv", &server.start().await);
     folder.server("down", "http://127.0.0.1:1/mcp");
     let process = Process::serve(&folder, &[]).await;
     process.logs("the catalogue changed").await;
@@ -152,7 +155,7 @@ async fn the_commands_ask_the_running_gateway() {
     assert!(row("srv ").contains("ready"), "{out}");
     assert!(!row("down ").contains("ready") && out.contains("down: connect: "), "{out}");
     let (_, out, _) = run(here, &["servers", "status", "srv", "--json", "--url", &url]).await;
-    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()[0]["approved"], json!(["look"]));
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()[0]["approved"], json!(["echo", "fail", "look"]));
     let (code, out, _) = run(here, &["servers", "restart", "srv", "--url", &url]).await;
     assert_eq!((code, out.as_str()), (0, "srv starts anew\n"));
     process.logs("is to start anew").await;
@@ -167,6 +170,21 @@ async fn the_commands_ask_the_running_gateway() {
     assert!(out.contains("as models see it: srv__look") && out.contains("\"type\": \"object\""), "{out}");
     let (code, _, error) = run(here, &["tools", "show", "srv__nothing", "--url", &url]).await;
     assert!(code == 1 && error.contains("there is no tool"), "{error}");
+    let call = async |more: &[&str]| {
+        let arguments: Vec<&str> = ["tools", "call"].iter().chain(more).copied().collect();
+        run(here, &[&arguments[..], &["--url", &url]].concat()).await
+    };
+    let (code, out, error) = call(&["srv__echo", r#"{"a":1}"#]).await;
+    assert_eq!((code, out.as_str()), (0, "{\"a\":1}\n"), "{error}");
+    let (_, out, _) = call(&["srv__look", "--json"]).await;
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["content"][0]["text"], "seen");
+    let (code, out, _) = call(&["srv__fail"]).await;
+    assert_eq!((code, out.as_str()), (1, "no such bird\n"));
+    let (code, _, error) = call(&["srv__nothing"]).await;
+    assert!(code == 1 && error.contains("Unknown tool: srv__nothing"), "{error}");
+    let (code, _, error) = call(&["srv__look", "[1]"]).await;
+    assert!(code == 1 && error.contains("must be a JSON object"), "{error}");
+
     let (code, _, error) = run(here, &["tools", "list", "--url", "http://127.0.0.1:1"]).await;
     assert!(code == 1 && error.contains("no gateway answers"), "{error}");
 }

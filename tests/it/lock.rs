@@ -128,6 +128,13 @@ async fn a_changed_description_quarantines_its_tool_alone_until_it_is_approved()
     assert!(out.contains("srv/look: quarantined: changed since it was approved"), "{out}");
     assert!(out.contains("2 of 3"), "{out}");
 
+    let url = format!("http://{}", world.process.address);
+    let (code, _, error) = world.run(&["tools", "call", "srv__look", "--url", &url]).await;
+    assert!(code == 1 && error.contains("Unknown tool"), "MCP clients do not have it either: {error}");
+    let (_, out, _) = world.run(&["tools", "list", "--url", &url]).await;
+    let row = out.lines().find(|line| line.contains("srv/look")).unwrap_or_default();
+    assert!(row.contains("quarantined") && row.contains("changed since it was approved"), "{out}");
+
     // A person approves it, and the running gateway takes it back.
     let (code, _, error) = world.run(&["tools", "approve", "srv", "look"]).await;
     assert_eq!(code, 1, "nobody was asked");

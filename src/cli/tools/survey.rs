@@ -1,14 +1,18 @@
 //! What the servers list at this moment, against the lock.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::bail;
+use reqwest::Method;
+use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use super::Which;
-use crate::cli::{BAD_CONFIGURATION, ConfigArgs, complain, indented, load};
+use crate::cli::remote::Remote;
+use crate::cli::{BAD_CONFIGURATION, ConfigArgs, access, complain, indented, load};
 use crate::config::{Config, LockMode, Server};
 use crate::mcp::Fleet;
 use crate::mcp::lock::{Lock, Review, Reviewed, ToolNames, review};
@@ -42,9 +46,11 @@ impl Survey {
             Err(error) => return Ok(Err(complain(&error.to_string(), BAD_CONFIGURATION))),
         };
         let servers = selected(&config, which)?;
-        let fleet = Fleet::start(&servers, &config.tool_name, None, &TaskTracker::new());
+        let fleet =
+            Fleet::start(&servers, &config.tool_name, None, access(&config).await?, &TaskTracker::new());
         fleet.settled().await;
-        let survey = Self::of(&config, &servers, &fleet, lock, path, which);
+        let seen = Seen::by(&fleet, &config, &servers).await;
+        let survey = Self::of(&config, &servers, &seen, lock, path, which);
         fleet.shutdown(Duration::from_secs(5)).await;
         let survey = survey?;
         for (server, why) in &survey.unreachable {
@@ -56,21 +62,20 @@ impl Survey {
     fn of(
         config: &Config,
         servers: &[Server],
-        fleet: &Fleet,
+        seen: &Seen<'_>,
         lock: Option<Lock>,
         path: PathBuf,
         which: &Which,
     ) -> anyhow::Result<Self> {
         let nothing = Lock::default();
-        let names = tool_names(config, fleet, lock.as_ref().unwrap_or(&nothing));
+        let names = tool_names(config, seen, lock.as_ref().unwrap_or(&nothing));
         let (mut reviews, mut unreachable) = (Vec::new(), Vec::new());
         for server in servers {
-            if let Some(listed) = fleet.listed(&server.name) {
-                reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
-            } else {
-                let failure = fleet.status(&server.name).and_then(|status| status.last_failure);
-                let why = failure.map_or_else(|| "no answer".into(), |failure| failure.to_string());
-                unreachable.push((server.name.clone(), why));
+            match seen.listed(&server.name) {
+                Ok(listed) => {
+                    reviews.push(review(server, &listed, lock.as_ref().unwrap_or(&nothing), &names));
+                }
+                Err(why) => unreachable.push((server.name.clone(), why)),
             }
         }
         if let (Some(tool), [review]) = (&which.tool, reviews.as_slice())
@@ -100,6 +105,46 @@ impl Survey {
     }
 }
 
+/// What the servers list: to this program, or where only callers can ask, to the gateway that runs.
+struct Seen<'a> {
+    fleet: &'a Fleet,
+    by_gateway: BTreeMap<String, Result<Vec<Value>, String>>,
+}
+
+impl<'a> Seen<'a> {
+    async fn by(fleet: &'a Fleet, config: &Config, servers: &[Server]) -> Self {
+        let mut by_gateway = BTreeMap::new();
+        for server in servers.iter().filter(|server| server.credentials.are_the_callers_own()) {
+            let listed = ask_gateway(config, &server.name).await;
+            let why = |error| {
+                format!(
+                    "only callers have credentials for it, and the running gateway has no list: {error:#}"
+                )
+            };
+            by_gateway.insert(server.name.clone(), listed.map_err(why));
+        }
+        Self { fleet, by_gateway }
+    }
+
+    fn listed(&self, server: &str) -> Result<Vec<Value>, String> {
+        if let Some(listed) = self.by_gateway.get(server) {
+            return listed.clone();
+        }
+        self.fleet.listed(server).ok_or_else(|| {
+            let failure = self.fleet.status(server).and_then(|status| status.last_failure);
+            failure.map_or_else(|| "no answer".into(), |failure| failure.to_string())
+        })
+    }
+}
+
+async fn ask_gateway(config: &Config, server: &str) -> anyhow::Result<Vec<Value>> {
+    let mut answer = Remote::of(config)?.ask(Method::GET, &["servers", server, "listing"]).await?;
+    match answer["tools"].take() {
+        Value::Array(tools) => Ok(tools),
+        _ => bail!("this is no answer of a gateway's"),
+    }
+}
+
 fn selected(config: &Config, which: &Which) -> anyhow::Result<Vec<Server>> {
     let Some(name) = &which.server else { return Ok(config.servers.clone()) };
     if let Some(server) = config.servers.iter().find(|server| server.name == *name) {
@@ -110,9 +155,9 @@ fn selected(config: &Config, which: &Which) -> anyhow::Result<Vec<Server>> {
 }
 
 /// All tools that are known by name, from the lists and from the lock.
-fn tool_names(config: &Config, fleet: &Fleet, lock: &Lock) -> ToolNames {
+fn tool_names(config: &Config, seen: &Seen<'_>, lock: &Lock) -> ToolNames {
     let of_server = |server: &Server| {
-        let listed = fleet.listed(&server.name).unwrap_or_default();
+        let listed = seen.listed(&server.name).unwrap_or_default();
         let listed = listed.iter().filter_map(|tool| tool.get("name")?.as_str().map(str::to_owned));
         let locked = lock.server(&server.name).map(|(name, _)| name.clone());
         (server.name.clone(), listed.chain(locked).collect())

@@ -36,7 +36,7 @@ const FRESH: Duration = Duration::from_hours(24);
 #[derive(Debug)]
 pub struct Continuity {
     store: Store,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
     recent: Cache<Digest, Arc<Vec<Arc<KeptAnswer>>>>,
     tasks: TaskTracker,
 }
@@ -57,7 +57,7 @@ pub struct KeptAnswer {
 
 impl Continuity {
     /// Nothing is in memory yet.
-    pub fn new(store: Store, sealer: Sealer, settings: config::Continuity, tasks: TaskTracker) -> Self {
+    pub fn new(store: Store, sealer: Arc<Sealer>, settings: config::Continuity, tasks: TaskTracker) -> Self {
         let weigh = |_: &Digest, entries: &Arc<Vec<Arc<KeptAnswer>>>| {
             let bytes: usize = entries.iter().map(|entry| entry.size()).sum();
             u32::try_from(bytes).unwrap_or(u32::MAX)

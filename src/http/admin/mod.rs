@@ -26,6 +26,7 @@ use crate::gateway::Gateway;
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/servers", get(servers::list))
+        .route("/servers/{name}/listing", get(servers::listing))
         .route("/servers/{name}/restart", post(servers::restart))
         .route("/tools", get(tools::list))
         .route("/tools/{*name}", get(tools::show))

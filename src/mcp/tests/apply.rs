@@ -51,8 +51,13 @@ async fn a_call_on_a_server_that_stays_is_not_disturbed() {
     let waits = Waits::new();
     let [other, added] = [Scripted::start(legacy).await, Scripted::start(legacy).await];
     let stays = waits.server("stays");
-    let fleet =
-        Fleet::start(&[stays.clone(), http_server("goes", &other.url)], NAME, None, &TaskTracker::new());
+    let fleet = Fleet::start(
+        &[stays.clone(), http_server("goes", &other.url)],
+        NAME,
+        None,
+        testing::access().await,
+        &TaskTracker::new(),
+    );
     fleet.settled().await;
     let (before, starts) = (fleet.status("stays").unwrap(), waits.starts());
     let caller = fleet.clone();
@@ -71,7 +76,7 @@ async fn a_call_on_a_server_that_stays_is_not_disturbed() {
 #[tokio::test]
 async fn a_server_that_is_removed_finishes_its_calls_and_stops() {
     let waits = Waits::new();
-    let fleet = Fleet::start(&[waits.server("sh")], NAME, None, &TaskTracker::new());
+    let fleet = Fleet::start(&[waits.server("sh")], NAME, None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     let caller = fleet.clone();
     let running = TaskTracker::new().spawn(async move { call(&caller, "sh", "one", json!({})).await });
@@ -88,7 +93,7 @@ async fn a_server_that_is_removed_finishes_its_calls_and_stops() {
 async fn a_server_that_is_removed_does_not_wait_for_a_call_without_end() {
     let waits = Waits::new();
     let server = Server { max_call_time: Duration::from_millis(300), ..waits.server("sh") };
-    let fleet = Fleet::start(&[server], NAME, None, &TaskTracker::new());
+    let fleet = Fleet::start(&[server], NAME, None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     let caller = fleet.clone();
     let running = TaskTracker::new().spawn(async move { call(&caller, "sh", "one", json!({})).await });

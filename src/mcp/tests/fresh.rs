@@ -127,3 +127,16 @@ async fn a_flood_of_notices_is_answered_with_few_lists() {
     assert!(counted() <= 4, "{} lists for 600 notices", counted());
     fleet.shutdown(Duration::from_secs(5)).await;
 }
+
+#[tokio::test]
+async fn what_is_not_approved_when_the_call_has_its_connection_is_not_run() {
+    let (server, _) = listing(|seen, _| Answer::result(seen, json!({"tools": tools(&["a"])}))).await;
+    let (fleet, _) = fleet_of(http_server("s", &server.url)).await;
+    // Decided before, sent after: nothing was approved in between.
+    fleet.set_lock(Some(super::super::lock::Lock::default()));
+    let (result, outcome) = call(&fleet, "s", "a", json!({})).await;
+    assert_eq!(outcome, ToolOutcome::Withdrawn);
+    assert!(text(&result).starts_with("Not run"), "{result:?}");
+    let (_, outcome) = call(&fleet, "s", "never-listed", json!({})).await;
+    assert_eq!(outcome, ToolOutcome::Withdrawn);
+}

@@ -74,7 +74,8 @@ async fn a_server_that_answers_everything_with_an_empty_success_fails_alone() {
     let yes = Scripted::start(|seen| Answer::result(seen, json!({}))).await;
     let good = Scripted::start(legacy).await;
     let servers = [http_server("good", &good.url), http_server("yes", &yes.url)];
-    let fleet = Fleet::start(&servers, "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&servers, "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     let [good, yes] = fleet.statuses().try_into().unwrap();
     assert_eq!(good.state, ServerState::Ready);

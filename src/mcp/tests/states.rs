@@ -35,7 +35,8 @@ fn seconds_until(moment: Option<Timestamp>) -> SignedDuration {
 async fn f43_a_server_that_never_answers_is_given_up_in_time_and_tried_again() {
     let server = Scripted::start(|_| Answer::never()).await;
     let silent = Server { connect_timeout: Duration::from_millis(300), ..http_server("mute", &server.url) };
-    let fleet = Fleet::start(&[silent], "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&[silent], "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     let before = fleet.status("mute").unwrap();
     assert_eq!(before.state, ServerState::Starting);
     fleet.settled().await;
@@ -65,7 +66,8 @@ async fn what_only_a_person_can_mend_is_tried_seldom() {
         nothing,
         http_server("page", &page.url),
     ];
-    let fleet = Fleet::start(&servers, "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&servers, "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     for (name, word) in
         [("closed", "403"), ("lost", "404"), ("nothing", "no-such-program"), ("page", "text/html")]
     {
@@ -82,9 +84,8 @@ async fn what_only_a_person_can_mend_is_tried_seldom() {
 async fn an_order_to_restart_is_obeyed_at_once_whatever_the_state() {
     let is_open = Switch::default();
     let door = is_open.clone();
-    let server = Scripted::start(move |seen| match door.is_on() {
-        true => legacy(seen),
-        false => Answer::error(401, seen, -32000, "who are you", Value::Null),
+    let server = Scripted::start(move |seen| {
+        if door.is_on() { legacy(seen) } else { Answer::error(401, seen, -32000, "who are you", Value::Null) }
     })
     .await;
     let (fleet, status) = fleet_of(http_server("s", &server.url)).await;
@@ -130,6 +131,21 @@ async fn a_server_that_hangs_is_degraded_and_connected_anew() {
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_know_the_probe_is_there_all_the_same() {
+    let server = Scripted::start(|seen| match seen.method.as_str() {
+        "ping" => Answer::raw(400, json!({"message": "no such thing"})),
+        _ => legacy(seen),
+    })
+    .await;
+    let watched = Server { probe: Duration::from_millis(20), ..http_server("s", &server.url) };
+    let (fleet, _) = fleet_of(watched).await;
+    until("probes", || (server.count("ping") > 3).then_some(())).await;
+    let status = fleet.status("s").unwrap();
+    assert_eq!((status.state, status.last_failure), (ServerState::Ready, None));
+    assert_eq!(server.count("initialize"), 1);
+}
+
+#[tokio::test]
 async fn a_server_that_is_busy_with_a_call_is_not_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let [starts, go] = ["starts", "go"].map(|name| folder.path().join(name));
@@ -165,7 +181,8 @@ async fn f39_one_dead_server_takes_nothing_from_the_others() {
         shell_server("child", &script("", r#"*'"tools/call"'*'"die"'*) exit 9 ;;"#)),
         http_server("good", &good.url),
     ];
-    let fleet = Fleet::start(&servers, "{server}__{tool}", None, &TaskTracker::new());
+    let fleet =
+        Fleet::start(&servers, "{server}__{tool}", None, testing::access().await, &TaskTracker::new());
     fleet.settled().await;
     catalogue_becomes(&fleet, &["bad__echo", "child__one", "good__echo"]).await;
     drop(bad);

@@ -1,0 +1,92 @@
+//! Callers connect their accounts to servers, in a browser: who goes to which desk.
+
+use std::sync::Arc;
+
+use http::header::HeaderMap;
+use serde_json::Value;
+
+use super::credentials::{AuthorizationCode, Callback, ConnectError, Connected, Departure, Whom};
+use super::fleet::Fleet;
+use super::server::Server;
+use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
+
+impl Fleet {
+    /// A link with which this caller connects to this server; good once, and for a short time.
+    pub fn link_for(&self, server: &str, caller: &Caller) -> Result<reqwest::Url, ConnectError> {
+        self.authorization_code(server)?;
+        self.access().desk.link(server, caller)
+    }
+
+    /// Whom a link is for.
+    pub fn read_ticket(&self, server: &str, ticket: &str) -> Result<Whom, ConnectError> {
+        self.authorization_code(server)?;
+        self.access().desk.read(server, ticket)
+    }
+
+    /// Uses a link up, and sends a browser to the authorization server.
+    pub async fn depart(&self, server: &str, ticket: &str) -> Result<Departure, ConnectError> {
+        let kind = self.authorization_code(server)?;
+        self.access().desk.depart(&kind, ticket).await
+    }
+
+    /// Takes a browser back; from then on the server is called with what its user granted.
+    pub async fn arrive(
+        &self,
+        callback: Callback,
+        cookie: Option<&secrecy::SecretString>,
+    ) -> Result<Connected, ConnectError> {
+        let connected = self.access().desk.arrive(callback, cookie).await?;
+        self.welcome(&connected.whom);
+        Ok(connected)
+    }
+
+    /// Forgets what a caller's user granted; tells whether there was anything.
+    pub async fn disconnect(&self, server: &str, caller: &Caller) -> Result<bool, ConnectError> {
+        Ok(self.authorization_code(server)?.disconnect(&caller.user).await?)
+    }
+
+    /// Who the gateway is, for authorization servers that read it from the gateway's own document.
+    pub fn client_document(&self) -> Option<Value> {
+        self.access().desk.client()
+    }
+
+    /// The origin of the gateway's own pages, where it is known.
+    pub fn own_origin(&self) -> Option<String> {
+        self.access().desk.origin()
+    }
+
+    /// Where only callers can ask a server for its tools, and none has yet, this one's credentials are tried.
+    pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap) {
+        let unknown = self.all_servers().into_iter().filter(|server| server.pool.wants_listing());
+        for server in unknown {
+            let headers = CallerHeaders::of(headers);
+            self.call_on(server, Behalf { caller: caller.clone(), conversation: None, headers });
+        }
+    }
+
+    /// Makes a connection, which tells what the server's tools are.
+    fn call_on(&self, server: Arc<Server>, behalf: Behalf) {
+        self.spawn(async move {
+            if let Err(failure) = server.pool.connection_for(&behalf).await {
+                tracing::debug!(server = %server.name(), error = %failure.message, "no connection for a caller yet");
+            }
+        });
+    }
+
+    fn welcome(&self, whom: &Whom) {
+        let Some(server) = self.server(&whom.server) else { return };
+        let caller = Caller {
+            key: whom.key.clone(),
+            user: whom.user.clone(),
+            groups: Vec::new(),
+            settings: ToolSettings::default(),
+        };
+        let headers = CallerHeaders::default();
+        self.call_on(server, Behalf { caller: Arc::new(caller), conversation: None, headers });
+    }
+
+    fn authorization_code(&self, server: &str) -> Result<Arc<AuthorizationCode>, ConnectError> {
+        let server = self.server(server).ok_or(ConnectError::NoSuchServer)?;
+        server.credentials.authorization_code().cloned().ok_or(ConnectError::NoSuchServer)
+    }
+}
