@@ -82,8 +82,11 @@ fn servers(statuses: &[ServerStatus]) -> String {
             status.warnings.iter().map(|warning| format!("{}: {}", status.name, on_one_line(warning))),
         );
     }
-    let notes: String = notes.iter().map(|note| format!("  {}\n", indented(note, 4))).collect();
-    format!("{table}\n{notes}")
+    let mut page = format!("{table}\n");
+    for note in notes {
+        page.push_str(&format!("  {}\n", indented(&note, 4)));
+    }
+    page
 }
 
 /// The tools as the model sees them, and which callers see them.
