@@ -224,6 +224,9 @@ impl Server {
             }
         }
         self.connection.send_replace(None);
+        if !matches!(end, End::Ordered(_)) {
+            self.enter(ServerState::BackingOff);
+        }
         token.cancel();
         match end {
             End::Ordered(_) => {
