@@ -145,6 +145,9 @@ impl App {
         let policy = Policy::load(&config.policies)?;
         let providers = Providers::new(&config.providers)?;
         let lock = lock_in_force(&config)?;
+        if lock.is_none() {
+            tracing::info!("no tools.lock is in force: tools are used as their servers list them");
+        }
         let store = Store::open(&config.store).await?;
         let defaults = audit::Settings::default();
         let places =
@@ -170,7 +173,7 @@ impl App {
             closing: CancellationToken::new(),
         };
         let (background, ending) = (TaskTracker::new(), CancellationToken::new());
-        if config.lock == LockMode::Auto {
+        if config.lock != LockMode::Off {
             let (fleet, folder) = (shared.fleet.clone(), config.folder.clone());
             background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
         }
@@ -252,8 +255,10 @@ impl App {
 
 /// The lock beside the configuration, unless it is switched off.
 pub fn lock_in_force(config: &Config) -> Result<Option<Lock>, LockError> {
+    let path = Lock::path(&config.folder);
     match config.lock {
-        LockMode::Auto => Lock::read(&Lock::path(&config.folder)),
+        LockMode::Auto => Lock::read(&path),
+        LockMode::Required => Lock::required(&path).map(Some),
         LockMode::Off => Ok(None),
     }
 }

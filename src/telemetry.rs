@@ -1,8 +1,12 @@
 //! The log: lines on standard error, plain or JSON.
 
+use std::io::{self, Write};
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::domain::visible;
 
 /// What rmcp logs about ordinary ends of connections is noise, and its debug lines hold arguments.
 const QUIET: &str = "rmcp=off";
@@ -21,10 +25,42 @@ pub enum LogFormat {
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| format!("the log filter {filter:?} is not understood: {error}"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
     let started = match format {
-        LogFormat::Plain => lines.with_ansi(false).finish().try_init(),
-        LogFormat::Json => lines.json().finish().try_init(),
+        LogFormat::Plain => lines.with_writer(|| Events(io::stderr())).with_ansi(false).finish().try_init(),
+        LogFormat::Json => lines.with_writer(io::stderr).json().finish().try_init(),
     };
     started.map_err(|error| error.to_string())
+}
+
+/// Plain lines. What an event quotes may be written by a server: it must neither pass for an event of its own nor
+/// steer a terminal.
+struct Events<W>(W);
+
+impl<W: Write> Write for Events<W> {
+    /// Takes one whole event, as the subscriber writes it.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let text = visible(text.strip_suffix('\n').unwrap_or(&text)).replace('\n', "\n    ");
+        self.0.write_all(format!("{text}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_says_cannot_pass_for_an_event() {
+        let mut log = Events(vec![]);
+        log.write_all(b"WARN failed error=it ended\nINFO all is well\x1b[2J\n").unwrap();
+        log.write_all(b"INFO next\n").unwrap();
+        let text = String::from_utf8(log.0).unwrap();
+        assert_eq!(text, "WARN failed error=it ended\n    INFO all is well\\u{1b}[2J\nINFO next\n");
+    }
 }

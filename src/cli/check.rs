@@ -1,15 +1,14 @@
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, access, load, table};
+use super::{ConfigArgs, access, indented, load, print, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, ProviderKind};
+use crate::domain::on_one_line;
 use crate::identity;
-use crate::mcp::lock::visible;
-use crate::mcp::{Fleet, ServerState};
+use crate::mcp::{Fleet, ServerState, ServerStatus};
 use crate::policy::Policy;
 use crate::provider::Providers;
 
@@ -35,15 +34,15 @@ pub async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     };
     let fleet = Fleet::start(&config.servers, &config.tool_name, lock, access(&config).await?, &tracker);
     fleet.settled().await;
-    let out = &mut io::stdout().lock();
-    print_providers(&config, out)?;
-    let all_ready = print_servers(&fleet, out)?;
-    print_tools(&config, &policy, &fleet, out)?;
+    let statuses = fleet.statuses();
+    let page = [providers(&config), servers(&statuses), tools(&config, &policy, &fleet)].join("\n");
     fleet.shutdown(std::time::Duration::from_secs(5)).await;
+    print(&page)?;
+    let all_ready = statuses.iter().all(|status| status.state == ServerState::Ready);
     Ok(if all_ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {
+fn providers(config: &Config) -> String {
     let mut table = table(&["provider", "speaks", "base URL", "key"]);
     for provider in &config.providers {
         let speaks = match provider.kind {
@@ -53,16 +52,15 @@ fn print_providers(config: &Config, out: &mut impl Write) -> io::Result<()> {
         let key = if provider.api_key.is_some() { "set" } else { "none" };
         table.add_row([provider.name.as_str(), speaks, &provider.base_url, key]);
     }
-    writeln!(out, "{table}\n")
+    format!("{table}\n")
 }
 
-fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
+fn servers(statuses: &[ServerStatus]) -> String {
     let mut table = table(&["server", "state", "protocol", "tools", "where"]);
     let mut notes = Vec::new();
-    let statuses = fleet.statuses();
-    for status in &statuses {
+    for status in statuses {
         let waiting = status.quarantined.iter().filter(|tool| !tool.is_kept).count();
-        let protocol = status.protocol.clone().unwrap_or_else(|| "-".to_owned());
+        let protocol = on_one_line(status.protocol.as_deref().unwrap_or("-"));
         let tools = format!(
             "{} of {}",
             status.approved.len(),
@@ -72,28 +70,27 @@ fn print_servers(fleet: &Fleet, out: &mut impl Write) -> io::Result<bool> {
         if let Some(failure) = status.last_failure.as_ref().filter(|_| status.state != ServerState::Ready) {
             notes.push(format!("{}: {failure}", status.name));
         }
+        let source = |tool: &str| format!("{}/{}", status.name, on_one_line(tool));
         notes.extend(
-            status
-                .left_out
-                .iter()
-                .map(|tool| format!("{}/{}: left out: {}", status.name, tool.tool, tool.reason)),
+            status.left_out.iter().map(|tool| format!("{}: left out: {}", source(&tool.tool), tool.reason)),
         );
         notes.extend(status.quarantined.iter().map(|tool| {
             let kept = if tool.is_kept { "; its approved definition stays in use" } else { "" };
-            format!("{}/{}: quarantined: {}{kept}", status.name, visible(&tool.tool), tool.reason)
+            format!("{}: quarantined: {}{kept}", source(&tool.tool), tool.reason)
         }));
-        notes.extend(status.warnings.iter().map(|warning| format!("{}: {warning}", status.name)));
+        notes.extend(
+            status.warnings.iter().map(|warning| format!("{}: {}", status.name, on_one_line(warning))),
+        );
     }
-    writeln!(out, "{table}")?;
+    let mut page = format!("{table}\n");
     for note in notes {
-        writeln!(out, "  {note}")?;
+        page.push_str(&format!("  {}\n", indented(&note, 4)));
     }
-    writeln!(out)?;
-    Ok(statuses.iter().all(|status| status.state == ServerState::Ready))
+    page
 }
 
-/// Prints the tools as the model sees them, and which callers see them.
-fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl Write) -> io::Result<()> {
+/// The tools as the model sees them, and which callers see them.
+fn tools(config: &Config, policy: &Policy, fleet: &Fleet) -> String {
     let callers = identity::callers(&config.auth);
     let mut table = table(&["tool as the model sees it", "server/tool", "seen by"]);
     for tool in fleet.catalogue().tools() {
@@ -108,7 +105,47 @@ fn print_tools(config: &Config, policy: &Policy, fleet: &Fleet, out: &mut impl W
             all if all == callers.len() => "every caller".to_owned(),
             _ => seers.join(", "),
         };
-        table.add_row([tool.definition.name.clone(), source.to_string(), seen_by]);
+        table.add_row([tool.definition.name.clone(), on_one_line(&source.to_string()), seen_by]);
     }
-    writeln!(out, "{table}")
+    format!("{table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::mcp::{LeftOut, ServerFailure, Stage};
+
+    #[test]
+    fn names_and_messages_of_servers_cannot_pass_for_other_lines() {
+        let (at, message) = (Timestamp::UNIX_EPOCH, "it ended\nother: all is well\u{1b}[2J".into());
+        let status = ServerStatus {
+            name: "srv".into(),
+            url: "stdio:srv".into(),
+            required: false,
+            state: ServerState::BackingOff,
+            since: at,
+            era: None,
+            protocol: None,
+            approved: vec![],
+            left_out: vec![LeftOut { tool: "x\n  other/tool: fine".into(), reason: "odd".into() }],
+            quarantined: vec![],
+            warnings: vec!["a\nb".into()],
+            last_failure: Some(ServerFailure { stage: Stage::Connect, message, at }),
+            next_attempt: None,
+            stderr: vec![],
+        };
+        let page = servers(&[status]);
+        let lines: Vec<&str> = page.lines().skip(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "  srv: connecting: it ended",
+                "    other: all is well\\u{1b}[2J",
+                "  srv/x\\n  other/tool: fine: left out: odd",
+                "  srv: a\\nb",
+            ]
+        );
+    }
 }

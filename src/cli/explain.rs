@@ -1,23 +1,21 @@
 //! `toolgate explain`: which tools a caller's requests get, and what leaves out the others.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::CellAlignment;
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::serve::start_failed;
-use super::{ConfigArgs, access, load};
+use super::{ConfigArgs, access, indented, load, print, print_json, table};
 use crate::app::lock_in_force;
 use crate::config::{Config, InjectLimits};
-use crate::domain::{Caller, Inject, ToolDefinition};
+use crate::domain::{Caller, Inject, ToolDefinition, on_one_line};
 use crate::gateway::Operation;
 use crate::gateway::listing::{self, Room};
 use crate::mcp::Fleet;
-use crate::mcp::lock::visible;
 use crate::policy::{Denial, Policy};
 use crate::{http, identity};
 
@@ -102,12 +100,10 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     fleet.settled().await;
     let explanation = subject.explain(&policy, &fleet);
     fleet.shutdown(std::time::Duration::from_secs(5)).await;
-    let out = &mut io::stdout().lock();
     if args.json {
-        serde_json::to_writer_pretty(&mut *out, &explanation)?;
-        writeln!(out)?;
+        print_json(&explanation)?;
     } else {
-        explanation.print(out)?;
+        print(&explanation.page())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -213,7 +209,7 @@ fn chosen<'a>(
 fn not_approved(fleet: &Fleet) -> Vec<Reason> {
     let mut reasons = Vec::new();
     for status in fleet.statuses() {
-        let of_server = |tool: &str| format!("{}/{}", status.name, visible(tool));
+        let of_server = |tool: &str| format!("{}/{}", status.name, tool);
         for tool in &status.left_out {
             reasons.push(reason(&of_server(&tool.tool), &tool.reason));
         }
@@ -243,7 +239,7 @@ impl Injected {
 }
 
 impl Explanation {
-    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+    fn page(&self) -> String {
         let when = match self.inject {
             Inject::Auto => "requests that bring function tools of their own get",
             Inject::Always => "every request gets",
@@ -251,45 +247,41 @@ impl Explanation {
         };
         let (key, provider, api) = (&self.key, &self.provider, self.api);
         let count = self.injected.len();
-        writeln!(
-            out,
-            "{key} at {provider} ({api}): {when} {count} tools, {} bytes, about {} tokens\n",
+        let mut page = format!(
+            "{key} at {provider} ({api}): {when} {count} tools, {} bytes, about {} tokens\n\n",
             self.bytes, self.tokens
-        )?;
+        );
         let mut table = table(&["", "tool as the model sees it", "server/tool", "bytes", "~tokens"]);
         for (place, tool) in (1..).zip(&self.injected) {
             let numbers = [tool.bytes.to_string(), tool.tokens.to_string()];
-            table.add_row([&place.to_string(), &tool.name, &tool.tool, &numbers[0], &numbers[1]]);
+            let source = on_one_line(&tool.tool);
+            table.add_row([&place.to_string(), &tool.name, &source, &numbers[0], &numbers[1]]);
         }
         for numbers in [0, 3, 4] {
             if let Some(column) = table.column_mut(numbers) {
                 column.set_cell_alignment(CellAlignment::Right);
             }
         }
-        writeln!(out, "{table}")?;
-        print_reasons("found by search", &self.searched, out)?;
-        print_reasons("left out", &self.left_out, out)?;
+        page.push_str(&format!("{table}\n"));
+        page.push_str(&listed("found by search", &self.searched));
+        page.push_str(&listed("left out", &self.left_out));
         for (server, failure) in &self.unreachable {
-            writeln!(out, "\n{server} cannot be reached, so its tools may be missing here: {failure}")?;
+            let failure = indented(failure, 2);
+            page.push_str(&format!(
+                "\n{server} cannot be reached, so its tools may be missing here: {failure}\n"
+            ));
         }
-        Ok(())
+        page
     }
 }
 
-fn print_reasons(title: &str, reasons: &[Reason], out: &mut impl Write) -> io::Result<()> {
+fn listed(title: &str, reasons: &[Reason]) -> String {
     if reasons.is_empty() {
-        return Ok(());
+        return String::new();
     }
-    writeln!(out, "\n{title}: {}\n", reasons.len())?;
     let mut table = table(&["server/tool", "why"]);
     for Reason { tool, reason } in reasons {
-        table.add_row([tool, reason]);
+        table.add_row([on_one_line(tool), on_one_line(reason)]);
     }
-    writeln!(out, "{table}")
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
+    format!("\n{title}: {}\n\n{table}\n", reasons.len())
 }

@@ -7,6 +7,7 @@ mod example_server;
 mod explain;
 mod import;
 mod keys;
+mod output;
 mod policy;
 mod remote;
 mod schema;
@@ -14,15 +15,13 @@ mod serve;
 mod servers;
 mod tools;
 
-use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Parser, Subcommand};
-use comfy_table::{Table, presets};
+use output::{complain, indented, print, print_coloured, print_json, table};
 
 use crate::config::{self, Config};
 use crate::egress::Egress;
@@ -147,27 +146,6 @@ fn load(explicit: Option<&Path>) -> Result<Config, ExitCode> {
 fn located(explicit: Option<&Path>) -> Result<(PathBuf, Config), ExitCode> {
     let loaded = config::locate(explicit).and_then(|path| Ok((path.clone(), config::load(&path)?)));
     loaded.map_err(|error| complain(&error.to_string(), BAD_CONFIGURATION))
-}
-
-/// What is printed may be cut off by a closed pipe, as by `head`.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
-        _ => Ok(()),
-    }
-}
-
-/// Columns without lines between them.
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
-fn complain(message: &str, code: u8) -> ExitCode {
-    // Where standard error is closed, the code alone has to say it.
-    let _ = writeln!(std::io::stderr(), "{}", message.trim_end());
-    ExitCode::from(code)
 }
 
 /// What credentials need, with a store of its own: a gateway may be running, and what users granted is not needed to

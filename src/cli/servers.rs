@@ -7,8 +7,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::remote::{Remote, RemoteArgs};
-use super::{print, table};
-use crate::mcp::lock::visible;
+use super::{indented, print, print_json, table};
+use crate::domain::on_one_line;
 
 /// How many of its last lines are shown of a server that is down.
 const LINES: usize = 5;
@@ -69,7 +69,7 @@ async fn status(args: &StatusArgs) -> anyhow::Result<()> {
         }
     }
     if args.json {
-        return print(&format!("{:#}\n", Value::from(servers)));
+        return print_json(&servers);
     }
     if servers.is_empty() {
         return print("no server that you may administer\n");
@@ -81,7 +81,7 @@ fn page(servers: &[Value]) -> String {
     let mut table = table(&["server", "state", "since", "protocol", "tools", "where"]);
     let mut notes = Vec::new();
     for server in servers {
-        let text = |field: &str| visible(server[field].as_str().unwrap_or("-"));
+        let text = |field: &str| on_one_line(server[field].as_str().unwrap_or("-"));
         let count = |field: &str| server[field].as_array().map_or(0, Vec::len);
         let waiting = match count("quarantined") {
             0 => String::new(),
@@ -93,34 +93,34 @@ fn page(servers: &[Value]) -> String {
     }
     let mut page = format!("{table}\n");
     for note in notes {
-        page.push_str(&format!("  {note}\n"));
+        page.push_str(&format!("  {}\n", indented(&note, 4)));
     }
     page
 }
 
 /// Why a server is not as it should be.
 fn troubles(server: &Value) -> Vec<String> {
-    let name = visible(server["name"].as_str().unwrap_or_default());
+    let name = on_one_line(server["name"].as_str().unwrap_or_default());
     let mut notes = Vec::new();
     if server["state"] != "ready" {
         let failure = &server["last_failure"];
         if let (Some(stage), Some(message)) = (failure["stage"].as_str(), failure["message"].as_str()) {
-            notes.push(format!("{name}: {stage}: {}", visible(message)));
+            notes.push(format!("{name}: {stage}: {message}"));
         }
         if let Some(next) = server["next_attempt"].as_str() {
             notes.push(format!("{name}: the next attempt is at {next}"));
         }
         let lines = server["stderr"].as_array().map_or(&[][..], Vec::as_slice);
         let last = lines.iter().skip(lines.len().saturating_sub(LINES)).filter_map(Value::as_str);
-        notes.extend(last.map(|line| format!("{name} wrote: {}", visible(line))));
+        notes.extend(last.map(|line| format!("{name} wrote: {}", on_one_line(line))));
     }
     let tools = |field: &str| server[field].as_array().cloned().unwrap_or_default();
     for tool in tools("quarantined") {
-        let text = |field: &str| visible(tool[field].as_str().unwrap_or_default());
+        let text = |field: &str| on_one_line(tool[field].as_str().unwrap_or_default());
         notes.push(format!("{name}/{}: quarantined: {}", text("tool"), text("reason")));
     }
     for warning in tools("warnings") {
-        notes.push(format!("{name}: {}", visible(warning.as_str().unwrap_or_default())));
+        notes.push(format!("{name}: {}", on_one_line(warning.as_str().unwrap_or_default())));
     }
     notes
 }
@@ -138,8 +138,8 @@ mod tests {
                    "approved": ["a", "b"], "quarantined": [{"tool": "c", "reason": "changed"}], "url": "stdio:npx",
                    "last_failure": {"stage": "run", "message": "long ago"}}),
             json!({"name": "git", "state": "backing-off", "since": "2026-11-21T17:00:00Z", "approved": [],
-                   "url": "stdio:git", "last_failure": {"stage": "connect", "message": "it ended: \u{1b}[31mexit 3"},
-                   "next_attempt": "2026-11-21T17:01:00Z", "stderr": ["one", "two"], "warnings": ["odd"]}),
+                   "url": "stdio:git", "last_failure": {"stage": "connect", "message": "it ended: \u{1b}[31mexit 3\nfiles: fine"},
+                   "next_attempt": "2026-11-21T17:01:00Z", "stderr": ["one", "two"], "warnings": ["odd\n  files: odd"]}),
         ]);
         for words in [
             "2, 1 in quarantine",
@@ -147,7 +147,8 @@ mod tests {
             "git: connect: it ended: \\u{1b}[31mexit 3",
             "git: the next attempt is at 2026-11-21T17:01:00Z",
             "git wrote: two",
-            "git: odd",
+            "exit 3\n    files: fine\n",
+            "git: odd\\n  files: odd\n",
         ] {
             assert!(page.contains(words), "no {words:?} in\n{page}");
         }

@@ -25,6 +25,8 @@ pub enum LockMode {
     /// As soon as the file exists.
     #[default]
     Auto,
+    /// Always: without the file the gateway does not start.
+    Required,
     /// Never.
     Off,
 }

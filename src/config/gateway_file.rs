@@ -70,7 +70,8 @@ pub(super) struct WrittenConfig {
     /// What the gateway may reach that only a server or its metadata names; public addresses by default.
     #[serde(default)]
     egress: WrittenEgress,
-    /// Whether `tools.lock` is in force: `auto` (as soon as the file exists, the default) or `off`.
+    /// Whether `tools.lock` is in force: `auto` (as soon as the file exists, the default), `required` (the
+    /// gateway does not start without it) or `off`.
     #[serde(default)]
     lock: LockMode,
 }

@@ -9,6 +9,7 @@ mod ids;
 mod issued;
 mod tool;
 mod usage;
+mod visible;
 
 pub use behalf::{Behalf, CALLER_HEADER_PREFIX, CallerHeaders};
 pub use call::{Content, ToolCall, ToolResult};
@@ -19,3 +20,4 @@ pub use ids::{InterceptionId, ToolUseId};
 pub use issued::IssuedId;
 pub use tool::{OWN_SERVER, Repeat, ToolDefinition, ToolRef, Via};
 pub use usage::Usage;
+pub use visible::{first_hidden, hidden, on_one_line, visible, visible_json};

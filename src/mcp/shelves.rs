@@ -11,7 +11,7 @@ use super::lock::Lock;
 use super::page::Listing;
 use super::server::{Server, public_url};
 use crate::config;
-use crate::domain::ToolRef;
+use crate::domain::{ToolRef, on_one_line};
 
 /// The shelves of all servers.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ impl Shelf {
         for Quarantined { tool, reason, is_kept, .. } in
             quarantined.iter().filter(|tool| !known.contains(&(&tool.tool, tool.digest)))
         {
-            let (server, tool) = (&self.config.name, super::lock::visible(tool));
+            let (server, tool) = (&self.config.name, on_one_line(tool));
             tracing::warn!(%server, tool, %reason, approved_stays = is_kept, "a tool is quarantined: see `toolgate tools diff`");
         }
     }

@@ -66,7 +66,7 @@ fn seconds(time: Timestamp) -> String {
 fn outcome(end: Option<&End>) -> String {
     match end {
         None => "running".to_owned(),
-        Some(End { outcome, status: None, .. }) => plain::line(outcome).into_owned(),
+        Some(End { outcome, status: None, .. }) => plain::line(outcome),
         Some(End { outcome, status: Some(status), .. }) => format!("{} {status}", plain::line(outcome)),
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::secrets::{Vault, is_secret};
-use crate::mcp::lock::{readable_yaml, visible};
+use crate::domain::on_one_line;
+use crate::mcp::lock::readable_yaml;
 
 /// What will be one file.
 #[derive(Debug)]
@@ -185,9 +186,9 @@ impl Draft {
     /// The file.
     pub(super) fn text(&self, origin: &Path) -> String {
         let name = origin.file_name().unwrap_or_default().to_string_lossy();
-        let mut text = format!("# Imported from {}.\n", visible(&name));
+        let mut text = format!("# Imported from {}.\n", on_one_line(&name));
         for note in &self.notes {
-            text.push_str(&format!("# - {}\n", visible(note).replace('\n', " ")));
+            text.push_str(&format!("# - {}\n", on_one_line(note)));
         }
         text + &readable_yaml(&self.fields)
     }

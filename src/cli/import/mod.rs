@@ -21,7 +21,7 @@ use self::draft::Draft;
 use self::secrets::Vault;
 use super::print;
 use crate::config;
-use crate::mcp::lock::visible;
+use crate::domain::on_one_line;
 
 /// Turns the MCP servers of another program's configuration into files of Toolgate.
 #[derive(Debug, clap::Args)]
@@ -47,10 +47,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for draft in &drafts {
         let outcome = write(draft, &args.out, &args.file, &vault, &mut written)?;
         is_complete &= outcome.is_ok();
-        let line = outcome.unwrap_or_else(|why| format!("{}: not imported: {why}", visible(&draft.original)));
+        let line =
+            outcome.unwrap_or_else(|why| format!("{}: not imported: {why}", on_one_line(&draft.original)));
         print(&format!("{line}\n"))?;
         for note in &draft.notes {
-            print(&format!("  - {}\n", visible(note)))?;
+            print(&format!("  - {}\n", on_one_line(note)))?;
         }
     }
     let variables = vault.variables();
@@ -93,7 +94,7 @@ fn write(
         return Ok(Err(why.clone()));
     }
     if let Some(first) = written.get(&draft.name) {
-        return Ok(Err(format!("its name becomes `{}`, as that of {} does", draft.name, visible(first))));
+        return Ok(Err(format!("its name becomes `{}`, as that of {} does", draft.name, on_one_line(first))));
     }
     let path = folder.join(format!("{}.yaml", draft.name));
     let text = draft.text(origin);

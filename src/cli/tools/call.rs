@@ -11,9 +11,9 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value};
 
-use crate::cli::print;
 use crate::cli::remote::{Remote, RemoteArgs};
-use crate::mcp::lock::visible;
+use crate::cli::{print, print_json};
+use crate::domain::visible;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -34,7 +34,11 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let arguments = arguments(args.arguments.as_deref())?;
     let remote = Remote::new(&args.remote)?;
     let result = call(&remote, &args.name, arguments).await?;
-    print(&if args.json { format!("{result:#}\n") } else { readable(&result) })?;
+    if args.json {
+        print_json(&result)?;
+    } else {
+        print(&readable(&result))?;
+    }
     Ok(if result["isError"] == true { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

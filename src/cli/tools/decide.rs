@@ -7,8 +7,10 @@ use anyhow::{Context, bail};
 
 use super::survey::Survey;
 use super::{ApproveArgs, Consent, LockArgs, RejectArgs, Which, difference, print};
+use crate::cli::print_coloured;
 use crate::config::user_name;
-use crate::mcp::lock::{Change, Lock, Review, Reviewed, Signature, visible};
+use crate::domain::on_one_line;
+use crate::mcp::lock::{Change, Lock, Review, Reviewed, Signature};
 
 /// Approves what is new, and nothing that was approved otherwise before.
 pub(super) async fn lock(args: &LockArgs) -> anyhow::Result<ExitCode> {
@@ -29,7 +31,7 @@ pub(super) async fn lock(args: &LockArgs) -> anyhow::Result<ExitCode> {
         print(&format!(
             "{}/{} has changed: see `toolgate tools diff`\n",
             review.server,
-            visible(&tool.tool)
+            on_one_line(&tool.tool)
         ))?;
     }
     Ok(if is_done && other.is_empty() && survey.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -57,17 +59,15 @@ pub(super) async fn reject(args: &RejectArgs) -> anyhow::Result<ExitCode> {
         Err(code) => return Ok(code),
     };
     let Some((review, tool)) = survey.tools().next() else { return Ok(ExitCode::FAILURE) };
-    let mut lock = current(&survey)?;
-    review.reject(tool, &mut lock, Signature::now(user_name()));
-    write(&survey, &lock)?;
-    print(&format!("{}/{} is rejected as it is listed now\n", review.server, visible(&tool.tool)))?;
+    Lock::change(&survey.path, |lock| review.reject(tool, lock, Signature::now(user_name())))?;
+    print(&format!("{}/{} is rejected as it is listed now\n", review.server, on_one_line(&tool.tool)))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows these tools, asks, and writes them into the lock. `false` where something stays open.
 fn take_over(survey: &Survey, tools: &[(&Review, &Reviewed)], consent: &Consent) -> anyhow::Result<bool> {
     for (review, tool) in tools {
-        print(&format!("{}\n", difference::one(review, tool)))?;
+        print_coloured(&format!("{}\n", difference::one(review, tool)))?;
     }
     let is_accepted = |tool: &Reviewed| consent.accept_findings || !has_serious_findings(tool);
     let (taken, refused): (Vec<_>, Vec<_>) = tools.iter().partition(|(_, tool)| is_accepted(tool));
@@ -77,11 +77,12 @@ fn take_over(survey: &Survey, tools: &[(&Review, &Reviewed)], consent: &Consent)
         count => consent.yes || ask(&format!("Approve {count} of these definitions?"))?,
     };
     if is_agreed && (is_new || !taken.is_empty()) {
-        let (mut lock, by) = (current(survey)?, Signature::now(user_name()));
-        for (review, tool) in &taken {
-            review.approve(tool, &mut lock, by.clone());
-        }
-        write(survey, &lock)?;
+        let by = Signature::now(user_name());
+        Lock::change(&survey.path, |lock| {
+            for (review, tool) in &taken {
+                review.approve(tool, lock, by.clone());
+            }
+        })?;
         print(&format!("{} written into {}\n", taken.len(), survey.path.display()))?;
     } else if taken.is_empty() && refused.is_empty() {
         print("nothing to approve\n")?;
@@ -89,7 +90,7 @@ fn take_over(survey: &Survey, tools: &[(&Review, &Reviewed)], consent: &Consent)
     if !refused.is_empty() {
         let names: Vec<String> = refused
             .iter()
-            .map(|(review, tool)| format!("{}/{}", review.server, visible(&tool.tool)))
+            .map(|(review, tool)| format!("{}/{}", review.server, on_one_line(&tool.tool)))
             .collect();
         print(&format!(
             "not approved because of serious findings (!!): {}\n`--accept-findings` approves them all the same\n",
@@ -101,15 +102,6 @@ fn take_over(survey: &Survey, tools: &[(&Review, &Reviewed)], consent: &Consent)
 
 fn has_serious_findings(tool: &Reviewed) -> bool {
     tool.findings.iter().any(|finding| finding.suspicion.is_serious())
-}
-
-/// The lock as it is at this moment: another decision may have been written meanwhile.
-fn current(survey: &Survey) -> anyhow::Result<Lock> {
-    Ok(Lock::read(&survey.path)?.unwrap_or_default())
-}
-
-fn write(survey: &Survey, lock: &Lock) -> anyhow::Result<()> {
-    lock.write(&survey.path).with_context(|| format!("cannot write {}", survey.path.display()))
 }
 
 /// Asks a person; a program has to say `--yes`.

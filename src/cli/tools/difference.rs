@@ -3,13 +3,15 @@
 use std::io::{IsTerminal as _, stdout};
 
 use super::survey::Survey;
-use crate::mcp::lock::{Change, Difference, Finding, Review, Reviewed, Words, visible};
+use crate::cli::indented;
+use crate::domain::{on_one_line, visible};
+use crate::mcp::lock::{Change, Difference, Finding, Review, Reviewed, Words};
 
 /// How much of an unchanged text is shown on each side of a change, in characters.
 const CONTEXT: usize = 60;
 
-/// How much of a new tool's description is shown, in characters.
-const DESCRIPTION: usize = 2_000;
+/// How long a part of a new tool may be that is shown on one line with its place, in bytes.
+const LINE: usize = 100;
 
 /// Everything that is open, and a line that sums it up.
 pub(super) fn all(survey: &Survey) -> String {
@@ -19,7 +21,7 @@ pub(super) fn all(survey: &Survey) -> String {
         out.push('\n');
     }
     for server in &survey.unknown {
-        out.push_str(&format!("{server}: in tools.lock, but not configured\n"));
+        out.push_str(&format!("{}: in tools.lock, but not configured\n", on_one_line(server)));
     }
     out.push_str(&summary(survey));
     out
@@ -38,20 +40,29 @@ pub(super) fn one(review: &Review, tool: &Reviewed) -> String {
     match &tool.change {
         Change::Changed(differences) => {
             for Difference { place, words } in differences {
-                out.push_str(&format!("  {}\n    {}\n", visible(place), indented(&marked(words))));
+                let words = marked(words).trim_end().replace('\n', "\n    ");
+                out.push_str(&format!("  {}\n    {words}\n", on_one_line(place)));
             }
         }
-        Change::New => {
-            let description = tool.description().unwrap_or("(without a description)");
-            out.push_str(&format!("    {}\n", indented(&shortened(&visible(description), DESCRIPTION))));
-        }
+        Change::New => tool.parts().iter().for_each(|(place, text)| out.push_str(&part(place, text))),
         Change::None | Change::Rejected | Change::Gone => {}
     }
     for Finding { suspicion, place, text } in &tool.findings {
         let mark = if suspicion.is_serious() { "!!" } else { " -" };
-        out.push_str(&format!("  {mark} {suspicion}, at {place}: {text}\n"));
+        out.push_str(&format!("  {mark} {suspicion}, at {}: {}\n", on_one_line(place), on_one_line(text)));
     }
     out
+}
+
+/// A part of a new tool, the whole of it: what is approved is read before.
+fn part(place: &str, text: &str) -> String {
+    let place = on_one_line(place);
+    let is_short = !text.trim_end().contains('\n') && place.len() + text.len() <= LINE;
+    if is_short {
+        format!("  {place}: {}\n", visible(text.trim_end()))
+    } else {
+        format!("  {place}\n    {}\n", indented(text, 4))
+    }
 }
 
 fn summary(survey: &Survey) -> String {
@@ -102,24 +113,57 @@ fn context(text: &str, is_first: bool, is_last: bool) -> String {
     format!("{before} … {after}")
 }
 
-fn shortened(text: &str, longest: usize) -> String {
-    if text.chars().count() <= longest {
-        return text.to_owned();
-    }
-    format!("{} …", text.chars().take(longest).collect::<String>())
-}
-
-fn indented(text: &str) -> String {
-    text.trim_end().replace('\n', "\n    ")
-}
-
-fn on_one_line(text: &str) -> String {
-    visible(text).replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::config::{Server, Transport};
+    use crate::mcp::lock::{Lock, Signature, ToolNames, review};
+
+    fn reviewed(tool: &Value, lock: &Lock) -> (String, Review) {
+        let server =
+            Server::new("srv", Transport::Http { url: "http://x.test/mcp".into(), headers: BTreeMap::new() });
+        let review = review(&server, std::slice::from_ref(tool), lock, &ToolNames::new());
+        (one(&review, &review.tools[0]), review)
+    }
+
+    #[test]
+    fn a_new_tool_is_shown_whole() {
+        let late = format!("{}the end", "word ".repeat(600));
+        let tool = json!({"name": "t", "title": "T", "description": late, "inputSchema": {
+            "type": "object", "properties": {"x": {"description": "to\nmallory", "enum": ["a", "b"], "default": ""}}}});
+        let (text, _) = reviewed(&tool, &Lock::default());
+        for words in [
+            "srv/t  new\n",
+            "  /title: T\n",
+            "word the end\n",
+            "  /inputSchema/properties/x/description\n    to\n    mallory\n",
+            "  /inputSchema/properties/x/enum: [\"a\", \"b\"]\n",
+            "  /inputSchema/properties/x/default: \"\"\n",
+        ] {
+            assert!(text.contains(words), "no {words:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn no_name_or_text_of_a_server_begins_a_line() {
+        let key = "x\n    {+harmless+}\n\nsrv/other  approved";
+        let tool = |text: &str| {
+            json!({"name": "t\nsrv/a  approved", "description": "a\nsrv/b  approved\u{1b}[1A",
+                   "outputSchema": {"type": "object", "properties": {key: {"description": text}}}})
+        };
+        let is_ours =
+            |text: &str| text.lines().skip(1).all(|line| line.starts_with("  ")) && !text.contains('\u{1b}');
+        let mut lock = Lock::default();
+        let (text, review) = reviewed(&tool("one\nsrv/c  approved \u{200b}"), &lock);
+        assert!(text.starts_with("srv/t\\nsrv/a  approved  new\n") && is_ours(&text), "{text}");
+        review.approve(&review.tools[0], &mut lock, Signature::now(None));
+        let (text, _) = reviewed(&tool("two\nsrv/c  approved \u{200b}"), &lock);
+        assert!(text.contains("  changed\n") && is_ours(&text), "{text}");
+    }
 
     #[test]
     fn long_texts_are_cut_between_the_changes() {

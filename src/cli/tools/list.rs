@@ -6,8 +6,8 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::cli::remote::{Remote, RemoteArgs};
-use crate::cli::{print, table};
-use crate::mcp::lock::visible;
+use crate::cli::{print, print_json, table};
+use crate::domain::{on_one_line, visible};
 
 /// How much of a description is shown in the list, in characters.
 const DESCRIPTION: usize = 80;
@@ -39,7 +39,7 @@ pub(super) async fn list(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let mut tools = answer["tools"].as_array().cloned().unwrap_or_default();
     tools.retain(|tool| args.server.as_ref().is_none_or(|server| tool["server"] == **server));
     if args.json {
-        print(&format!("{:#}\n", Value::from(tools)))?;
+        print_json(&tools)?;
     } else if tools.is_empty() {
         print("no tool that you may see\n")?;
     } else {
@@ -52,9 +52,10 @@ fn page(tools: &[Value]) -> String {
     let mut table =
         table(&["tool as models see it", "server/tool", "state", "what it does, or why it is not used"]);
     for tool in tools {
-        let text = |field: &str| tool[field].as_str().map(visible);
-        let about = text("reason").or_else(|| text("description")).unwrap_or_default();
-        let first_line: String = about.lines().next().unwrap_or_default().chars().take(DESCRIPTION).collect();
+        let text = |field: &str| tool[field].as_str().map(on_one_line);
+        let about = tool["reason"].as_str().or(tool["description"].as_str()).unwrap_or_default();
+        let first_line = on_one_line(about.lines().next().unwrap_or_default());
+        let first_line: String = first_line.chars().take(DESCRIPTION).collect();
         table.add_row([
             text("name").unwrap_or_else(|| "-".into()),
             source(tool),
@@ -66,14 +67,14 @@ fn page(tools: &[Value]) -> String {
 }
 
 fn source(tool: &Value) -> String {
-    let text = |field: &str| visible(tool[field].as_str().unwrap_or_default()).replace('\n', "\\n");
+    let text = |field: &str| on_one_line(tool[field].as_str().unwrap_or_default());
     format!("{}/{}", text("server"), text("tool"))
 }
 
 pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let tool = Remote::new(&args.remote)?.ask(Method::GET, &["tools", &args.name]).await?;
     if args.json {
-        print(&format!("{tool:#}\n"))?;
+        print_json(&tool)?;
     } else {
         print(&whole(&tool))?;
     }
@@ -81,7 +82,7 @@ pub(super) async fn show(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn whole(tool: &Value) -> String {
-    let text = |field: &str| tool[field].as_str().map(visible);
+    let text = |field: &str| tool[field].as_str().map(on_one_line);
     let mut out = format!("{}  {}", source(tool), text("state").unwrap_or_default());
     if let Some(reason) = text("reason") {
         out.push_str(&format!(": {reason}"));
@@ -93,8 +94,8 @@ fn whole(tool: &Value) -> String {
     if tool["read_only"] == true {
         out.push_str("changes nothing, as the configuration says\n");
     }
-    if let Some(description) = text("description").filter(|text| !text.is_empty()) {
-        out.push_str(&format!("\n{description}\n"));
+    if let Some(description) = tool["description"].as_str().filter(|text| !text.is_empty()) {
+        out.push_str(&format!("\n{}\n", visible(description)));
     }
     if !tool["input_schema"].is_null() {
         out.push_str(&format!("\narguments:\n{}\n", visible(&format!("{:#}", tool["input_schema"]))));

@@ -11,7 +11,7 @@ mod survey;
 
 use std::process::ExitCode;
 
-use super::{ConfigArgs, print};
+use super::{ConfigArgs, print, print_coloured};
 use survey::Survey;
 
 /// The approved tools, and what the servers list by now.
@@ -116,7 +116,7 @@ async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         Ok(survey) => survey,
         Err(code) => return Ok(code),
     };
-    print(&difference::all(&survey))?;
+    print_coloured(&difference::all(&survey))?;
     let differs = survey.tools().any(|(_, tool)| tool.is_open());
     Ok(if differs || !survey.is_whole() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Which;
 use crate::cli::remote::Remote;
-use crate::cli::{BAD_CONFIGURATION, ConfigArgs, access, complain, load};
+use crate::cli::{BAD_CONFIGURATION, ConfigArgs, access, complain, indented, load};
 use crate::config::{Config, LockMode, Server};
 use crate::mcp::Fleet;
 use crate::mcp::lock::{Lock, Review, Reviewed, ToolNames, review};
@@ -54,7 +54,7 @@ impl Survey {
         fleet.shutdown(Duration::from_secs(5)).await;
         let survey = survey?;
         for (server, why) in &survey.unreachable {
-            complain(&format!("{server} cannot be asked now: {why}"), 1);
+            complain(&format!("{server} cannot be asked now: {}", indented(why, 2)), 1);
         }
         Ok(Ok(survey))
     }

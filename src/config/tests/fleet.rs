@@ -144,6 +144,8 @@ fn names_of_the_gateway_and_what_it_may_reach_are_checked() {
     assert_eq!(config.allowed_origins, ["https://ui.test"]);
     assert_eq!((config.egress.networks.len(), config.egress.hosts), (2, vec!["idp.test".to_owned()]));
     assert_eq!(config.lock, LockMode::Off);
+    let required = load_files(&[("toolgate.yaml", &format!("{OPEN}lock: required\n"))]).unwrap();
+    assert_eq!(required.lock, LockMode::Required);
     for (line, what) in [
         ("public_url: ftp://x.test\n", "https://"),
         ("allowed_hosts: ['https://x.test']\n", "without a port"),

@@ -52,6 +52,11 @@ pub(super) fn compare(approved: &Approval, identity: &str, now: &Definition) -> 
     differences
 }
 
+/// Everything that is to be approved but for the name, each with its place.
+pub(super) fn parts(definition: &Definition) -> Vec<(String, String)> {
+    FIELDS.iter().filter(|field| **field != "name").flat_map(|field| leaves(field, definition)).collect()
+}
+
 /// Everything in a field that stands for itself, by its place. An empty text is there too, and is not nothing.
 fn leaves(field: &str, definition: &Definition) -> BTreeMap<String, String> {
     let mut leaves = BTreeMap::new();

@@ -1,9 +1,9 @@
 //! The file itself: strict when it is read, stable when it is written.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -62,9 +62,22 @@ struct WrittenRejection {
 pub(super) fn read(path: &Path) -> Result<Option<Lock>, LockError> {
     match fs::read_to_string(path) {
         Ok(text) => parse(path, &text).map(Some),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => match fs::symlink_metadata(path) {
+            Ok(_) => Err(Problem::with_file(path, "this is a link that leads nowhere")
+                .help("bring back the file that it leads to, or remove the link where no lock is wanted")
+                .into()),
+            Err(_) => Ok(None),
+        },
         Err(error) => Err(Problem::with_file(path, format!("cannot read this file: {error}")).into()),
     }
+}
+
+pub(super) fn required(path: &Path) -> Result<Lock, LockError> {
+    let missing = || {
+        Problem::with_file(path, "there is no such file, and the configuration says `lock: required`")
+            .help("`toolgate tools lock` begins it")
+    };
+    read(path)?.ok_or_else(|| missing().into())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Lock, LockError> {
@@ -125,14 +138,56 @@ fn parse_digest(written: &At<String>, source: &Source) -> Result<Digest, LockErr
     })
 }
 
+pub(super) fn change(path: &Path, change: impl FnOnce(&mut Lock)) -> Result<(), LockError> {
+    let fails = |error: io::Error| Problem::with_file(path, format!("cannot write this file: {error}"));
+    let target = target(path).map_err(fails)?;
+    let folder = File::open(folder(&target)).map_err(fails)?;
+    // Where the file system knows no locks, the later one of two decisions at once counts.
+    let _ = folder.lock();
+    let mut lock = read(path)?.unwrap_or_default();
+    change(&mut lock);
+    write(&lock, &target).map_err(fails)?;
+    Ok(())
+}
+
 pub(super) fn write(lock: &Lock, path: &Path) -> io::Result<()> {
     let text = render(lock);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Whatever servers list: a file that could not be read again never takes the place of a good one.
+    match parse(path, &text) {
+        Ok(read) if read == *lock => {}
+        Ok(_) => return Err(io::Error::other("what would be read again is not what was decided")),
+        Err(error) => return Err(io::Error::other(format!("it could not be read again:\n{error}"))),
+    }
+    let target = target(path)?;
+    let folder = folder(&target);
     let mut file = tempfile::Builder::new().prefix(".tools.lock").tempfile_in(folder)?;
     file.write_all(text.as_bytes())?;
-    readable(&file, path)?;
+    readable(&file, &target)?;
     file.as_file().sync_all()?;
-    file.persist(path)?;
+    file.persist(&target)?;
+    synced(folder)
+}
+
+/// The file itself, where the path is a link to it.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(path.to_owned()),
+        _ => fs::canonicalize(path),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A new name in a folder outlives a power cut only once the folder is written too.
+#[cfg(unix)]
+fn synced(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn synced(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
@@ -265,5 +320,69 @@ mod tests {
             assert_eq!(mode(), 0o640);
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_file_that_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Lock::path(folder.path());
+        lock().write(&path).unwrap();
+        let mut odd = lock();
+        let definition = Definition::of(&json!({"name": "t", "description": "\u{ffff}\u{fffe}"}));
+        odd.approve("a", "t", Approval::new("stdio x", definition.clone(), signature()));
+        odd.write(&path).unwrap();
+        assert_eq!(Lock::read(&path).unwrap().as_ref(), Some(&odd), "no character of a server's is too odd");
+
+        let broken =
+            Approval { digest: Digest::of(b"other"), ..Approval::new("stdio x", definition, signature()) };
+        let mut unreadable = lock();
+        unreadable.approve("a", "t", broken);
+        let error = unreadable.write(&path).unwrap_err().to_string();
+        assert!(error.contains("could not be read again") && error.contains("not the digest"), "{error}");
+        assert_eq!(Lock::read(&path).unwrap(), Some(odd), "the good one stays");
+    }
+
+    #[test]
+    fn a_lock_that_is_missing_where_it_must_not_be_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Lock::path(folder.path());
+        let error = Lock::required(&path).unwrap_err().to_string();
+        assert!(error.contains("tools.lock") && error.contains("`lock: required`"), "{error}");
+        lock().write(&path).unwrap();
+        assert_eq!(Lock::required(&path).unwrap(), lock());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_one_that_leads_nowhere_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, real) = (Lock::path(folder.path()), folder.path().join("real").join("shared.lock"));
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        let error = Lock::read(&path).unwrap_err().to_string();
+        assert!(error.contains("leads nowhere"), "{error}");
+        assert!(Lock::change(&path, |_| {}).is_err() && lock().write(&path).is_err());
+        fs::create_dir(folder.path().join("real")).unwrap();
+        Lock::default().write(&real).unwrap();
+        Lock::change(&path, |changed| *changed = lock()).unwrap();
+        assert!(fs::symlink_metadata(&path).unwrap().is_symlink());
+        assert_eq!(Lock::read(&real).unwrap(), Some(lock()));
+    }
+
+    #[test]
+    fn of_two_decisions_at_once_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Lock::path(folder.path());
+        let decide = |server: &str| {
+            for tool in 0..8 {
+                let rejection = Rejection { digest: Digest::of(b"x"), by: signature() };
+                Lock::change(&path, |lock| lock.reject(server, &tool.to_string(), rejection)).unwrap();
+            }
+        };
+        std::thread::scope(|threads| {
+            threads.spawn(|| decide("a"));
+            threads.spawn(|| decide("b"));
+        });
+        let lock = Lock::read(&path).unwrap().unwrap();
+        assert_eq!(["a", "b"].map(|server| lock.server(server).count()), [8, 8]);
     }
 }

@@ -1,16 +1,16 @@
 //! `tools.lock`: which definitions of tools the administrator has approved, word for word.
 //!
 //! `file.rs` reads and writes it; `digest.rs` says when two definitions are the same; `diff.rs` which words
-//! changed between two; `scan.rs` what in a definition an administrator should look at before approving it;
-//! `review.rs` brings the three together for what a server lists now. With a lock in force, `approve.rs` lets
+//! changed between two; `scan.rs` what in a definition an administrator should look at before approving it,
+//! `names.rs` helps it to find other servers' tools in texts; `review.rs` brings the three together for what a server lists now. With a lock in force, `approve.rs` lets
 //! pass only what is in it.
 
 mod diff;
 mod digest;
 mod file;
+mod names;
 mod review;
 mod scan;
-mod visible;
 mod watch;
 mod yaml;
 
@@ -28,7 +28,6 @@ pub use digest::identity;
 pub use file::LockError;
 pub use review::{Change, Review, Reviewed, review};
 pub use scan::{Finding, Suspicion, ToolNames};
-pub use visible::visible;
 pub use watch::watch;
 pub use yaml::document as readable_yaml;
 
@@ -147,9 +146,19 @@ impl Lock {
         file::read(path)
     }
 
+    /// Reads the file where it has to be there.
+    pub fn required(path: &Path) -> Result<Self, LockError> {
+        file::required(path)
+    }
+
     /// Writes the file in one step: a reader sees the old one or the new one.
     pub fn write(&self, path: &Path) -> std::io::Result<()> {
         file::write(self, path)
+    }
+
+    /// Changes the file; who changes it at the same time waits. Where there is none, it is begun.
+    pub fn change(path: &Path, change: impl FnOnce(&mut Self)) -> Result<(), LockError> {
+        file::change(path, change)
     }
 
     /// What was decided on a server's tools, by their own names.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::diff::compare;
+use super::diff::{self, compare};
 use super::scan::{Finding, Neighbours, ToolNames, scan};
 use super::{Approval, Definition, Difference, Lock, Rejection, Signature, Standing, digest, identity};
 use crate::config::Server;
@@ -121,9 +121,9 @@ impl Reviewed {
         !matches!(self.change, Change::None | Change::Rejected)
     }
 
-    /// The description as it is now.
-    pub fn description(&self) -> Option<&str> {
-        self.definition.as_ref()?.field("description")?.as_str()
+    /// Everything of its definition as it is now but for the name, each with its place: a JSON pointer.
+    pub fn parts(&self) -> Vec<(String, String)> {
+        self.definition.as_ref().map(diff::parts).unwrap_or_default()
     }
 
     fn gone(tool: &str) -> Self {

@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::Definition;
 use super::diff::escape;
-use super::visible::{hidden, visible};
+use super::names::Names;
+use crate::domain::{first_hidden, hidden, on_one_line};
 
 /// How many findings of a tool are reported.
 const MAX_FINDINGS: usize = 20;
@@ -28,7 +29,7 @@ const EXCERPT: usize = 160;
 const MAX_TEXT: usize = 4 * 1024;
 
 /// Something that an administrator should look at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// What it looks like.
     pub suspicion: Suspicion,
@@ -59,6 +60,8 @@ pub enum Suspicion {
     Link,
     /// Another server.
     OtherServer,
+    /// A tool that another server has too, by that name.
+    SharedName,
     /// A model is urged to prefer the tool, or to call it first.
     Pressure,
     /// A very long text.
@@ -68,7 +71,7 @@ pub enum Suspicion {
 impl Suspicion {
     /// Whether it has to be accepted by name before the tool is approved.
     pub fn is_serious(self) -> bool {
-        !matches!(self, Self::Link | Self::OtherServer | Self::Pressure | Self::Long)
+        !matches!(self, Self::Link | Self::OtherServer | Self::SharedName | Self::Pressure | Self::Long)
     }
 }
 
@@ -84,6 +87,7 @@ impl fmt::Display for Suspicion {
             Self::ActiveLink => "a URL that carries data or code, or an image from elsewhere",
             Self::Link => "a link",
             Self::OtherServer => "another server",
+            Self::SharedName => "a tool that another server has too",
             Self::Pressure => "the model is urged to use this tool",
             Self::Long => "a very long text",
         })
@@ -97,23 +101,21 @@ pub type ToolNames = BTreeMap<String, BTreeSet<String>>;
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     servers: Option<Regex>,
-    tools: Option<Regex>,
+    tools: Names,
+    /// Tools of others that the server lists as well: what is said of them may be said of either.
+    shared: Names,
 }
 
 impl Neighbours {
-    /// All that `server` should not speak of: a name that it has itself, or that is an ordinary word, is none.
+    /// All that `server` should not speak of; a name that is an ordinary word is none.
     pub(super) fn new(server: &str, fleet: &ToolNames) -> Self {
         let own = fleet.get(server);
         let is_own = |name: &String| own.is_some_and(|own| own.contains(name));
         let others = || fleet.iter().filter(|(name, _)| *name != server);
-        let tools = others().flat_map(|(_, tools)| tools);
-        let tools = tools.filter(|name| is_identifier(name) && !is_own(name)).cloned().collect();
+        let tools = others().flat_map(|(_, tools)| tools).filter(|name| is_identifier(name));
+        let (shared, tools): (Vec<&String>, Vec<&String>) = tools.partition(|name| is_own(name));
         let servers = others().map(|(name, _)| name.clone()).collect();
-        // Most names of servers, such as `time`, are ordinary words.
-        Self {
-            servers: any_of(&servers, r"(?:__| (?:mcp )?(?:server|tool)s?\b)"),
-            tools: any_of(&tools, r"(?:$|[^\w-])"),
-        }
+        Self { servers: any_server(&servers), tools: Names::new(tools), shared: Names::new(shared) }
     }
 }
 
@@ -123,11 +125,12 @@ fn is_identifier(name: &str) -> bool {
     inside.contains(['_', '-', '.', '/']) || inside.contains(|c: char| c.is_ascii_uppercase())
 }
 
-/// Any of the words, as whole words in any letter case, with this behind it.
-fn any_of(words: &BTreeSet<String>, behind: &str) -> Option<Regex> {
-    let words: Vec<String> = words.iter().map(|word| regex::escape(word)).collect();
-    let pattern = format!(r"(?i)(?:^|[^\w-])({}){behind}", words.join("|"));
-    if words.is_empty() { None } else { Regex::new(&pattern).ok() }
+/// Any of the servers, which are few: the configuration names them. Most names, such as `time`, are ordinary words
+/// without what stands behind them.
+fn any_server(names: &BTreeSet<String>) -> Option<Regex> {
+    let names: Vec<String> = names.iter().map(|name| regex::escape(name)).collect();
+    let pattern = format!(r"(?i)(?:^|[^\w-])({})(?:__| (?:mcp )?(?:server|tool)s?\b)", names.join("|"));
+    if names.is_empty() { None } else { Regex::new(&pattern).ok() }
 }
 
 /// Patterns over a text without its hidden characters, with single spaces.
@@ -197,19 +200,25 @@ static PATTERNS: LazyLock<Vec<(Suspicion, Regex)>> = LazyLock::new(|| {
 
 /// Looks through all texts of a definition: descriptions, names, defaults, examples, wherever they stand.
 pub(super) fn scan(definition: &Definition, neighbours: &Neighbours) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    walk(definition.as_tool(), &mut String::new(), &mut |place, text| {
-        look(place, text, neighbours, &mut findings);
+    let mut findings = BTreeSet::new();
+    walk(definition.as_tool(), &mut String::new(), &mut |place, text, may_link| {
+        look(text, neighbours, &mut |suspicion, text| {
+            if suspicion != Suspicion::Link || !may_link {
+                findings.insert(Finding { suspicion, place: place.to_owned(), text });
+            }
+            if findings.len() > MAX_FINDINGS {
+                findings.pop_last();
+            }
+        });
     });
-    findings.sort_by_key(|finding| finding.suspicion);
-    findings.truncate(MAX_FINDINGS);
-    findings
+    findings.into_iter().collect()
 }
 
-/// All texts, also those that are keys. Which dialect a schema is in, and its own names, are no links.
-fn walk(value: &Value, place: &mut String, visit: &mut impl FnMut(&str, &str)) {
+/// All texts, also those that are keys, and whether a link is what they ought to be: which dialect a schema is in,
+/// and its own names.
+fn walk(value: &Value, place: &mut String, visit: &mut impl FnMut(&str, &str, bool)) {
     match value {
-        Value::String(text) => visit(place, text),
+        Value::String(text) => visit(place, text, false),
         Value::Array(values) => {
             for (index, value) in values.iter().enumerate() {
                 within(place, &index.to_string(), |place| walk(value, place, visit));
@@ -217,10 +226,13 @@ fn walk(value: &Value, place: &mut String, visit: &mut impl FnMut(&str, &str)) {
         }
         Value::Object(fields) => {
             for (name, value) in fields {
-                within(place, &visible(&escape(name)), |place| {
-                    visit(place, name);
-                    if !(matches!(name.as_str(), "$schema" | "$id" | "$ref") && value.is_string()) {
-                        walk(value, place, visit);
+                within(place, &on_one_line(&escape(name)), |place| {
+                    visit(place, name, false);
+                    match value {
+                        Value::String(text) if matches!(name.as_str(), "$schema" | "$id" | "$ref") => {
+                            visit(place, text, true);
+                        }
+                        value => walk(value, place, visit),
                     }
                 });
             }
@@ -237,13 +249,7 @@ fn within(place: &mut String, step: &str, inside: impl FnOnce(&mut String)) {
     place.truncate(length);
 }
 
-fn look(place: &str, text: &str, neighbours: &Neighbours, findings: &mut Vec<Finding>) {
-    let mut find = |suspicion, text: String| {
-        let finding = Finding { suspicion, place: place.to_owned(), text };
-        if !findings.contains(&finding) {
-            findings.push(finding);
-        }
-    };
+fn look(text: &str, neighbours: &Neighbours, find: &mut impl FnMut(Suspicion, String)) {
     if let Some((at, kind)) = first_hidden(text) {
         find(Suspicion::Hidden(kind), excerpt(text, at, at));
     }
@@ -259,43 +265,18 @@ fn look(place: &str, text: &str, neighbours: &Neighbours, findings: &mut Vec<Fin
     if let Some(word) = plain.split(|c: char| !c.is_alphanumeric()).find(|word| mixes_alphabets(word)) {
         find(Suspicion::LookAlikes, spelled_out(word));
     }
-    for (suspicion, names) in
-        [(Suspicion::OtherTool, &neighbours.tools), (Suspicion::OtherServer, &neighbours.servers)]
-    {
-        if let Some(name) = names.as_ref().and_then(|names| names.captures(&plain)?.get(1)) {
-            find(suspicion, excerpt(&plain, name.start(), name.end()));
+    let server = neighbours.servers.as_ref().and_then(|names| Some(names.captures(&plain)?.get(1)?.range()));
+    for (suspicion, name) in [
+        (Suspicion::OtherTool, neighbours.tools.first_in(&plain)),
+        (Suspicion::OtherServer, server),
+        (Suspicion::SharedName, neighbours.shared.first_in(&plain)),
+    ] {
+        if let Some(name) = name {
+            find(suspicion, excerpt(&plain, name.start, name.end));
         }
     }
     if text.len() > MAX_TEXT {
         find(Suspicion::Long, format!("{} bytes: {}", text.len(), excerpt(&plain, 0, 0)));
-    }
-}
-
-/// The first character that nobody sees and that writing does not need.
-fn first_hidden(text: &str) -> Option<(usize, &'static str)> {
-    let mut before = ' ';
-    let mut chars = text.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        if let Some(kind) = hidden(c) {
-            let after = chars.peek().map_or(' ', |(_, c)| *c);
-            if !belongs(c, before, after) {
-                return Some((at, kind));
-            }
-        }
-        before = c;
-    }
-    None
-}
-
-/// Joiners and selectors are part of emoji and of some scripts.
-fn belongs(c: char, before: char, after: char) -> bool {
-    let is_emoji = |c: char| matches!(c, '\u{a9}' | '\u{ae}' | '\u{203c}'..='\u{3299}' | '\u{1f000}'..='\u{1faff}' | '\u{fe0f}' | '#' | '*' | '0'..='9');
-    let joins = |c: char| ('\u{600}'..='\u{1fff}').contains(&c) && !c.is_whitespace();
-    match c {
-        '\u{fe0e}' | '\u{fe0f}' => is_emoji(before) && before != '\u{fe0f}',
-        '\u{200d}' => is_emoji(before) && is_emoji(after) || joins(before) && joins(after),
-        '\u{200c}' => joins(before) && joins(after),
-        _ => false,
     }
 }
 
@@ -342,8 +323,12 @@ fn excerpt(text: &str, start: usize, end: usize) -> String {
         text[start..].chars().take(text[start..end].chars().count().min(EXCERPT) + AROUND).collect();
     let cut_after = rest.len() < text.len() - start;
     let shown: String = before.into_iter().rev().chain(rest.chars()).collect();
-    let shown = visible(&shown).replace('\n', "\\n").replace('\t', "\\t");
-    format!("{}{shown}{}", if cut_before { "…" } else { "" }, if cut_after { "…" } else { "" })
+    format!(
+        "{}{}{}",
+        if cut_before { "…" } else { "" },
+        on_one_line(&shown),
+        if cut_after { "…" } else { "" }
+    )
 }
 
 #[cfg(test)]

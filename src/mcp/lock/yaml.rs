@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::visible::hidden;
+use crate::domain::hidden;
 
 /// How long a list may be that stands on one line, in characters.
 const LINE: usize = 100;
@@ -170,6 +170,7 @@ mod tests {
         let text = prop_oneof![
             "[ a-c#:\\-?\n'\"{}\\[\\],&*!|>%@`\\\\\t\r~.0-9]{0,12}",
             "(?s:.){0,8}",
+            "[\u{fffd}-\u{10000}\u{85}\u{2028}\u{d7ff}\u{e000}\u{10ffff}a\n ]{0,6}",
             "[a-z]{1,5}(\n[ ]{0,3}[a-z#:-]{0,5}){1,4}\n{0,2}",
             Just("1e3".to_owned()),
             Just("0x1f".to_owned()),
