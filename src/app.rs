@@ -240,10 +240,10 @@ impl App {
 
     /// Closes the MCP servers and commits what is still to be recorded.
     pub async fn close(&self) {
-        self.mcp.end_streams();
-        self.mcp.ended().await;
         // First of all, so that no reload starts servers that nobody stops.
         self.ending.cancel();
+        self.mcp.end_streams();
+        self.mcp.ended().await;
         self.background.close();
         self.background.wait().await;
         self.shared.fleet.shutdown(CLOSE_SERVERS).await;

@@ -79,8 +79,8 @@ pub fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
     serde_json::from_value(value).map_err(|error| ErrorData::internal_error(error.to_string(), None))
 }
 
-fn given<'a>(responses: &'a Option<serde_json::Map<String, Value>>, state: &'a Option<String>) -> Given<'a> {
-    Given { responses: responses.as_ref(), state: state.as_deref() }
+fn given<'a>(responses: Option<&'a serde_json::Map<String, Value>>, state: Option<&'a String>) -> Given<'a> {
+    Given { responses, state: state.map(String::as_str) }
 }
 
 impl ServerHandler for ConformanceServer {
@@ -124,7 +124,8 @@ impl ServerHandler for ConformanceServer {
         }
         let responses = call.input_responses.map(|responses| responses.into_iter().collect());
         let client = context.client_capabilities().unwrap_or_default();
-        let result = inputs::answer(&call.name, &given(&responses, &call.request_state), &client)?;
+        let result =
+            inputs::answer(&call.name, &given(responses.as_ref(), call.request_state.as_ref()), &client)?;
         if result["resultType"] == "input_required" {
             return Ok(CallToolResponse::InputRequired(typed::<InputRequiredResult>(result)?));
         }
@@ -152,7 +153,7 @@ impl ServerHandler for ConformanceServer {
             return Err(ErrorData::invalid_params(format!("Unknown prompt: {}", prompt.name), None));
         }
         let responses = prompt.input_responses.map(|responses| responses.into_iter().collect());
-        match inputs::for_prompt(&given(&responses, &prompt.request_state)) {
+        match inputs::for_prompt(&given(responses.as_ref(), prompt.request_state.as_ref())) {
             Ok(messages) => Ok(GetPromptResponse::Complete(complete(json!({"messages": messages}))?)),
             Err(need) => Ok(GetPromptResponse::InputRequired(typed(need)?)),
         }

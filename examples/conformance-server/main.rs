@@ -2,6 +2,7 @@
 //!
 //! `tests/real/mcp` runs the suite against it twice, directly and behind Toolgate, and compares.
 
+#![allow(clippy::needless_pass_by_value, reason = "each tool writes its JSON where it is used")]
 #![allow(deprecated, reason = "2025-11-25 has logging, subscriptions and sampling")]
 
 mod content;

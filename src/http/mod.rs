@@ -64,7 +64,7 @@ async fn ready(State(state): State<AppState>) -> Response {
     if missing == 0 {
         return "ready\n".into_response();
     }
-    let told = format!("not ready: {missing} required MCP servers are missing\n");
+    let told = format!("not ready: required MCP servers are missing: {missing}\n");
     (StatusCode::SERVICE_UNAVAILABLE, told).into_response()
 }
 

@@ -88,7 +88,6 @@ impl Fleet {
         let started = Instant::now();
         let tool = clearance.tool().source.clone();
         let is_theirs = *clearance.caller() == behalf.caller;
-        let quarantine = self.quarantine(&tool);
         forwarded.method = CALL.into();
         forwarded.params.insert("name".into(), tool.tool.into());
         forwarded.params.insert("arguments".into(), clearance.into_arguments().into());
@@ -96,9 +95,6 @@ impl Fleet {
             _ if !is_theirs => {
                 let message = "Not run: this call was cleared for another caller.";
                 Err(Unanswered::None(message.into(), ToolOutcome::NotExecuted))
-            }
-            _ if quarantine.is_some() => {
-                Err(Unanswered::None(quarantine.unwrap_or_default(), ToolOutcome::Withdrawn))
             }
             Some(server) => server.forward(forwarded, behalf, cancel).await,
             None => Err(not_configured(&tool.server)),
