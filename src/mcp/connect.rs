@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{Connection, describe_transport};
 use super::credentials::Door;
 use super::http_client::HttpClient;
+use super::redact::Redactor;
 use super::result::bounded;
 use super::session::WatchesSessions;
 use super::stdio::{Child, NotStarted, Program};
@@ -187,12 +188,12 @@ async fn attempt(
         ),
         Era::Legacy => (ClientLifecycleMode::Initialize, server.connect_timeout),
     };
-    let mut child = None;
+    let (mut child, redactor) = (None, Redactor::of(server));
     let wire = handler.wire.clone();
     let service = match &server.transport {
         Transport::Stdio { command, args, env, cwd } => {
             let program = Program { command, args, env, cwd: cwd.as_deref() };
-            let (process, stdout, stdin) = Child::start(&server.name, program, tracker)?;
+            let (process, stdout, stdin) = Child::start(&server.name, program, redactor.clone(), tracker)?;
             child = Some(process);
             let pipes = Tapped::new((stdout, stdin).into_transport(), &wire);
             timeout(limit, serve_client_with_lifecycle(handler, pipes, mode)).await
@@ -209,7 +210,7 @@ async fn attempt(
     match service {
         Ok(Ok(service)) => Ok(opened(service, child, wire).await),
         Ok(Err(error)) => {
-            let message = with_obituary(explain(&error), child.as_mut()).await;
+            let message = with_obituary(redactor.redact(&explain(&error)), child.as_mut()).await;
             let is_final = refuses_us(&error) || door.refusal().is_some_and(|refused| refused.is_final());
             Err(if is_final { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
         }

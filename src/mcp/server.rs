@@ -18,6 +18,7 @@ use super::connection::{CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
+use super::redact::Redactor;
 use super::shelves::{Shelves, Sorted};
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
@@ -43,6 +44,7 @@ pub(super) struct Server {
     pub(super) tried: CancellationToken,
     state: Mutex<State>,
     shelves: Arc<Shelves>,
+    redactor: Redactor,
     pub(super) credentials: Arc<Credentials>,
     pub(super) pool: Pool,
     /// Connections that belong to one MCP session each.
@@ -84,6 +86,7 @@ impl Server {
             tried: CancellationToken::new(),
             state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
+            redactor: Redactor::of(config),
             pool: Pool::new(config, &credentials),
             credentials,
             sessions: Mutex::default(),
@@ -228,7 +231,8 @@ impl Server {
     }
 
     /// Remembers what went wrong; the log tells the same failure aloud only once.
-    pub(super) fn fail(&self, stage: Stage, message: String) {
+    pub(super) fn fail(&self, stage: Stage, message: &str) {
+        let message = self.redactor.redact(message);
         let failure = ServerFailure { stage, message, at: Timestamp::now() };
         let last = self.state().status.last_failure.replace(failure.clone());
         let ServerFailure { stage, message, .. } = &failure;

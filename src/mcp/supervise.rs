@@ -110,7 +110,7 @@ impl Server {
                 Ok(Err(trouble)) => {
                     // One that is slow to start may have no time left for the second way: it is the first next time.
                     start = start.other();
-                    self.fail(trouble.stage, trouble.message);
+                    self.fail(trouble.stage, &trouble.message);
                     Ok(if trouble.is_final {
                         (ServerState::FailedConfig, jittered(LONG_DELAY))
                     } else {
@@ -238,7 +238,7 @@ impl Server {
                     None => None,
                 };
                 let message = obituary.unwrap_or_else(|| "the server closed the connection".into());
-                self.fail(Stage::Run, message);
+                self.fail(Stage::Run, &message);
             }
         }
         if let Some(child) = child {

@@ -77,7 +77,7 @@ impl Server {
     fn heard(&self, answer: Result<(), Unanswered>, stage: Stage, is_well: &mut bool) -> bool {
         *is_well = answer.is_ok();
         let Err(Unanswered { message, is_late }) = answer else { return true };
-        self.fail(stage, message);
+        self.fail(stage, &message);
         is_late && !self.calls.is_empty()
     }
 
