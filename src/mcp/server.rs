@@ -178,10 +178,14 @@ impl Server {
 
     fn unavailable(&self) -> NoConnection {
         let name = self.name();
-        NoConnection {
-            message: format!("The server `{name}` of this tool is not available now. Nothing was run."),
-            outcome: ToolOutcome::Unreachable,
-        }
+        let message = if self.retired.is_cancelled() {
+            format!(
+                "The server `{name}` of this tool was configured anew. Nothing was run; the call may be made again."
+            )
+        } else {
+            format!("The server `{name}` of this tool is not available now. Nothing was run.")
+        };
+        NoConnection { message, outcome: ToolOutcome::Unreachable }
     }
 
     async fn live_connection(&self, patience: Duration) -> Option<Arc<Connection>> {
@@ -189,8 +193,12 @@ impl Server {
         let is_live =
             |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|it| !it.is_closed());
         let waiting = timeout(self.worth_waiting(patience), connections.wait_for(is_live));
-        let connection = waiting.await.ok()?.ok()?;
-        connection.clone()
+        tokio::select! {
+            biased;
+            connection = waiting => connection.ok()?.ok()?.clone(),
+            // Its successor, if it has one, is another server.
+            () = self.retired.cancelled() => None,
+        }
     }
 
     /// Nothing comes of waiting where the next attempt is too far away.
