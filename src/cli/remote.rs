@@ -55,7 +55,7 @@ impl Remote {
         Ok(Self { url, key, http: client()? })
     }
 
-    /// The gateway that runs with this configuration, as whoever TOOLGATE_KEY says.
+    /// The gateway that runs with this configuration, as whoever `TOOLGATE_KEY` says.
     pub(super) fn of(config: &Config) -> anyhow::Result<Self> {
         let url = format!("http://{}", reachable(config.listen));
         Ok(Self { url, key: config::caller_key(), http: client()? })

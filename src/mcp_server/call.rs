@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rmcp::ErrorData;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::methods::Asked;
@@ -84,26 +84,25 @@ impl Asked {
         }
     }
 
+    /// Asks policy, then the tool's schema, which is nothing to who may not call it.
     fn decide(&self, tool: &Arc<Tool>) -> Decision {
+        let permit = match self.gateway.policy.permit(&self.behalf.caller, &tool.definition) {
+            Ok(permit) => permit,
+            Err(denial) => {
+                let told = format!("Not run: policy does not allow {} to be called.", self.shown_name(tool));
+                return Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule };
+            }
+        };
         let arguments = match self.request.params.get("arguments") {
             None | Some(Value::Null) => String::new(),
             Some(arguments) => arguments.to_string(),
         };
-        let arguments: Map<String, Value> = match tool.check(&arguments) {
-            Ok(arguments) => arguments,
-            Err(told) => {
-                return Decision::Refuse { outcome: ToolOutcome::InvalidArguments, told, rule: None };
-            }
-        };
-        match self.gateway.policy.permit(&self.behalf.caller, &tool.definition) {
-            Ok(permit) => {
+        match tool.check(&arguments) {
+            Ok(arguments) => {
                 let call_id = self.call_id();
                 Decision::Run(Box::new(Intent { permit, via: Via::Mcp, round: ROUND, call_id, arguments }))
             }
-            Err(denial) => {
-                let told = format!("Not run: policy does not allow {} to be called.", self.shown_name(tool));
-                Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule }
-            }
+            Err(told) => Decision::Refuse { outcome: ToolOutcome::InvalidArguments, told, rule: None },
         }
     }
 

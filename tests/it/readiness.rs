@@ -38,7 +38,7 @@ async fn f42_the_gateway_is_ready_when_all_required_servers_are() {
         .start()
         .await;
     let (status, body) = ready(&world).await;
-    assert_eq!((status, &*body), (503, "not ready: required MCP servers are missing: comes\n"));
+    assert_eq!((status, &*body), (503, "not ready: 1 required MCP servers are missing\n"));
     server.start_at(comes);
     let body = until("readiness", async || {
         let (status, body) = ready(&world).await;

@@ -71,7 +71,9 @@ fn allow(draft: &mut Draft, list: &str, field: &str, value: &Value) {
 
 /// Callers grant access in a browser, each for himself.
 fn oauth(draft: &mut Draft, value: &Value) {
-    draft.set_in("credentials", "type", "authorization-code");
+    if !draft.credentials("oauth", "authorization-code") {
+        return;
+    }
     let scopes = value.get("scopes").and_then(Value::as_str).unwrap_or_default();
     let scopes: Vec<&str> = scopes.split_whitespace().collect();
     if !scopes.is_empty() {

@@ -106,6 +106,17 @@ impl Draft {
         }
     }
 
+    /// Begins `credentials`, unless a header of the file is sent where they would be.
+    pub(super) fn credentials(&mut self, field: &str, kind: &str) -> bool {
+        let headers = self.fields.get("headers").and_then(Value::as_object);
+        if headers.into_iter().flatten().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            self.lose(field, "the header `Authorization` of the file is sent instead");
+            return false;
+        }
+        self.set_in("credentials", "type", kind);
+        true
+    }
+
     /// A header besides those of the file.
     pub(super) fn header(&mut self, name: &str, value: String) {
         self.set_in("headers", name, value);
@@ -147,9 +158,11 @@ impl Draft {
                     format!("{name}={}", vault.clean(&self.name, name, value))
                 } else if arg.starts_with('-') {
                     (*arg).to_owned()
-                } else if let Some((name, value)) = arg.split_once(':').filter(|(name, _)| is_header(name)) {
-                    let value = value.trim_start();
-                    format!("{name}: {}", vault.clean(&self.name, name, value))
+                } else if let Some((name, value)) =
+                    arg.split_once(':').filter(|(name, value)| is_header(name, value))
+                {
+                    let (space, value) = value.split_at(value.len() - value.trim_start().len());
+                    format!("{name}:{space}{}", vault.clean(&self.name, name, value))
                 } else if arg.contains("://") && !is_secret(arg) {
                     vault.clean_url(&self.name, &format!("arg_{}", index + 1), arg)
                 } else {
@@ -185,8 +198,9 @@ pub(super) fn texts(list: Option<&Value>) -> Vec<&str> {
     list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
-fn is_header(name: &str) -> bool {
-    name.len() > 2 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '-')
+/// `Name: value`, but no URL.
+fn is_header(name: &str, value: &str) -> bool {
+    name.len() > 2 && name.chars().all(|c| c.is_ascii_alphabetic() || c == '-') && !value.starts_with("//")
 }
 
 /// Lower-case letters, digits and `-`, beginning with a letter, at most 32.

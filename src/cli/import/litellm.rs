@@ -84,12 +84,16 @@ fn authentication(draft: &mut Draft, fields: &Map<String, Value>, vault: &mut Va
             if text("oauth2_flow") == Some("client_credentials")
                 || fields.contains_key("token_url") && !fields.contains_key("authorization_url") =>
         {
-            draft.set_in("credentials", "type", "client-credentials");
+            if !draft.credentials("auth_type", "client-credentials") {
+                return;
+            }
             client(draft, fields, vault);
             copy(draft, fields, "token_url", "token_url");
         }
         "oauth2" => {
-            draft.set_in("credentials", "type", "authorization-code");
+            if !draft.credentials("auth_type", "authorization-code") {
+                return;
+            }
             draft.set("sharing", "per-caller");
             scopes(draft, fields);
             draft.note(
@@ -100,7 +104,9 @@ fn authentication(draft: &mut Draft, fields: &Map<String, Value>, vault: &mut Va
             }
         }
         "oauth2_token_exchange" => {
-            draft.set_in("credentials", "type", "token-exchange");
+            if !draft.credentials("auth_type", "token-exchange") {
+                return;
+            }
             callers_header(draft);
             client(draft, fields, vault);
             copy(draft, fields, "token_exchange_endpoint", "token_url");
@@ -108,7 +114,9 @@ fn authentication(draft: &mut Draft, fields: &Map<String, Value>, vault: &mut Va
             copy(draft, fields, "subject_token_type", "subject_token_type");
         }
         "true_passthrough" | "oauth_delegate" => {
-            draft.set_in("credentials", "type", "caller-header");
+            if !draft.credentials("auth_type", "caller-header") {
+                return;
+            }
             callers_header(draft);
         }
         other => draft.note(format!(

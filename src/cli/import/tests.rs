@@ -15,6 +15,11 @@ const CLAUDE: &str = r#"{
       "headers": {"Authorization": "Bearer hush-hush", "X-Region": "eu"},
       "timeout": 45000,
       "alwaysAllow": ["find_issues"],
+      "oauth": {"clientId": "abc"}
+    },
+    "linear": {
+      "type": "http",
+      "url": "https://mcp.linear.app/mcp",
       "oauth": {"clientId": "abc", "scopes": "read write", "callbackPort": 8080}
     },
     "files": {"command": "cmd", "args": ["/c", "npx", "-y", "@modelcontextprotocol/server-filesystem", "C:\\docs"]},
@@ -112,7 +117,7 @@ impl Import {
 #[test]
 fn claudes_servers_become_files_without_secrets() {
     let import = Import::of(".mcp.json", CLAUDE);
-    assert_eq!(import.names(), ["db", "files", "github", "plain", "remote", "sentry-eu"]);
+    assert_eq!(import.names(), ["db", "files", "github", "linear", "plain", "remote", "sentry-eu"]);
     assert_eq!(import.code, ExitCode::FAILURE, "some are left out");
     let all = import.everything();
     for secret in ["ghp_", "hush", "hunter2"] {
@@ -126,11 +131,21 @@ fn claudes_servers_become_files_without_secrets() {
     assert_eq!(sentry["headers"]["X-Region"], "eu");
     assert_eq!(sentry["timeouts"]["call"], "45000ms");
     let text = import.text("sentry-eu");
-    for words in
-        ["named sentry-eu here", "`alwaysAllow` is not carried over: policies", "`oauth.clientId`", "secret"]
-    {
+    for words in [
+        "named sentry-eu here",
+        "`alwaysAllow` is not carried over: policies",
+        "`oauth` is not carried over",
+        "secret",
+    ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
+    let linear = import.value("linear");
+    assert_eq!(
+        linear["credentials"].to_string(),
+        r#"{"type":"authorization-code","scopes":["read","write"]}"#
+    );
+    assert_eq!(linear["sharing"], "per-caller");
+    assert!(import.text("linear").contains("`oauth.clientId` is not carried over"));
     assert_eq!(import.value("files")["command"], "npx");
     let db = import.value("db")["args"].to_string();
     assert_eq!(db, r#"["${DB_ARG_1}","--api-key","${DB_API_KEY}","--token=${DB_TOKEN}"]"#);

@@ -44,7 +44,7 @@ class World:
         self.http = {server.name: server for server in [
             HttpServer("everything-http", [NODE / "mcp-server-everything", "streamableHttp"],
                        {"NODE_OPTIONS": f"--require {HERE / 'loopback.cjs'}"}),
-            HttpServer("kubernetes-http", [NODE / "kubernetes-mcp-server", "--kubeconfig", SCRATCH / "kubeconfig",
+            HttpServer("kubernetes-http", [NODE.parent / "kubernetes-mcp-server-linux-amd64/bin/kubernetes-mcp-server-linux-amd64", "--kubeconfig", SCRATCH / "kubeconfig",
                                            "--port", "{port}", "--bind-address", "127.0.0.1"]),
             HttpServer("motherduck-http", [PYTHON / "mcp-server-motherduck", "--db-path", ":memory:", "--read-write",
                                            "--transport", "http", "--host", "127.0.0.1", "--port", "{port}"],
