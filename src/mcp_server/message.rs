@@ -66,7 +66,12 @@ impl Message {
                 "Invalid Request: expected one JSON-RPC message, batches are not supported",
             );
         };
-        let id = message.remove("id").filter(|id| id.is_string() || id.is_i64() || id.is_u64());
+        let id = match message.remove("id") {
+            Some(id) if !(id.is_string() || id.is_i64() || id.is_u64()) => {
+                return invalid(None, "Invalid Request: the id must be a string or an integer");
+            }
+            id => id,
+        };
         if message.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
             return invalid(id, "Invalid Request: expected jsonrpc 2.0");
         }
@@ -178,6 +183,9 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":1}}"#, -32602, Some(json!(1))),
             (r#"{"jsonrpc":"2.0","id":1,"result":1,"error":1}"#, -32600, Some(json!(1))),
             (r#"{"jsonrpc":"2.0","id":null,"result":1}"#, -32600, None),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, -32600, None),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"m"}"#, -32600, None),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"m"}"#, -32600, None),
         ] {
             let unreadable = Message::read(body.as_bytes()).unwrap_err();
             assert_eq!((unreadable.error.code.0, unreadable.id), (code, id), "{body}");
