@@ -109,21 +109,11 @@ impl Fleet {
         ForwardEnd { answer, outcome, duration_ms }
     }
 
-    /// Sends any other request on to a server.
-    pub async fn forward(
-        &self,
-        server: &str,
-        behalf: &Behalf,
-        forwarded: Forwarded,
-        cancel: &CancellationToken,
-    ) -> Result<Value, Unanswered> {
-        if forwarded.method == CALL {
-            return Err(Unanswered::None("calls need a clearance".into(), ToolOutcome::NotExecuted));
-        }
-        match self.server(server) {
-            Some(server) => server.forward(forwarded, behalf, cancel).await,
-            None => Err(not_configured(server)),
-        }
+    /// A server over the connection of theirs, for all that one request is to know and to do there.
+    pub async fn reach(&self, server: &str, behalf: &Behalf) -> Result<Reached, Unanswered> {
+        let server = self.server(server).ok_or_else(|| not_configured(server))?;
+        let connection = server.connection_for(behalf).await.map_err(Unanswered::from)?;
+        Ok(Reached { server, connection })
     }
 
     /// Sends a client's notification on, where its connection is its own.
@@ -138,19 +128,12 @@ impl Fleet {
 
     /// What a server says of itself to them; `None` where it cannot be reached now.
     pub async fn introduction(&self, server: &str, behalf: &Behalf) -> Option<Introduction> {
-        let connection = self.server(server)?.connection_for(behalf).await.ok()?;
-        connection.introduction()
+        self.reach(server, behalf).await.ok()?.introduction()
     }
 
     /// What a server tells from now on over the connection of theirs, as far as `filter` asks for it.
     pub async fn news(&self, server: &str, behalf: &Behalf, filter: &Value) -> Option<News> {
-        let connection = self.server(server)?.connection_for(behalf).await.ok()?;
-        if !connection.is_modern() {
-            return Some(News::Of(connection.wire().news()));
-        }
-        let filter = serde_json::from_value(filter.clone()).ok()?;
-        let subscribed = timeout(ACKNOWLEDGEMENT, connection.peer().listen(filter)).await.ok()?;
-        subscribed.ok().map(|subscription| News::Subscribed(Box::new(subscription)))
+        self.reach(server, behalf).await.ok()?.news(filter).await
     }
 
     /// Whether each conversation has a connection of its own to this server.
@@ -173,32 +156,89 @@ impl Fleet {
     }
 }
 
-/// What a server tells of its own accord.
+/// A server and a connection to it, which is held: what nobody holds may be closed, and the next one is another.
 #[derive(Debug)]
-pub enum News {
+pub struct Reached {
+    server: Arc<Server>,
+    connection: Arc<Connection>,
+}
+
+impl Reached {
+    /// What the server says of itself.
+    pub fn introduction(&self) -> Option<Introduction> {
+        self.connection.introduction()
+    }
+
+    /// Sends any request but a call on to it.
+    pub async fn forward(
+        &self,
+        forwarded: Forwarded,
+        cancel: &CancellationToken,
+    ) -> Result<Value, Unanswered> {
+        if forwarded.method == CALL {
+            return Err(Unanswered::None("calls need a clearance".into(), ToolOutcome::NotExecuted));
+        }
+        let _running = self.server.calls.token();
+        self.connection.forward(forwarded, self.server.limits(), cancel).await
+    }
+
+    /// What it tells from now on, as far as `filter` asks for it.
+    pub async fn news(self, filter: &Value) -> Option<News> {
+        let connection = self.connection;
+        if !connection.is_modern() {
+            let source = Source::Shared(connection.wire().news());
+            return Some(News { connection, source });
+        }
+        let filter = serde_json::from_value(filter.clone()).ok()?;
+        let subscribed = timeout(ACKNOWLEDGEMENT, connection.peer().listen(filter)).await.ok()?;
+        let source = Source::Subscription(Box::new(subscribed.ok()?));
+        Some(News { connection, source })
+    }
+}
+
+/// What a server tells of its own accord; the connection stays in use for as long as this is kept.
+#[derive(Debug)]
+pub struct News {
+    connection: Arc<Connection>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
     /// To all who share a connection of the older kind.
-    Of(broadcast::Receiver<Notice>),
+    Shared(broadcast::Receiver<Notice>),
     /// To who subscribed to it.
-    Subscribed(Box<Subscription>),
+    Subscription(Box<Subscription>),
 }
 
 impl News {
     /// The next of it; `None` when nothing more will come.
     pub async fn next(&mut self) -> Option<Notice> {
-        match self {
-            Self::Of(news) => loop {
-                match news.recv().await {
+        match &mut self.source {
+            Source::Shared(news) => loop {
+                let told = tokio::select! {
+                    biased;
+                    told = news.recv() => told,
+                    () = self.connection.wire().broken() => return None,
+                };
+                match told {
                     Ok(notice) => return Some(notice),
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }
             },
-            Self::Subscribed(subscription) => {
+            Source::Subscription(subscription) => {
                 let notification = subscription.next().await.ok().flatten()?;
                 let (method, params) = method_and_params(&notification);
                 Some(Notice { method, params })
             }
         }
+    }
+}
+
+impl From<NoConnection> for Unanswered {
+    fn from(NoConnection { message, outcome }: NoConnection) -> Self {
+        Self::None(message, outcome)
     }
 }
 
@@ -227,7 +267,7 @@ impl Server {
         match connection {
             Ok(_) if let Some(refusal) = refusal => Err(Unanswered::None(refusal, ToolOutcome::Withdrawn)),
             Ok(connection) => connection.forward(forwarded, self.limits(), cancel).await,
-            Err(NoConnection { message, outcome }) => Err(Unanswered::None(message, outcome)),
+            Err(none) => Err(none.into()),
         }
     }
 }

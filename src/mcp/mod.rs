@@ -50,7 +50,7 @@ pub use catalogue::{Catalogue, Tool};
 pub use connect::Era;
 pub use credentials::{Access, Callback, ConnectError, Connected, Departure, Desk, Whom};
 pub use fleet::{CallEnd, Fleet};
-pub use forward::{ForwardEnd, Forwarded, Introduction, News, Unanswered};
+pub use forward::{ForwardEnd, Forwarded, Introduction, News, Reached, Unanswered};
 pub use result::write as write_result;
 pub use status::{ServerFailure, ServerState, ServerStatus, Stage};
 pub use wire::{Aside, Notice, Question, Wire};

@@ -2,7 +2,6 @@
 //!
 //! `supervise.rs` keeps it connected, `upkeep.rs` looks after a connection.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::client_session::SessionConnection;
+use super::client_session::SessionConnections;
 use super::connection::{CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
@@ -24,7 +23,7 @@ use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
 use crate::audit::ToolOutcome;
 use crate::config::{self, Sharing, Transport};
-use crate::domain::{Behalf, Digest, ToolRef, ToolResult};
+use crate::domain::{Behalf, ToolRef, ToolResult};
 
 /// How long a call waits for a connection that is being made.
 const RECONNECT_PATIENCE: Duration = Duration::from_secs(5);
@@ -48,7 +47,7 @@ pub(super) struct Server {
     pub(super) credentials: Arc<Credentials>,
     pub(super) pool: Pool,
     /// Connections that belong to one MCP session each.
-    pub(super) sessions: Mutex<HashMap<Digest, SessionConnection>>,
+    pub(super) sessions: SessionConnections,
 }
 
 #[derive(Debug)]
@@ -89,7 +88,7 @@ impl Server {
             redactor: Redactor::of(config),
             pool: Pool::new(config, &credentials),
             credentials,
-            sessions: Mutex::default(),
+            sessions: SessionConnections::new(&config.pool),
         }
     }
 
@@ -160,7 +159,7 @@ impl Server {
 
     /// The connection on which something is done for them; waits a short time for one that is being made.
     pub(super) async fn connection_for(&self, behalf: &Behalf) -> Result<Arc<Connection>, NoConnection> {
-        if let Some(session) = self.session_connection(behalf) {
+        if let Some(session) = self.sessions.of(behalf) {
             let door = self.credentials.door_for(behalf).await.map_err(NoConnection::from)?;
             return session.connection_for(behalf, &door);
         }
@@ -169,11 +168,6 @@ impl Server {
             Sharing::Shared => self.live_connection(patience).await.ok_or_else(|| self.unavailable()),
             Sharing::PerCaller | Sharing::PerConversation => self.pool.connection_for(behalf).await,
         }
-    }
-
-    fn session_connection(&self, behalf: &Behalf) -> Option<SessionConnection> {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(behalf.conversation.as_ref()?).cloned()
     }
 
     fn unavailable(&self) -> NoConnection {

@@ -1,6 +1,7 @@
 //! A fleet against servers that are scripted, made with rmcp, or shell scripts.
 
 mod apply;
+mod client_sessions;
 mod fresh;
 mod legacy;
 mod modern;

@@ -18,7 +18,7 @@ use rmcp::model::{
 use rmcp::service::{InboundStreamOrigin, RequestContext, RoleClient, RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 /// How many notices may wait for who listens to a server; who falls behind misses the oldest.
@@ -64,6 +64,8 @@ pub struct Wire {
     /// Takes what belongs to no request, where the connection is one client's own.
     own: Option<mpsc::Sender<Aside>>,
     news: broadcast::Sender<Notice>,
+    /// How many transports lie on it: one, and while another start is tried perhaps two.
+    transports: watch::Sender<usize>,
     routes: Mutex<Routes>,
     /// When anything came last.
     heard: Mutex<Instant>,
@@ -93,6 +95,7 @@ impl Wire {
             client,
             own,
             news: broadcast::Sender::new(NEWS),
+            transports: watch::Sender::new(0),
             routes: Mutex::default(),
             heard: Mutex::new(Instant::now()),
         }
@@ -111,6 +114,11 @@ impl Wire {
     /// What the server tells all clients from now on.
     pub(super) fn news(&self) -> broadcast::Receiver<Notice> {
         self.news.subscribe()
+    }
+
+    /// Returns when nothing comes over it any more.
+    pub(super) async fn broken(&self) {
+        let _ = self.transports.subscribe().wait_for(|transports| *transports == 0).await;
     }
 
     /// How long the server has not said a word.
@@ -230,7 +238,14 @@ pub(super) struct Tapped<T> {
 
 impl<T> Tapped<T> {
     pub(super) fn new(inner: T, wire: &Arc<Wire>) -> Self {
+        wire.transports.send_modify(|transports| *transports += 1);
         Self { inner, wire: Arc::clone(wire) }
+    }
+}
+
+impl<T> Drop for Tapped<T> {
+    fn drop(&mut self) {
+        self.wire.transports.send_modify(|transports| *transports = transports.saturating_sub(1));
     }
 }
 

@@ -46,36 +46,31 @@ impl McpServer {
         request: &Request,
     ) -> Result<Value, TooMany> {
         let ends = self.ending.child_token();
-        // A client that goes before it has its session leaves no connection behind.
+        // A client that goes before it has its session leaves nothing behind.
         let unless_begun = ends.clone().drop_guard();
+        let name = methods::name(request.params.get("clientInfo"), &http::HeaderMap::new());
+        let session =
+            Session::new(id.to_owned(), Arc::clone(&behalf.caller), endpoint.clone(), name, ends.clone());
+        let session = Arc::new(session);
+        // First of all: for one session too many no connection is made.
+        self.sessions.begin(Arc::clone(&session))?;
         let (own, from_server) = mpsc::channel(ASIDES);
         let client = request.params.get("capabilities").cloned().unwrap_or_else(|| json!({}));
-        let has_own = match endpoint {
-            Endpoint::Server(server) if gateway.fleet.is_per_conversation(server) => {
-                let client: ClientCapabilities = serde_json::from_value(declared(client)).unwrap_or_default();
-                let wire = Wire::of_client(client, own);
-                let connected = gateway.fleet.connect_session(server, &behalf, wire, ends.clone()).await;
-                connected
-                    .inspect_err(|error| tracing::warn!(%server, error, "no connection for an MCP session"))
-                    .is_ok()
+        if let Endpoint::Server(server) = endpoint
+            && gateway.fleet.is_per_conversation(server)
+        {
+            let client: ClientCapabilities = serde_json::from_value(declared(client)).unwrap_or_default();
+            let wire = Wire::of_client(client, own);
+            match gateway.fleet.connect_session(server, &behalf, wire, ends).await {
+                Ok(()) => session.gets_own_connection(),
+                Err(error) => tracing::warn!(%server, error, "no connection for an MCP session"),
             }
-            _ => false,
-        };
+        }
+        let has_own = session.has_own_connection();
         let introduction = match endpoint {
             Endpoint::Server(server) => gateway.fleet.introduction(server, &behalf).await,
             Endpoint::All => None,
         };
-        let name = methods::name(request.params.get("clientInfo"), &http::HeaderMap::new());
-        let session = Session::new(
-            id.to_owned(),
-            Arc::clone(&behalf.caller),
-            endpoint.clone(),
-            name,
-            has_own,
-            ends.clone(),
-        );
-        let session = Arc::new(session);
-        self.sessions.begin(Arc::clone(&session))?;
         unless_begun.disarm();
         let follower = Follower {
             current: Arc::clone(&self.current),
@@ -173,7 +168,7 @@ impl Follower {
     fn news(&self) -> mpsc::Receiver<Notice> {
         let (told, news) = mpsc::channel(ASIDES);
         let Endpoint::Server(server) = self.session.endpoint.clone() else { return news };
-        if self.session.has_own_connection || !self.tells {
+        if self.session.has_own_connection() || !self.tells {
             return news;
         }
         let (current, behalf, ends) =
@@ -256,8 +251,8 @@ impl Asked {
     async fn server_news(&self, wanted: &Map<String, Value>) -> (Map<String, Value>, Option<News>) {
         let nothing = (Map::new(), None);
         let Endpoint::Server(server) = &self.endpoint else { return nothing };
-        let fleet = &self.gateway.fleet;
-        let Some(introduction) = fleet.introduction(server, &self.behalf).await else { return nothing };
+        let Ok(reached) = self.gateway.fleet.reach(server, &self.behalf).await else { return nothing };
+        let Some(introduction) = reached.introduction() else { return nothing };
         let server_says = |name: &str, field: &str| {
             introduction.capabilities.get(name).is_some_and(|capability| capability[field] == true)
         };
@@ -274,7 +269,7 @@ impl Asked {
         if accepted.is_empty() {
             return nothing;
         }
-        match fleet.news(server, &self.behalf, &Value::Object(accepted.clone())).await {
+        match reached.news(&Value::Object(accepted.clone())).await {
             Some(news) => (accepted, Some(news)),
             None => nothing,
         }

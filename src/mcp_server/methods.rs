@@ -179,11 +179,8 @@ pub(super) fn capabilities(introduction: Option<&Introduction>, through: Through
         }
         declared.insert("resources".into(), resources);
     }
-    let logs = match through {
-        Through::Request => introduction.is_modern,
-        Through::SharedConnection => false,
-        Through::OwnConnection => !introduction.is_modern,
-    };
+    // Messages do not say to whose request they belong: over a connection that others share they go to nobody.
+    let logs = through == Through::OwnConnection && !introduction.is_modern;
     declared.extend(theirs("logging").filter(|_| logs).map(|logging| ("logging".to_owned(), logging)));
     declared.into()
 }
@@ -232,7 +229,7 @@ mod tests {
         assert_eq!(names(Through::SharedConnection, true), always);
         assert_eq!(names(Through::OwnConnection, false), all);
         assert_eq!(names(Through::OwnConnection, true), always);
-        assert_eq!(names(Through::Request, true), all);
+        assert_eq!(names(Through::Request, true), [&always[..], &["subscribe"]].concat());
         assert_eq!(names(Through::Request, false), always);
         assert_eq!(capabilities(None, Through::Request), json!({"tools": {"listChanged": true}}));
     }

@@ -33,11 +33,12 @@ impl Asked {
     pub(super) async fn pass(&self, server: &str) -> Result<Value, ErrorData> {
         let method = self.request.method.as_str();
         let fleet = &self.gateway.fleet;
-        let has_own = self.client.session().is_some_and(|session| session.has_own_connection);
+        let has_own = self.client.session().is_some_and(|session| session.has_own_connection());
         if OF_CONNECTION.contains(&method) && !has_own {
             return Err(method_not_found(method));
         }
-        let Some(introduction) = fleet.introduction(server, &self.behalf).await else {
+        let reached = fleet.reach(server, &self.behalf).await.map_err(in_words)?;
+        let Some(introduction) = reached.introduction() else {
             return Err(ErrorData::internal_error(
                 format!("the server `{server}` is not available now"),
                 None,
@@ -55,18 +56,17 @@ impl Asked {
             return Err(method_not_found(method));
         }
         let (forwarded, asides) = self.forwarded();
-        let answering = Box::pin(fleet.forward(server, &self.behalf, forwarded, &self.cancel));
-        self.relay(answering, asides).await.map_err(|unanswered| match unanswered {
-            Unanswered::Error(error) => error,
-            Unanswered::None(message, _) => ErrorData::internal_error(message, None),
-        })
+        let answering = Box::pin(reached.forward(forwarded, &self.cancel));
+        self.relay(answering, asides).await.map_err(in_words)
     }
 
     /// The request as the server gets it, and what the server says until it answers.
     pub(super) fn forwarded(&self) -> (Forwarded, mpsc::Receiver<Aside>) {
         let (asides, from_server) = mpsc::channel(ASIDES);
         let mut meta = self.request.meta.clone();
-        for of_this_hop in ["progressToken", era::VERSION, era::CLIENT_INFO, era::CLIENT_CAPABILITIES] {
+        for of_this_hop in
+            ["progressToken", era::VERSION, era::CLIENT_INFO, era::CLIENT_CAPABILITIES, era::LOG_LEVEL]
+        {
             meta.shift_remove(of_this_hop);
         }
         if let Client::Stateless { capabilities, .. } = &self.client {
@@ -127,14 +127,19 @@ impl Asked {
             "notifications/progress" => {
                 params["progressToken"] = self.request.meta.get("progressToken")?.clone();
             }
-            "notifications/message" if self.client.is_modern() => {
-                self.request.meta.get(era::LOG_LEVEL)?;
-            }
             // The catalogue says which tools there are, not the server.
             "notifications/tools/list_changed" => return None,
             _ => {}
         }
         Some(message::notification(&method, params))
+    }
+}
+
+/// Why there is no result, as the client is told.
+fn in_words(unanswered: Unanswered) -> ErrorData {
+    match unanswered {
+        Unanswered::Error(error) => error,
+        Unanswered::None(message, _) => ErrorData::internal_error(message, None),
     }
 }
 

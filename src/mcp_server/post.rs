@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use rmcp::ErrorData;
 use rmcp::model::ErrorCode;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::message::{self, Message, Notification, Request};
@@ -141,14 +142,13 @@ impl Visit {
         running: Option<session::Running>,
         cancel: CancellationToken,
     ) -> Response {
-        let Ok(place) = Arc::clone(&self.gateway.places).try_acquire_owned() else {
-            let error =
-                ErrorData::internal_error("too many requests at once (limits.max_interceptions)", None);
-            return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&request.id), &error);
+        let listens = client.is_modern() && request.method == "subscriptions/listen";
+        let place = match self.place() {
+            Ok(place) => place,
+            Err(busy) => return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&request.id), &busy),
         };
         let (reply, answer) = reply::channel();
         let Self { server, gateway, endpoint, .. } = self;
-        let listens = request.method == "subscriptions/listen";
         let asked = Asked { server, gateway, endpoint, behalf, request, client, reply, cancel };
         // A stream must not hold the gateway's end up, and a call must.
         let tasks = if listens { asked.server.streams.clone() } else { asked.gateway.tasks.clone() };
@@ -159,8 +159,19 @@ impl Visit {
         answer.into_response().await
     }
 
+    /// A place among all that runs.
+    fn place(&self) -> Result<OwnedSemaphorePermit, ErrorData> {
+        Arc::clone(&self.gateway.places).try_acquire_owned().map_err(|_| {
+            ErrorData::internal_error("too many requests at once (limits.max_interceptions)", None)
+        })
+    }
+
     async fn initialize(self, request: Request) -> Response {
         let id = request.id.clone();
+        let _place = match self.place() {
+            Ok(place) => place,
+            Err(busy) => return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&id), &busy),
+        };
         let Ok(session_id) = session::new_id() else {
             let error = ErrorData::internal_error("no session can be made now", None);
             return answer_error(StatusCode::INTERNAL_SERVER_ERROR, Some(&id), &error);
@@ -182,7 +193,7 @@ impl Visit {
         let Notification { method, params } = notification;
         if method == "notifications/cancelled" {
             session.cancel(params.get("requestId").unwrap_or(&Value::Null));
-        } else if let (true, Endpoint::Server(name)) = (session.has_own_connection, &self.endpoint)
+        } else if let (true, Endpoint::Server(name)) = (session.has_own_connection(), &self.endpoint)
             && PASSED_ON.contains(&method.as_str())
         {
             let notice = Notice { method, params: Value::Object(params) };

@@ -1,6 +1,7 @@
 //! Sessions of the older protocols: whose they are, what runs in them, and what is to be told there.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,8 +20,9 @@ use crate::mcp::Question;
 /// How long a session may be silent.
 pub(super) const IDLE: Duration = Duration::from_mins(30);
 
-/// The most sessions of one caller; the one that was silent longest ends for a new one.
-const PER_CALLER: usize = 64;
+/// The most sessions of one caller; of those that nothing happens in, the one that was silent longest ends for a new
+/// one.
+pub(super) const PER_CALLER: usize = 256;
 
 /// The most sessions in all.
 const IN_ALL: usize = 10_000;
@@ -47,7 +49,7 @@ pub(super) struct Session {
     /// What the client says of itself.
     pub(super) client_name: String,
     /// Whether the server behind has a connection for this session alone.
-    pub(super) has_own_connection: bool,
+    has_own_connection: AtomicBool,
     /// Cancelled when the session ends, and when it must.
     pub(super) ends: CancellationToken,
     running: Mutex<HashMap<String, CancellationToken>>,
@@ -73,10 +75,12 @@ impl Sessions {
     /// Takes a session in.
     pub(super) fn begin(&self, session: Arc<Session>) -> Result<(), TooMany> {
         let mut sessions = self.all();
+        sessions.retain(|_, it| !it.ends.is_cancelled());
         let theirs = sessions.values().filter(|it| it.caller == session.caller);
         if theirs.clone().count() >= PER_CALLER {
-            let oldest = theirs.min_by_key(|it| it.last_used()).map(|it| it.id.clone());
-            if let Some(ended) = oldest.and_then(|id| sessions.remove(&id)) {
+            let silent = theirs.filter(|it| !it.is_busy());
+            let oldest = silent.min_by_key(|it| it.last_used()).map(|it| it.id.clone());
+            if let Some(ended) = sessions.remove(&oldest.ok_or(TooMany)?) {
                 ended.ends.cancel();
             }
         }
@@ -128,7 +132,6 @@ impl Session {
         caller: Arc<Caller>,
         endpoint: Endpoint,
         client_name: String,
-        has_own_connection: bool,
         ends: CancellationToken,
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(WAITING);
@@ -137,7 +140,7 @@ impl Session {
             caller,
             endpoint,
             client_name,
-            has_own_connection,
+            has_own_connection: AtomicBool::new(false),
             ends,
             running: Mutex::default(),
             questions: Mutex::default(),
@@ -146,6 +149,15 @@ impl Session {
             listener: Mutex::default(),
             last_used: Mutex::new(Instant::now()),
         }
+    }
+
+    pub(super) fn has_own_connection(&self) -> bool {
+        self.has_own_connection.load(Ordering::Relaxed)
+    }
+
+    /// From now on the server behind has a connection for it.
+    pub(super) fn gets_own_connection(&self) {
+        self.has_own_connection.store(true, Ordering::Relaxed);
     }
 
     /// Tells the client something that belongs to no request; what it does not listen to in time is lost.
@@ -161,9 +173,9 @@ impl Session {
         (Arc::clone(&self.inbox).lock_owned().await, until)
     }
 
-    /// Whether a client listens now.
-    fn is_listened_to(&self) -> bool {
-        self.inbox.try_lock().is_err()
+    /// Whether a client listens now, or waits for something.
+    fn is_busy(&self) -> bool {
+        self.inbox.try_lock().is_err() || !lock(&self.running).is_empty()
     }
 
     /// Puts a question to the client with `send`; it is forgotten when what is returned is dropped.
@@ -209,8 +221,7 @@ impl Session {
     /// Returns when the session has been silent for this long.
     pub(super) async fn expires(&self, idle: Duration) {
         loop {
-            let is_busy = self.is_listened_to() || !lock(&self.running).is_empty();
-            if is_busy {
+            if self.is_busy() {
                 self.touch();
             }
             let until = self.last_used() + idle;
@@ -289,7 +300,7 @@ mod tests {
 
     fn session(id: &str, key: &str) -> Arc<Session> {
         let (caller, ends) = (caller(key), CancellationToken::new());
-        Arc::new(Session::new(id.into(), caller, Endpoint::All, "client".into(), false, ends))
+        Arc::new(Session::new(id.into(), caller, Endpoint::All, "client".into(), ends))
     }
 
     #[test]
@@ -306,6 +317,24 @@ mod tests {
         assert!(sessions.find("1", &caller("a"), &Endpoint::All).is_none());
         assert!(sessions.find("of b", &caller("b"), &Endpoint::All).is_some());
         assert!(sessions.find("of b", &caller("a"), &Endpoint::All).is_none());
+    }
+
+    #[tokio::test]
+    async fn who_has_too_many_sessions_loses_none_in_which_something_happens() {
+        let sessions = Sessions::default();
+        let all: Vec<_> = (0..PER_CALLER).map(|n| session(&n.to_string(), "a")).collect();
+        for session in &all {
+            sessions.begin(Arc::clone(session)).unwrap();
+        }
+        let (listening, _until) = all[0].listen().await;
+        let mut running: Vec<_> = all[1..].iter().map(|session| session.run(&json!(1))).collect();
+        assert!(sessions.begin(session("new", "a")).is_err());
+        running.pop();
+        sessions.begin(session("new", "a")).unwrap();
+        let ended: Vec<_> = all.iter().filter(|session| session.ends.is_cancelled()).collect();
+        assert_eq!(ended.len(), 1);
+        assert_eq!(ended[0].id, all[PER_CALLER - 1].id);
+        drop(listening);
     }
 
     #[tokio::test]
