@@ -12,6 +12,7 @@ mod call;
 mod era;
 mod headers;
 mod listen;
+mod listeners;
 mod message;
 mod methods;
 mod pass;
@@ -32,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use self::access::Access;
 pub use self::access::WELL_KNOWN;
+use self::listeners::Listeners;
 use self::session::Sessions;
 use crate::config::Config;
 use crate::gateway::Gateway;
@@ -43,6 +45,7 @@ pub struct McpServer {
     current: Arc<ArcSwap<Gateway>>,
     access: Access,
     sessions: Sessions,
+    listeners: Listeners,
     /// Sessions and streams, which end when the gateway begins to.
     streams: TaskTracker,
     ending: CancellationToken,
@@ -85,6 +88,7 @@ impl McpServer {
             current,
             access: Access::new(config),
             sessions: Sessions::default(),
+            listeners: Listeners::default(),
             streams: TaskTracker::new(),
             ending: CancellationToken::new(),
         }

@@ -143,7 +143,7 @@ impl Visit {
         cancel: CancellationToken,
     ) -> Response {
         let listens = client.is_modern() && request.method == "subscriptions/listen";
-        let place = match self.place() {
+        let place = match if listens { self.listeners_place() } else { self.place() } {
             Ok(place) => place,
             Err(busy) => return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&request.id), &busy),
         };
@@ -164,6 +164,12 @@ impl Visit {
         Arc::clone(&self.gateway.places).try_acquire_owned().map_err(|_| {
             ErrorData::internal_error("too many requests at once (limits.max_interceptions)", None)
         })
+    }
+
+    /// A place for what lasts, and so must not take one from what runs.
+    fn listeners_place(&self) -> Result<OwnedSemaphorePermit, ErrorData> {
+        let place = self.server.listeners.join(&self.caller);
+        place.ok_or_else(|| ErrorData::internal_error("there are too many subscriptions", None))
     }
 
     async fn initialize(self, request: Request) -> Response {
