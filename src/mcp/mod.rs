@@ -16,6 +16,7 @@ mod connect;
 mod connecting;
 mod connection;
 mod credentials;
+mod first_listing;
 mod fleet;
 mod forward;
 mod http_client;

@@ -104,6 +104,9 @@ impl Asked {
     async fn answer(&self) -> Result<Value, ErrorData> {
         match (self.request.method.as_str(), self.client.is_modern()) {
             ("tools/list", _) => {
+                if self.endpoint == Endpoint::All {
+                    self.gateway.fleet.first_listing(None, &self.behalf).await;
+                }
                 let cursor = self.request.params.get("cursor");
                 tools::list(&self.gateway, &self.behalf.caller, &self.endpoint, cursor)
             }

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +36,7 @@ pub use self::access::WELL_KNOWN;
 use self::listeners::Listeners;
 use self::session::Sessions;
 use crate::config::Config;
+use crate::domain::{Behalf, Caller, CallerHeaders};
 use crate::gateway::Gateway;
 
 /// The MCP endpoint, and what outlives its requests.
@@ -102,9 +103,7 @@ impl McpServer {
             Ok(caller) => caller,
             Err(refusal) => return *refusal,
         };
-        if let Endpoint::Server(name) = &endpoint
-            && !tools::has_any(&gateway, &caller, name)
-        {
+        if !self.is_open(&gateway, &endpoint, &caller, &parts.headers).await {
             // A server that does not exist, and one whose tools this caller may not see, look the same.
             return access::refuse(StatusCode::NOT_FOUND, "there is no such MCP server");
         }
@@ -115,6 +114,24 @@ impl McpServer {
             Method::DELETE => visit.delete(),
             _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, POST, DELETE")]).into_response(),
         }
+    }
+
+    /// Whether there is anything for this caller; one whose own credentials it takes may be the first to ask.
+    async fn is_open(
+        &self,
+        gateway: &Gateway,
+        endpoint: &Endpoint,
+        caller: &Arc<Caller>,
+        headers: &HeaderMap,
+    ) -> bool {
+        let Endpoint::Server(name) = endpoint else { return true };
+        if tools::has_any(gateway, caller, name) {
+            return true;
+        }
+        let headers = CallerHeaders::of(headers);
+        let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers };
+        gateway.fleet.first_listing(Some(name), &behalf).await;
+        tools::has_any(gateway, caller, name)
     }
 
     /// The metadata by which clients learn how to authenticate (RFC 9728); `path` is that of the resource.

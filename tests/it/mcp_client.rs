@@ -20,6 +20,7 @@ pub struct McpClient {
     /// The session of the older protocol; none in the stateless one.
     pub session: Option<String>,
     capabilities: Value,
+    headers: reqwest::header::HeaderMap,
     ids: AtomicI64,
 }
 
@@ -39,6 +40,7 @@ impl McpClient {
             key: world.key.clone(),
             session: None,
             capabilities: json!({}),
+            headers: reqwest::header::HeaderMap::new(),
             ids: AtomicI64::new(1),
         }
     }
@@ -72,6 +74,12 @@ impl McpClient {
     /// The same client that can do this.
     pub fn that_can(self, capabilities: Value) -> Self {
         Self { capabilities, ..self }
+    }
+
+    /// The same client that sends this header with each request.
+    pub fn showing(mut self, header: &'static str, value: &str) -> Self {
+        self.headers.insert(header, value.parse().unwrap());
+        self
     }
 
     pub fn is_modern(&self) -> bool {
@@ -163,6 +171,7 @@ impl McpClient {
     pub fn build(&self, method: reqwest::Method) -> reqwest::RequestBuilder {
         let mut request = self.http.request(method, &self.url);
         request = request.header("accept", "application/json, text/event-stream");
+        request = request.headers(self.headers.clone());
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }

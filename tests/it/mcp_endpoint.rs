@@ -2,11 +2,12 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use toolgate::config::Sharing;
+use toolgate::config::{CallerHeader, Credentials, Sharing};
 
 use crate::mcp_client::{LEGACY, MODERN, McpClient};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Gate;
+use crate::vendor::{ALICE, BOB, Vendor, world_of};
 use crate::world::{World, server_config};
 
 #[path = "../../examples/conformance-server"]
@@ -421,4 +422,57 @@ async fn a_server_that_is_down_keeps_its_tools_and_its_calls_fail_where_the_mode
         let result = client.call("echo", json!({})).await;
         assert_eq!(result["isError"], true, "{result}");
     }
+}
+
+#[tokio::test]
+async fn a_caller_with_its_own_credential_is_the_first_to_see_a_servers_tools() {
+    const HEADER: &str = "x-toolgate-notes-token";
+    for (path, tool) in [("/mcp/srv", "whoami"), ("/mcp", "srv__whoami")] {
+        let vendor = Vendor::start().await;
+        vendor.accepts("alice-s3cret", "alice@vendor");
+        let world = world_of(&vendor, |server| {
+            server.sharing = Sharing::PerCaller;
+            server.credentials = Credentials::CallerHeader(CallerHeader {
+                header: HEADER.into(),
+                send_as: "authorization".into(),
+            });
+        })
+        .await;
+        let bob = McpClient::modern(&world, path).with_key(BOB);
+        if path == "/mcp" {
+            assert!(bob.tools().await.is_empty(), "who shows nothing learns nothing");
+        } else {
+            let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+            assert_eq!(bob.post(&list).await.status(), StatusCode::NOT_FOUND);
+        }
+        let alice = McpClient::modern(&world, path).with_key(ALICE).showing(HEADER, "alice-s3cret");
+        assert!(alice.tools().await.contains(&tool.to_owned()));
+        let who = alice.call(tool, json!({})).await;
+        assert!(who["content"][0]["text"].as_str().unwrap().starts_with("alice@vendor"), "{who}");
+    }
+}
+
+#[tokio::test]
+async fn who_listens_takes_no_place_from_what_runs_and_who_begins_a_session_needs_one() {
+    let gate = Gate::default();
+    let server = McpServer::new().gated("slow", &gate);
+    let world = World::builder().server("srv", server.clone()).config(|config| {
+        config.limits.max_interceptions = 1;
+    });
+    let world = world.start().await;
+    let client = McpClient::modern(&world, "/mcp");
+    let wanted = json!({"notifications": {"toolsListChanged": true}});
+    let (_, mut listening) = client.open("subscriptions/listen", wanted).await;
+    listening.next_of("notifications/subscriptions/acknowledged").await;
+    let calling = client.call("srv__slow", json!({}));
+    let meanwhile = async {
+        server.arrived(1).await;
+        let params = json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}});
+        let begin = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
+        let busy = client.post(&begin).await.status();
+        gate.open();
+        busy
+    };
+    let (result, busy) = tokio::join!(calling, meanwhile);
+    assert_eq!((busy, &result["content"][0]["text"]), (StatusCode::TOO_MANY_REQUESTS, &json!("slow")));
 }
