@@ -42,6 +42,14 @@ impl Identity {
         Self { known }
     }
 
+    /// Whether someone is this caller still, with all that is said of it.
+    pub fn knows(&self, caller: &Caller) -> bool {
+        match &self.known {
+            Known::Anonymous(anonymous) => **anonymous == *caller,
+            Known::Keys(callers) => callers.values().any(|known| **known == *caller),
+        }
+    }
+
     /// Who sends these headers? The key is taken from `Authorization: Bearer` or `x-api-key`.
     ///
     /// Without keys, the `Host` must be loopback and no `Origin` may be there: that keeps out web pages, which

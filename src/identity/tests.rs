@@ -94,3 +94,12 @@ fn without_keys_no_web_page_gets_in() {
         assert!(failure.message.contains("web pages"));
     }
 }
+
+#[test]
+fn a_caller_is_known_as_long_as_all_that_is_said_of_it_is_the_same() {
+    let alice = keyed().authenticate(&headers(&[("x-api-key", "tg_alice")])).unwrap();
+    assert!(keyed().knows(&alice));
+    assert!(!keyed().knows(&Caller { groups: vec!["administrators".into()], ..(*alice).clone() }));
+    assert!(!Identity::new(&Auth::Keys(Vec::new())).knows(&alice));
+    assert!(!Identity::new(&Auth::None).knows(&alice));
+}

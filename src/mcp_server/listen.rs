@@ -9,6 +9,7 @@ use rmcp::ErrorData;
 use rmcp::model::ClientCapabilities;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +32,9 @@ const CATEGORIES: [(&str, &str); 3] = [
 
 /// How long a session waits before it listens to a server again that went away.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether who listens is still let in: keys and policies change while streams last.
+const RECHECK: Duration = Duration::from_secs(5);
 
 /// How much a server may say to a session before it is heard.
 const ASIDES: usize = 64;
@@ -133,11 +137,17 @@ impl Follower {
         let mut questions = Vec::new();
         let mut news = self.news();
         let mut expiring = std::pin::pin!(session.expires(IDLE));
+        let mut rechecks = rechecks();
         loop {
             tokio::select! {
                 biased;
                 () = session.ends.cancelled() => return,
                 () = &mut expiring => return,
+                _ = rechecks.tick() => {
+                    if !tools::may_stay(&self.current.load(), &session.caller, &session.endpoint) {
+                        return;
+                    }
+                }
                 Ok(()) = self.catalogue.changed() => {
                     let now = self.shown();
                     if now != shown {
@@ -194,6 +204,12 @@ impl Follower {
     }
 }
 
+fn rechecks() -> Interval {
+    let mut rechecks = interval(RECHECK);
+    rechecks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    rechecks
+}
+
 fn is_list_changed(method: &str) -> bool {
     CATEGORIES[..2].iter().any(|(_, notification)| *notification == method)
 }
@@ -224,11 +240,17 @@ impl Asked {
             json!({ "notifications": accepted }),
         );
         let over: &CancellationToken = &self.server.ending;
+        let mut rechecks = rechecks();
         loop {
             tokio::select! {
                 biased;
                 () = over.cancelled() => break,
                 () = self.reply.gone() => break,
+                _ = rechecks.tick() => {
+                    if !tools::may_stay(&self.server.current.load(), &self.behalf.caller, &self.endpoint) {
+                        break;
+                    }
+                }
                 Ok(()) = catalogue.changed(), if tools => {
                     let now = self.shown();
                     if now != shown {

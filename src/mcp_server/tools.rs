@@ -17,6 +17,15 @@ pub(super) fn has_any(gateway: &Gateway, caller: &Caller, server: &str) -> bool 
     visible(gateway, &catalogue, caller, &endpoint).next().is_some()
 }
 
+/// Whether a session or stream of this caller may go on: who may not begin one any more has none.
+pub(super) fn may_stay(gateway: &Gateway, caller: &Caller, endpoint: &Endpoint) -> bool {
+    let may_enter = match endpoint {
+        Endpoint::All => true,
+        Endpoint::Server(server) => has_any(gateway, caller, server),
+    };
+    may_enter && gateway.identity.knows(caller)
+}
+
 /// The tool of this name, if the caller may see it here.
 pub(super) fn find(gateway: &Gateway, caller: &Caller, endpoint: &Endpoint, name: &str) -> Option<Arc<Tool>> {
     let catalogue = gateway.fleet.catalogue();
