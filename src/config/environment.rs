@@ -53,7 +53,8 @@ pub fn caller_key() -> Option<SecretString> {
     env::var("TOOLGATE_KEY").ok().filter(|key| !key.is_empty()).map(SecretString::from)
 }
 
-fn is_inherited(name: &str) -> bool {
+/// Whether everything that runs here knows this variable.
+pub(super) fn is_inherited(name: &str) -> bool {
     INHERITED.contains(&name) || name.starts_with("XDG_")
 }
 

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use super::environment::is_inherited;
+
 /// Looks up an environment variable; tests bring their own.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -25,6 +27,19 @@ pub(crate) fn is_reference(text: &str) -> bool {
 impl References<'_> {
     /// Puts the values in. `$${` gives a literal `${`; any other `$` stays. The error never quotes a value.
     pub(crate) fn resolve(&self, text: &str) -> Result<String, String> {
+        self.resolve_noting(text, &mut Vec::new())
+    }
+
+    /// The values of a text's references, but for those that everyone may know: defaults, which stand in the file, and
+    /// variables such as `HOME`.
+    pub(crate) fn values(&self, text: &str) -> Vec<String> {
+        let mut values = Vec::new();
+        // What cannot be resolved is complained about where the text is used.
+        let _ = self.resolve_noting(text, &mut values);
+        values
+    }
+
+    fn resolve_noting(&self, text: &str, values: &mut Vec<String>) -> Result<String, String> {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(start) = rest.find("${") {
@@ -39,16 +54,18 @@ impl References<'_> {
             out.push_str(before);
             let end =
                 inside.find('}').ok_or("`${` is never closed by `}`; a literal `${` is written `$${`")?;
-            out.push_str(&self.value_of(&inside[..end])?);
+            out.push_str(&self.value_of(&inside[..end], values)?);
             rest = &inside[end + 1..];
         }
         out.push_str(rest);
         Ok(out)
     }
 
-    fn value_of(&self, reference: &str) -> Result<String, String> {
+    fn value_of(&self, reference: &str, values: &mut Vec<String>) -> Result<String, String> {
         if let Some(path) = reference.strip_prefix("file:") {
-            return self.file(path);
+            let value = self.file(path)?;
+            values.push(value.clone());
+            return Ok(value);
         }
         let (name, default) = match reference.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
@@ -62,7 +79,12 @@ impl References<'_> {
         // As in a shell, `:-` also takes the place of an empty value.
         match ((self.variables)(name), default) {
             (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
-            (Some(value), _) => Ok(value),
+            (Some(value), _) => {
+                if !is_inherited(name) {
+                    values.push(value.clone());
+                }
+                Ok(value)
+            }
             (None, Some(default)) => Ok(default.to_owned()),
             (None, None) => Err(format!(
                 "the environment variable `{name}` is not set: set it, or give a default, `${{{name}:-…}}`"
@@ -107,6 +129,16 @@ mod tests {
         assert_eq!(resolve("hello ${USER}, ${OTHER:-nobody}").unwrap(), "hello alice, nobody");
         assert_eq!(resolve("${EMPTY:-default}${EMPTY}").unwrap(), "default");
         assert_eq!(resolve("${URL:-http://x:1/}").unwrap(), "http://x:1/");
+    }
+
+    #[test]
+    fn values_are_told_but_for_what_everyone_may_know() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("key"), "hush\n").unwrap();
+        let variables = |name: &str| (name != "MISSING").then(|| format!("value of {name}"));
+        let references = References { variables: &variables, folder: folder.path() };
+        let values = references.values("${HOME} $${A} ${B} ${file:key} ${MISSING:-default}");
+        assert_eq!(values, ["value of B", "hush"]);
     }
 
     #[test]

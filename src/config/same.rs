@@ -41,7 +41,7 @@ impl Transport {
 }
 
 impl Credentials {
-    fn secrets(&self) -> Vec<&SecretString> {
+    pub(crate) fn secrets(&self) -> Vec<&SecretString> {
         match self {
             Self::None | Self::CallerHeader(_) => Vec::new(),
             Self::Bearer { token } => vec![token],

@@ -27,6 +27,8 @@ pub struct Server {
     /// Its command and arguments as they stand in the file, references unresolved: by these `tools.lock` knows it on
     /// every machine and with every secret. Empty for `http`.
     pub written_command: Vec<String>,
+    /// What its references stand for: values that neither the log nor a status may repeat.
+    pub confidential: Vec<SecretString>,
     /// Which of its tools are approved: all of them, where empty.
     pub allow: Vec<Pattern>,
     /// Which are not, whatever `allow` says.
@@ -72,6 +74,7 @@ impl Server {
             name: name.into(),
             transport,
             written_command,
+            confidential: Vec::new(),
             allow: Vec::new(),
             deny: Vec::new(),
             read_only: Vec::new(),
@@ -329,6 +332,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         name: name?,
         transport: transport?,
         written_command: written_command(written),
+        confidential: confidential(written, scope),
         allow,
         deny,
         read_only,
@@ -391,6 +395,14 @@ fn sharing(written: &WrittenServer, credentials: Option<&Credentials>, scope: &m
 fn written_command(written: &WrittenServer) -> Vec<String> {
     let args = written.args.iter().flat_map(|args| &args.value);
     written.command.iter().chain(args).map(|word| word.value.clone()).collect()
+}
+
+fn confidential(written: &WrittenServer, scope: &Scope<'_>) -> Vec<SecretString> {
+    let args = written.args.iter().flat_map(|args| &args.value);
+    let env = written.env.iter().flat_map(|env| env.value.values());
+    let headers = written.headers.iter().flat_map(|headers| headers.value.values());
+    let texts = written.command.iter().chain(&written.url).chain(args).chain(env).chain(headers);
+    texts.flat_map(|text| scope.references.values(&text.value)).map(SecretString::from).collect()
 }
 
 /// A field of the other transport is a sign that something else was meant.

@@ -173,6 +173,9 @@ fn servers_come_sorted_by_name_with_paths_beside_their_file() {
     assert_eq!((ape.call_timeout, ape.max_call_time), (Duration::from_secs(5), Duration::from_mins(5)));
     assert!(ape.deny[0].matches("get_secret_x"));
     assert_eq!((ape.repeat, zoo.repeat), (Repeat::Rerun, Repeat::Join));
+    let confidential = [ape, zoo]
+        .map(|server| server.confidential.iter().map(ExposeSecret::expose_secret).collect::<Vec<_>>());
+    assert_eq!(confidential, [["hush-hush"], ["from-a-file"]]);
     let Transport::Http { headers, .. } = &zoo.transport else { panic!("http") };
     assert_eq!(headers["authorization"].expose_secret(), "Bearer from-a-file");
     assert_eq!(config.policies.len(), 1);

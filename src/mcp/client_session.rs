@@ -12,7 +12,7 @@ use super::credentials::Door;
 use super::fleet::Fleet;
 use super::pool::NoConnection;
 use super::server::Server;
-use super::supervise::{Ending, closed};
+use super::supervise::{CLOSE_IN_ORDER, Ending, closed};
 use super::wire::Wire;
 use crate::audit::ToolOutcome;
 use crate::config::Sharing;
@@ -74,7 +74,7 @@ impl Server {
         let open = timeout(limit, connecting)
             .await
             .map_err(|_| format!("no answer within {} s", limit.as_secs_f64()))?
-            .map_err(|(Refusal::Final(message) | Refusal::OfThisStart(message))| message)?;
+            .map_err(Refusal::into_message)?;
         let own = SessionConnection::new(behalf, &door, &open.connection);
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session, own);
         let (server, ending) = (Arc::clone(self), fleet.ending().clone());
@@ -95,7 +95,8 @@ impl Server {
         }
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
         token.cancel();
-        tokio::select! { () = closed => {}, () = ending.no_time_left.cancelled() => {} }
+        let in_order = timeout(CLOSE_IN_ORDER, closed);
+        tokio::select! { _ = in_order => {}, () = ending.no_time_left.cancelled() => {} }
         if let Some(child) = child {
             child.stop(&ending.no_time_left).await;
         }

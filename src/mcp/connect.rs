@@ -26,7 +26,8 @@ use tokio_util::task::TaskTracker;
 
 use super::connection::{Connection, describe_transport};
 use super::credentials::Door;
-use super::http_client::HttpClient;
+use super::http_client::{HttpClient, HttpError};
+use super::redact::Redactor;
 use super::result::bounded;
 use super::session::WatchesSessions;
 use super::stdio::{Child, NotStarted, Program};
@@ -36,8 +37,11 @@ use crate::config::{Server, Transport};
 /// The most requests to one server at once.
 const MAX_REQUESTS: usize = 1_000;
 
-/// What a server answers to the first request when its credentials or its URL are wrong, and will go on to answer.
-const FINAL_STATUSES: [u16; 6] = [401, 403, 404, 405, 406, 410];
+/// What a server answers to the first request when its credentials are wrong, and will go on to answer.
+const REFUSALS: [&str; 2] = ["401", "403"];
+
+/// What answers when the URL is wrong, and also when a proxy is there and the server behind it is not yet.
+const ABSENCES: [&str; 4] = ["404", "405", "406", "410"];
 
 /// How a server's protocol begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -144,6 +148,8 @@ fn start_name(era: Era) -> &'static str {
 pub(super) enum Refusal {
     /// It will not do until someone changes something: wrong credentials, no such program.
     Final(String),
+    /// No MCP server is there. It will not do either if it is so the next time.
+    Absent(String),
     /// Another start, or the same one later, may do.
     OfThisStart(String),
 }
@@ -151,13 +157,14 @@ pub(super) enum Refusal {
 impl Refusal {
     pub(super) fn into_message(self) -> String {
         match self {
-            Self::Final(message) | Self::OfThisStart(message) => message,
+            Self::Final(message) | Self::Absent(message) | Self::OfThisStart(message) => message,
         }
     }
 
     fn map(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
             Self::Final(message) => Self::Final(change(message)),
+            Self::Absent(message) => Self::Absent(change(message)),
             Self::OfThisStart(message) => Self::OfThisStart(change(message)),
         }
     }
@@ -187,12 +194,12 @@ async fn attempt(
         ),
         Era::Legacy => (ClientLifecycleMode::Initialize, server.connect_timeout),
     };
-    let mut child = None;
+    let (mut child, redactor) = (None, Redactor::of(server));
     let wire = handler.wire.clone();
     let service = match &server.transport {
         Transport::Stdio { command, args, env, cwd } => {
             let program = Program { command, args, env, cwd: cwd.as_deref() };
-            let (process, stdout, stdin) = Child::start(&server.name, program, tracker)?;
+            let (process, stdout, stdin) = Child::start(&server.name, program, redactor.clone(), tracker)?;
             child = Some(process);
             let pipes = Tapped::new((stdout, stdin).into_transport(), &wire);
             timeout(limit, serve_client_with_lifecycle(handler, pipes, mode)).await
@@ -209,9 +216,9 @@ async fn attempt(
     match service {
         Ok(Ok(service)) => Ok(opened(service, child, wire).await),
         Ok(Err(error)) => {
-            let message = with_obituary(explain(&error), child.as_mut()).await;
-            let is_final = refuses_us(&error) || door.refusal().is_some_and(|refused| refused.is_final());
-            Err(if is_final { Refusal::Final(message) } else { Refusal::OfThisStart(message) })
+            let message = with_obituary(redactor.redact(&explain(&error)), child.as_mut()).await;
+            let has_no_credential = door.refusal().is_some_and(|refused| refused.is_final());
+            Err(if has_no_credential { Refusal::Final(message) } else { refusal(&error, message) })
         }
         Err(_) => {
             let message = format!("no answer within {} s", limit.as_secs_f64());
@@ -244,14 +251,34 @@ async fn opened(service: RunningService<RoleClient, Handler>, child: Option<Chil
     }
 }
 
-/// Whether the credentials or the URL are at fault: with or without the challenge that HTTP asks for, and where no
-/// MCP server is behind it.
-fn refuses_us(error: &ClientInitializeError) -> bool {
-    let message = explain(error);
-    let has_status = |status: &u16| message.contains(&format!("HTTP {status}"));
-    error.is_authorization_required()
-        || FINAL_STATUSES.iter().any(has_status)
-        || message.contains("Unexpected content type")
+/// What a start that failed so says of the next ones. Only the status counts, not the server's words.
+fn refusal(error: &ClientInitializeError, message: String) -> Refusal {
+    match http_error(error) {
+        Some(HttpError::AuthRequired(_) | HttpError::InsufficientScope(_)) => Refusal::Final(message),
+        Some(HttpError::UnexpectedServerResponse(text)) => {
+            let is_one_of = |statuses: &[&str]| {
+                let status = text.strip_prefix("HTTP ").unwrap_or_default();
+                statuses.iter().any(|known| status.starts_with(known))
+            };
+            if is_one_of(&REFUSALS) {
+                Refusal::Final(message)
+            } else if is_one_of(&ABSENCES) {
+                Refusal::Absent(message)
+            } else {
+                Refusal::OfThisStart(message)
+            }
+        }
+        Some(HttpError::UnexpectedContentType(_)) => Refusal::Absent(message),
+        _ => Refusal::OfThisStart(message),
+    }
+}
+
+fn http_error(error: &ClientInitializeError) -> Option<&HttpError> {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => error.error.downcast_ref(),
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => http_error(fallback),
+        _ => None,
+    }
 }
 
 fn explain(error: &ClientInitializeError) -> String {

@@ -50,17 +50,27 @@ pub(super) struct Connection(Peer<RoleClient>, Arc<Wire>);
 #[derive(Debug)]
 pub(super) struct Unanswered {
     pub(super) message: String,
-    /// Whether there may still be one: the server is busy, or hangs.
-    pub(super) is_late: bool,
+    pub(super) sign: Sign,
+}
+
+/// What an attempt to get an answer says of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It is there: it answered, be it with an error.
+    Life,
+    /// There may still be an answer: it is busy, or hangs.
+    Late,
+    /// Something else answered, or nothing will.
+    Doubt,
 }
 
 impl Unanswered {
     fn late(limit: Duration) -> Self {
-        Self { message: format!("no answer within {} s", limit.as_secs_f64()), is_late: true }
+        Self { message: format!("no answer within {} s", limit.as_secs_f64()), sign: Sign::Late }
     }
 
     fn nonsense(message: String) -> Self {
-        Self { message, is_late: false }
+        Self { message, sign: Sign::Life }
     }
 }
 
@@ -68,7 +78,10 @@ impl From<ServiceError> for Unanswered {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Timeout { timeout } => Self::late(timeout),
-            other => Self { message: describe(&other), is_late: false },
+            ServiceError::McpError(_) | ServiceError::UnexpectedResponse => {
+                Self { message: describe(&error), sign: Sign::Life }
+            }
+            other => Self { message: describe(&other), sign: Sign::Doubt },
         }
     }
 }

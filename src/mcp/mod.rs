@@ -24,6 +24,7 @@ pub mod lock;
 mod names;
 mod page;
 mod pool;
+mod redact;
 mod result;
 mod root;
 mod schema;

@@ -14,6 +14,9 @@ const MAX_TOOLS: usize = 5_000;
 /// The most JSON of one server's tools, in bytes.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
+/// The longest cursor, in bytes: all of them are kept until the list is complete.
+const MAX_CURSOR: usize = 4 * 1024;
+
 /// The tools of one server, as raw as they came.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Listing {
@@ -85,7 +88,9 @@ impl Pages {
         self.count += 1;
         // An empty cursor is a cursor; `null` and nothing are the end.
         let Some(next) = page.get("nextCursor").and_then(Value::as_str) else { return Ok(()) };
-        if !self.seen.insert(next.to_owned()) {
+        if next.len() > MAX_CURSOR {
+            self.cut(format!("a cursor is longer than {MAX_CURSOR} bytes, so the list was cut there"));
+        } else if !self.seen.insert(next.to_owned()) {
             self.cut("the server repeated a cursor, so its list was cut there".into());
         } else if self.count == MAX_PAGES {
             self.cut(format!("only the first {MAX_PAGES} pages were taken"));
@@ -145,6 +150,18 @@ mod tests {
         let listing = list(|_| json!({"tools": [1], "nextCursor": "again"})).unwrap();
         assert_eq!(listing.tools.len(), 2);
         assert!(listing.cut.unwrap().contains("repeated"));
+    }
+
+    #[test]
+    fn a_cursor_without_end_is_not_kept() {
+        let mut count = 0;
+        let listing = list(|_| {
+            count += 1;
+            json!({"tools": [count], "nextCursor": "x".repeat(MAX_CURSOR + count - 1)})
+        });
+        let listing = listing.unwrap();
+        assert_eq!(listing.tools.len(), 2, "the first is just short enough");
+        assert!(listing.cut.unwrap().contains("longer than"));
     }
 
     #[test]

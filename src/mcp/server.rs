@@ -18,6 +18,7 @@ use super::connection::{CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
+use super::redact::Redactor;
 use super::shelves::{Shelves, Sorted};
 use super::status::{ServerFailure, ServerState, ServerStatus, Stage};
 use super::stderr::Tail;
@@ -43,6 +44,7 @@ pub(super) struct Server {
     pub(super) tried: CancellationToken,
     state: Mutex<State>,
     shelves: Arc<Shelves>,
+    redactor: Redactor,
     pub(super) credentials: Arc<Credentials>,
     pub(super) pool: Pool,
     /// Connections that belong to one MCP session each.
@@ -84,6 +86,7 @@ impl Server {
             tried: CancellationToken::new(),
             state: Mutex::new(State { status, stderr: Tail::default() }),
             shelves: shelves.clone(),
+            redactor: Redactor::of(config),
             pool: Pool::new(config, &credentials),
             credentials,
             sessions: Mutex::default(),
@@ -175,10 +178,14 @@ impl Server {
 
     fn unavailable(&self) -> NoConnection {
         let name = self.name();
-        NoConnection {
-            message: format!("The server `{name}` of this tool is not available now. Nothing was run."),
-            outcome: ToolOutcome::Unreachable,
-        }
+        let message = if self.retired.is_cancelled() {
+            format!(
+                "The server `{name}` of this tool was configured anew. Nothing was run; the call may be made again."
+            )
+        } else {
+            format!("The server `{name}` of this tool is not available now. Nothing was run.")
+        };
+        NoConnection { message, outcome: ToolOutcome::Unreachable }
     }
 
     async fn live_connection(&self, patience: Duration) -> Option<Arc<Connection>> {
@@ -186,8 +193,12 @@ impl Server {
         let is_live =
             |connection: &Option<Arc<Connection>>| connection.as_ref().is_some_and(|it| !it.is_closed());
         let waiting = timeout(self.worth_waiting(patience), connections.wait_for(is_live));
-        let connection = waiting.await.ok()?.ok()?;
-        connection.clone()
+        tokio::select! {
+            biased;
+            connection = waiting => connection.ok()?.ok()?.clone(),
+            // Its successor, if it has one, is another server.
+            () = self.retired.cancelled() => None,
+        }
     }
 
     /// Nothing comes of waiting where the next attempt is too far away.
@@ -228,7 +239,8 @@ impl Server {
     }
 
     /// Remembers what went wrong; the log tells the same failure aloud only once.
-    pub(super) fn fail(&self, stage: Stage, message: String) {
+    pub(super) fn fail(&self, stage: Stage, message: &str) {
+        let message = self.redactor.redact(message);
         let failure = ServerFailure { stage, message, at: Timestamp::now() };
         let last = self.state().status.last_failure.replace(failure.clone());
         let ServerFailure { stage, message, .. } = &failure;

@@ -9,9 +9,16 @@ use super::approve::{self, Approved, LeftOut, Quarantined, Verdict};
 use super::catalogue::Catalogue;
 use super::lock::Lock;
 use super::page::Listing;
+use super::result::bounded;
 use super::server::{Server, public_url};
 use crate::config;
 use crate::domain::{ToolRef, on_one_line};
+
+/// How many tools are named in one line of the log.
+const NAMED: usize = 5;
+
+/// How much of a tool's name is in the log, in bytes.
+const LONGEST_NAME: usize = 200;
 
 /// The shelves of all servers.
 #[derive(Debug)]
@@ -173,11 +180,20 @@ impl Shelf {
     fn tell_of_new(&self, quarantined: &[Quarantined]) {
         let known: HashSet<_> =
             self.sorted.quarantined.iter().map(|tool| (&tool.tool, tool.digest)).collect();
-        for Quarantined { tool, reason, is_kept, .. } in
-            quarantined.iter().filter(|tool| !known.contains(&(&tool.tool, tool.digest)))
-        {
-            let (server, tool) = (&self.config.name, on_one_line(tool));
-            tracing::warn!(%server, tool, %reason, approved_stays = is_kept, "a tool is quarantined: see `toolgate tools diff`");
+        let mut new =
+            quarantined.iter().filter(|tool| !known.contains(&(&tool.tool, tool.digest))).peekable();
+        if new.peek().is_none() {
+            return;
         }
+        // A server may list thousands, and others again at once.
+        let first: Vec<String> = new.by_ref().take(NAMED).map(in_a_word).collect();
+        let (server, tools, more) = (&self.config.name, first.join(", "), new.count());
+        tracing::warn!(%server, tools, more, "tools are quarantined: see `toolgate tools diff`");
     }
+}
+
+fn in_a_word(Quarantined { tool, reason, is_kept, .. }: &Quarantined) -> String {
+    let tool = bounded(&on_one_line(tool), LONGEST_NAME);
+    let kept = if *is_kept { "; the approved one stays" } else { "" };
+    format!("{tool} ({reason}{kept})")
 }

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::redact::Redactor;
 use super::result::bounded;
 
 /// How many lines are kept, and how much of each, in bytes.
@@ -51,13 +51,8 @@ impl Tail {
 
 /// Reads standard error until its end, so that the child never waits for a reader.
 ///
-/// `secrets` are what the child was told in confidence: neither the log nor the tail shows them.
-pub(super) async fn drain(
-    stderr: impl AsyncRead + Unpin,
-    server: String,
-    secrets: Vec<SecretString>,
-    tail: Tail,
-) {
+/// What the child was told in confidence, neither the log nor the tail shows.
+pub(super) async fn drain(stderr: impl AsyncRead + Unpin, server: String, redactor: Redactor, tail: Tail) {
     let _complete = tail.complete.clone().drop_guard();
     let mut reader = BufReader::new(stderr);
     let mut line = Vec::new();
@@ -71,7 +66,7 @@ pub(super) async fn drain(
         line.extend_from_slice(&bytes[..newline.unwrap_or(bytes.len()).min(room)]);
         reader.consume(taken);
         if newline.is_some() || at_end {
-            let text = presentable(&line, &secrets);
+            let text = presentable(&line, &redactor);
             line.clear();
             if !text.is_empty() {
                 if budget.admits(&server, Instant::now()) {
@@ -86,10 +81,8 @@ pub(super) async fn drain(
     }
 }
 
-fn presentable(line: &[u8], secrets: &[SecretString]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let secrets = secrets.iter().map(ExposeSecret::expose_secret);
-    let text = secrets.fold(text.into_owned(), |text, secret| text.replace(secret, "[redacted]"));
+fn presentable(line: &[u8], redactor: &Redactor) -> String {
+    let text = redactor.redact(&String::from_utf8_lossy(line));
     bounded(text.trim_end(), KEPT_LINE)
 }
 
@@ -121,12 +114,14 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::shell_server;
     use super::*;
 
     async fn tail_of(output: &str, secrets: &[&str]) -> Vec<String> {
         let tail = Tail::default();
-        let secrets = secrets.iter().map(|secret| SecretString::from(*secret)).collect();
-        drain(output.as_bytes(), "test".into(), secrets, tail.clone()).await;
+        let mut server = shell_server("test", "");
+        server.confidential = secrets.iter().map(|secret| (*secret).into()).collect();
+        drain(output.as_bytes(), "test".into(), Redactor::of(&server), tail.clone()).await;
         tail.complete().await;
         tail.lines()
     }

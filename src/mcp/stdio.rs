@@ -1,16 +1,17 @@
 //! A server that runs as a child process, from its start to its last sign.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::process::Stdio;
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::{Instant, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::redact::Redactor;
 use super::stderr::{Tail, drain};
 use crate::config;
 
@@ -20,14 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long a child whose pipes are closed may take to end before its end is told without a status.
 const LAST_MOMENT: Duration = Duration::from_millis(500);
 
-/// A shorter value is no secret, but a word that a line may well have, bytes.
-const SHORTEST_SECRET: usize = 8;
-
 /// How often a process group is looked at that is to end.
 const LOOK: Duration = Duration::from_millis(20);
 
 const SIGTERM: i32 = 15;
 const SIGCONT: i32 = 18;
+const ESRCH: i32 = 3;
 
 /// A child process; dropped, it is killed with its whole process group.
 #[derive(Debug)]
@@ -59,6 +58,7 @@ impl Child {
     pub(super) fn start(
         name: &str,
         program: Program<'_>,
+        redactor: Redactor,
         tracker: &TaskTracker,
     ) -> Result<(Self, ChildStdout, ChildStdin), NotStarted> {
         let mut wrap = CommandWrap::from(command(program));
@@ -74,7 +74,7 @@ impl Child {
             return Err(NotStarted { message, is_final: false });
         };
         let tail = Tail::default();
-        tracker.spawn(drain(stderr, name.to_owned(), secrets(program), tail.clone()));
+        tracker.spawn(drain(stderr, name.to_owned(), redactor, tail.clone()));
         Ok((Self { process, stderr: tail, group_is_gone: false }, stdout, stdin))
     }
 
@@ -98,7 +98,7 @@ impl Child {
     async fn ask_to_end(&mut self) {
         let _ = timeout(PATIENCE, self.process.wait()).await;
         // Also where the child has ended by itself: what it has started may still be there.
-        self.group_is_gone = self.process.signal(SIGTERM).is_err();
+        self.group_is_gone = finds_nobody(&self.process.signal(SIGTERM));
         if !self.group_is_gone {
             self.group_is_gone = timeout(PATIENCE, group_end(&mut *self.process)).await.is_ok();
         }
@@ -147,22 +147,19 @@ fn command(program: Program<'_>) -> Command {
     command
 }
 
-/// What of its environment a child must not repeat in the log.
-fn secrets(program: Program<'_>) -> Vec<SecretString> {
-    let secret = program.env.iter().filter(|(name, value)| {
-        config::is_secret_name(name) && value.expose_secret().len() >= SHORTEST_SECRET
-    });
-    secret.map(|(_, value)| value.clone()).collect()
-}
-
 /// Returns when no process of the child's group is left; asked for by a signal that does no harm.
 async fn group_end(process: &mut dyn ChildWrapper) {
     let mut looks = interval(LOOK);
-    while process.signal(SIGCONT).is_ok() {
+    while !finds_nobody(&process.signal(SIGCONT)) {
         // One that has ended counts until its end is noticed.
         let _ = process.try_wait();
         looks.tick().await;
     }
+}
+
+/// Whether a signal found no process. One that is not allowed, as to a child that became another user, did find some.
+fn finds_nobody(signalled: &io::Result<()>) -> bool {
+    signalled.as_ref().is_err_and(|error| error.raw_os_error() == Some(ESRCH))
 }
 
 fn is_final(kind: ErrorKind) -> bool {
@@ -173,9 +170,12 @@ fn is_final(kind: ErrorKind) -> bool {
 mod tests {
     use std::collections::BTreeMap;
 
+    use secrecy::SecretString;
     use tokio::io::AsyncReadExt as _;
 
+    use super::super::testing::shell_server;
     use super::*;
+    use crate::config::Transport;
 
     fn shell(
         script: &str,
@@ -183,8 +183,11 @@ mod tests {
     ) -> (Child, ChildStdout, ChildStdin, TaskTracker) {
         let args = ["-c".to_owned(), script.to_owned()];
         let program = Program { command: "sh", args: &args, env, cwd: None };
-        let tracker = TaskTracker::new();
-        let (child, stdout, stdin) = Child::start("test", program, &tracker).unwrap();
+        let mut server = shell_server("test", script);
+        let Transport::Stdio { env: told, .. } = &mut server.transport else { unreachable!() };
+        told.clone_from(env);
+        let (redactor, tracker) = (Redactor::of(&server), TaskTracker::new());
+        let (child, stdout, stdin) = Child::start("test", program, redactor, &tracker).unwrap();
         (child, stdout, stdin, tracker)
     }
 
@@ -252,8 +255,17 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_does_not_exist_is_named_and_final() {
         let program = Program { command: "no-such-program", args: &[], env: &BTreeMap::new(), cwd: None };
-        let error = Child::start("test", program, &TaskTracker::new()).unwrap_err();
+        let redactor = Redactor::of(&shell_server("test", ""));
+        let error = Child::start("test", program, redactor, &TaskTracker::new()).unwrap_err();
         assert!(error.is_final && error.message.contains("`no-such-program`"), "{error:?}");
+    }
+
+    #[test]
+    fn a_group_that_may_not_be_signalled_is_still_there() {
+        const EPERM: i32 = 1;
+        assert!(!finds_nobody(&Ok(())));
+        assert!(!finds_nobody(&Err(io::Error::from_raw_os_error(EPERM))));
+        assert!(finds_nobody(&Err(io::Error::from_raw_os_error(ESRCH))));
     }
 
     #[tokio::test]

@@ -25,6 +25,10 @@ const LONG_DELAY: Duration = Duration::from_mins(1);
 /// How long a connection that is given up may take to be closed in order.
 pub(super) const CLOSE: Duration = Duration::from_secs(1);
 
+/// The same for one that still answers: rmcp gives what is under way two seconds. One that is stuck while it is written
+/// to is not closed before its process is ended.
+pub(super) const CLOSE_IN_ORDER: Duration = Duration::from_secs(3);
+
 /// When to end.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ending {
@@ -94,12 +98,13 @@ impl Server {
         };
         let mut backoff = Backoff::new();
         let mut start = Era::Modern;
+        let mut was_absent = false;
         loop {
             let opened = orders.unless(self.open(start, &door, &tools_changed, tracker)).await;
             self.tried.cancel();
             let over = match opened {
                 Ok(Ok(open)) => {
-                    start = open.era;
+                    (start, was_absent) = (open.era, false);
                     let since = Instant::now();
                     let ordered = self.keep(open, &tools_changed, &mut orders, &ending).await;
                     if since.elapsed() > GOOD_CONNECTION {
@@ -110,8 +115,11 @@ impl Server {
                 Ok(Err(trouble)) => {
                     // One that is slow to start may have no time left for the second way: it is the first next time.
                     start = start.other();
-                    self.fail(trouble.stage, trouble.message);
-                    Ok(if trouble.is_final {
+                    self.fail(trouble.stage, &trouble.message);
+                    let is_absent = trouble.outlook == Outlook::Absent;
+                    let is_absent_again = std::mem::replace(&mut was_absent, is_absent) && is_absent;
+                    let is_final = trouble.outlook == Outlook::Hopeless || is_absent_again;
+                    Ok(if is_final {
                         (ServerState::FailedConfig, jittered(LONG_DELAY))
                     } else {
                         (ServerState::BackingOff, backoff.delay())
@@ -129,7 +137,7 @@ impl Server {
             match over {
                 Ok(()) => {}
                 Err(Order::Restart) => {
-                    (backoff, start) = (Backoff::new(), Era::Modern);
+                    (backoff, start, was_absent) = (Backoff::new(), Era::Modern, false);
                     self.pool.clear();
                     self.enter(ServerState::Starting);
                 }
@@ -188,7 +196,7 @@ impl Server {
         let listing = open.connection.list_tools(left).await.map_err(|unanswered| Trouble {
             stage: Stage::List,
             message: unanswered.message,
-            is_final: false,
+            outlook: Outlook::Open,
         })?;
         self.take(listing);
         self.update(|status| {
@@ -224,13 +232,17 @@ impl Server {
             }
         }
         self.connection.send_replace(None);
-        if !matches!(end, End::Ordered(_)) {
-            self.enter(ServerState::BackingOff);
-        }
+        // At once: closing takes its time.
+        self.enter(match end {
+            End::Ordered(Order::Restart) => ServerState::Starting,
+            End::Ordered(Order::Stop | Order::Retire) => ServerState::Stopped,
+            End::Closed | End::Dead => ServerState::BackingOff,
+        });
         token.cancel();
         match end {
             End::Ordered(_) => {
-                tokio::select! { () = closed => {}, () = ending.no_time_left.cancelled() => {} }
+                let in_order = timeout(CLOSE_IN_ORDER, closed);
+                tokio::select! { _ = in_order => {}, () = ending.no_time_left.cancelled() => {} }
             }
             End::Dead => {
                 let _ = timeout(CLOSE, closed).await;
@@ -241,7 +253,7 @@ impl Server {
                     None => None,
                 };
                 let message = obituary.unwrap_or_else(|| "the server closed the connection".into());
-                self.fail(Stage::Run, message);
+                self.fail(Stage::Run, &message);
             }
         }
         if let Some(child) = child {
@@ -270,17 +282,28 @@ impl Server {
 struct Trouble {
     stage: Stage,
     message: String,
-    /// Whether it stays until someone changes something.
-    is_final: bool,
+    outlook: Outlook,
+}
+
+/// What becomes of the next attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outlook {
+    /// They may succeed.
+    Open,
+    /// The same if it was so before: no MCP server is there.
+    Absent,
+    /// The same, until someone changes something.
+    Hopeless,
 }
 
 impl Trouble {
     fn connecting(refusal: Refusal) -> Self {
-        let (message, is_final) = match refusal {
-            Refusal::Final(message) => (message, true),
-            Refusal::OfThisStart(message) => (message, false),
+        let outlook = match refusal {
+            Refusal::Final(_) => Outlook::Hopeless,
+            Refusal::Absent(_) => Outlook::Absent,
+            Refusal::OfThisStart(_) => Outlook::Open,
         };
-        Self { stage: Stage::Connect, message, is_final }
+        Self { stage: Stage::Connect, message: refusal.into_message(), outlook }
     }
 }
 

@@ -9,6 +9,7 @@ mod process;
 mod scripted;
 mod sharing;
 mod states;
+mod stuck;
 mod subscriptions;
 mod traps;
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rmcp::ErrorData;
 use rmcp::model::{
@@ -18,6 +19,7 @@ use rmcp::service::{InboundStreamOrigin, RequestContext, RoleClient, RxJsonRpcMe
 use rmcp::transport::Transport;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// How many notices may wait for who listens to a server; who falls behind misses the oldest.
 const NEWS: usize = 64;
@@ -63,6 +65,8 @@ pub struct Wire {
     own: Option<mpsc::Sender<Aside>>,
     news: broadcast::Sender<Notice>,
     routes: Mutex<Routes>,
+    /// When anything came last.
+    heard: Mutex<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -85,7 +89,13 @@ impl Wire {
     }
 
     fn laid(client: ClientCapabilities, own: Option<mpsc::Sender<Aside>>) -> Self {
-        Self { client, own, news: broadcast::Sender::new(NEWS), routes: Mutex::default() }
+        Self {
+            client,
+            own,
+            news: broadcast::Sender::new(NEWS),
+            routes: Mutex::default(),
+            heard: Mutex::new(Instant::now()),
+        }
     }
 
     /// What the client at this end can do.
@@ -101,6 +111,11 @@ impl Wire {
     /// What the server tells all clients from now on.
     pub(super) fn news(&self) -> broadcast::Receiver<Notice> {
         self.news.subscribe()
+    }
+
+    /// How long the server has not said a word.
+    pub(super) fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
     /// Forgets a request that is over.
@@ -236,6 +251,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Tapped<T> {
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         let message = self.inner.receive().await?;
+        *self.wire.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.wire.tell(&message);
         Some(message)
     }

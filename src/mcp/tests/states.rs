@@ -15,14 +15,14 @@ use super::*;
 
 /// Something that a test switches on and off while a server runs.
 #[derive(Clone, Default)]
-struct Switch(Arc<AtomicBool>);
+pub(super) struct Switch(Arc<AtomicBool>);
 
 impl Switch {
-    fn set(&self, on: bool) {
+    pub(super) fn set(&self, on: bool) {
         self.0.store(on, Ordering::SeqCst);
     }
 
-    fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.0.load(Ordering::SeqCst)
     }
 }
