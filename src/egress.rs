@@ -3,7 +3,8 @@
 //! A name is resolved once, each address is checked (`egress/address.rs`), and the connection goes to what was
 //! checked, so an answer that changes afterwards changes nothing. Redirects are taken one by one, each as if it
 //! were asked for anew. What the administrator wrote himself may be private; what others name must be public and
-//! https, unless `egress.allow` says otherwise.
+//! https, unless `egress.allow` says otherwise. Where the environment names a proxy, which resolves names itself, what
+//! others name is looked up here first, and the proxy is no place to ask.
 
 mod address;
 
@@ -17,6 +18,7 @@ use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode, header};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Method, Request, Url, redirect};
+use tokio::time::timeout;
 
 use self::address::Reach;
 use crate::config;
@@ -105,7 +107,11 @@ impl Egress {
     /// The same with another resolver.
     pub fn with_lookup(allow: &config::Egress, lookup: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
         let proxies = config::proxy_hosts().iter().map(|host| normal(host)).collect();
-        let rules = Arc::new(Rules { allow: allow.clone(), proxies });
+        Self::with_rules(Rules { allow: allow.clone(), proxies }, lookup)
+    }
+
+    fn with_rules(rules: Rules, lookup: Arc<dyn Resolve>) -> Result<Self, reqwest::Error> {
+        let rules = Arc::new(rules);
         let client = |word| {
             let guard = Guard { lookup: lookup.clone(), rules: rules.clone(), word };
             client_builder().timeout(PATIENCE).dns_resolver(Arc::new(guard)).build()
@@ -167,7 +173,10 @@ impl Egress {
         let url = request.url().clone();
         let client = match self.check(&url)? {
             Word::Own => &self.own,
-            Word::Named => &self.named,
+            Word::Named => {
+                self.check_for_proxy(&url).await?;
+                &self.named
+            }
         };
         let unreachable =
             |error: reqwest::Error| EgressError::Unreachable { place: place(&url), reason: causes(error) };
@@ -204,7 +213,30 @@ impl Egress {
         {
             return Err(refused(url, "its address is not public, and `egress.allow` does not open it"));
         }
+        // The guard lets connections to a proxy through, wherever it is.
+        if self.rules.proxies.contains(&normal(host)) && !self.rules.opens(host) {
+            return Err(refused(url, "this is the proxy, and `egress.allow` does not open it"));
+        }
         Ok(Word::Named)
+    }
+
+    /// Of what a proxy is sent to, the guard sees the proxy's name alone: the place is looked up before it is asked.
+    async fn check_for_proxy(&self, url: &Url) -> Result<(), EgressError> {
+        let Some(host) = url.domain() else { return Ok(()) };
+        if self.rules.proxies.is_empty() || self.rules.opens(host) {
+            return Ok(());
+        }
+        let unknown = || {
+            refused(url, "its name cannot be looked up here before a proxy is asked; `egress.allow` opens it")
+        };
+        let name = host.parse::<Name>().map_err(|_| unknown())?;
+        let found = timeout(PATIENCE, self.lookup.resolve(name)).await.map_err(|_| unknown())?;
+        let mut found = found.map_err(|_| unknown())?.peekable();
+        found.peek().ok_or_else(unknown)?;
+        if found.all(|address| self.rules.permit(host, address.ip(), Word::Named)) {
+            return Ok(());
+        }
+        Err(refused(url, "its address is not public, and `egress.allow` does not open it"))
     }
 }
 
@@ -224,9 +256,14 @@ impl Rules {
         }
         match Reach::of(address) {
             Reach::Public => true,
-            Reach::Internal => word == Word::Own || self.allow.hosts.contains(&normal(host)),
+            Reach::Internal => word == Word::Own || self.opens(host),
             Reach::Never => false,
         }
+    }
+
+    /// Whether the administrator opened this name.
+    fn opens(&self, host: &str) -> bool {
+        self.allow.hosts.contains(&normal(host))
     }
 }
 

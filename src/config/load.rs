@@ -74,10 +74,6 @@ pub fn load_with(path: &Path, variables: Lookup<'_>) -> Result<Config, ConfigErr
 fn check_public_url(path: &Path, public_url: Option<&Url>, servers: &[Server], problems: &mut Vec<Problem>) {
     let by_browser = |server: &&Server| matches!(server.credentials, Credentials::AuthorizationCode(_));
     let Some(server) = servers.iter().find(by_browser) else { return };
-    if servers.iter().filter(by_browser).any(|server| server.name == "callback") {
-        let what = "a server to which callers connect in a browser cannot be called `callback`: its page would be there";
-        problems.push(Problem::with_file(path, what));
-    }
     let is_loopback = |url: &Url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     let what = match public_url {
         None => "needs the gateway's own URL",

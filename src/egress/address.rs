@@ -46,8 +46,8 @@ impl Reach {
         let segments = address.segments();
         match segments {
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Internal,
-            // AWS answers with credentials here, in the range of private addresses.
-            [0xfd00, 0x0ec2, ..] => Self::Never,
+            // AWS and Google answer with credentials here, in the range of private addresses.
+            [0xfd00, 0x0ec2, ..] | [0xfd20, 0x00ce, ..] => Self::Never,
             [first, ..] if first & 0xfe00 == 0xfc00 => Self::Internal,
             // Protocol assignments (Teredo and the like) and documentation.
             [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Self::Never,
@@ -118,6 +118,7 @@ mod tests {
             "fec0::1",
             "ff02::1",
             "fd00:ec2::254",
+            "fd20:ce::254",
             "2001:db8::1",
             "2001:0:4136:e378::1",
             "64:ff9b:1::a00:9",

@@ -201,3 +201,25 @@ async fn an_endless_answer_is_not_read() {
     let error = public().with_own([start.clone()]).get(&start).await.unwrap_err();
     assert!(matches!(error, EgressError::TooLarge { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn f56_a_proxy_is_not_sent_where_the_gateway_may_not_go() {
+    let behind_a_proxy = |address: [u8; 4], opened: &[&str]| {
+        let hosts = opened.iter().map(|host| (*host).to_owned()).collect();
+        let allow = config::Egress { networks: Vec::new(), hosts };
+        let rules = Rules { allow, proxies: vec!["proxy.test".to_owned()] };
+        Egress::with_rules(rules, Scripted::new(&[address])).unwrap()
+    };
+    let inside = url("https://named.test/");
+    for address in [[10, 0, 0, 9], [169, 254, 169, 254]] {
+        let error = behind_a_proxy(address, &[]).check_for_proxy(&inside).await.unwrap_err();
+        assert!(error.to_string().contains("not public"), "{error}");
+    }
+    assert!(behind_a_proxy([93, 184, 216, 34], &[]).check_for_proxy(&inside).await.is_ok());
+    assert!(behind_a_proxy([10, 0, 0, 9], &["named.test"]).check_for_proxy(&inside).await.is_ok());
+
+    // The proxy itself may be inside, but is no place that others name.
+    let proxy = url("https://Proxy.test:8443/");
+    assert!(behind_a_proxy([10, 0, 0, 9], &[]).may_name(&proxy).is_err());
+    assert!(behind_a_proxy([10, 0, 0, 9], &["proxy.test"]).may_name(&proxy).is_ok());
+}

@@ -131,7 +131,7 @@ impl Gateway {
         admission.prompt = request.prompt.take();
         self.check_hosted_tools(&request)?;
         self.resolve_references(incoming, &mut request).await?;
-        self.fleet.introduce(&incoming.caller, &incoming.headers);
+        self.introduce(&incoming.caller, &incoming.headers);
         let history = incoming.operation.dialect.history(&request);
         admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
         let mut resumption =

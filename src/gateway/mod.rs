@@ -34,13 +34,14 @@ mod upstream_error;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, InjectLimits, Limits};
-use crate::domain::ToolSettings;
+use crate::domain::{Caller, ToolSettings};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::InForce;
@@ -98,5 +99,21 @@ impl Gateway {
     /// How this caller's requests to this provider get tools and how their calls are shown.
     fn settings(&self, incoming: &Incoming, provider: &Provider) -> ToolSettings {
         incoming.caller.settings.or(provider.settings).or(self.settings)
+    }
+
+    /// Whether this caller may know of a server: policy shows them a tool of it, or may once its tools are known.
+    pub fn shows(&self, caller: &Caller, server: &str) -> bool {
+        let catalogue = self.fleet.catalogue();
+        let tools = catalogue.tools().iter().map(|tool| &tool.definition.source);
+        let mut tools = tools.filter(|tool| tool.server == server).peekable();
+        match tools.peek() {
+            Some(_) => tools.any(|tool| self.policy.may_see(caller, tool).is_ok()),
+            None => self.policy.may_know(caller, server),
+        }
+    }
+
+    /// Tries this caller's credentials at servers that they may know of, and that nobody could ask for tools yet.
+    pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap) {
+        self.fleet.introduce(caller, headers, |server| self.shows(caller, server));
     }
 }

@@ -1,7 +1,8 @@
 //! The pages on which callers connect their accounts to servers, and the two requests that clients make for it.
 //!
 //! `POST /connect/{server}/link` gives a caller a link; its page asks whether that is meant, sends the browser to the
-//! authorization server, and `/connect/callback` takes it back. `DELETE /connect/{server}` forgets it all.
+//! authorization server, and `/connect/{server}/callback` takes it back. `DELETE /connect/{server}` forgets it all. Who
+//! has no good link, and may see no tool of a server, does not learn here whether it exists.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,8 +26,8 @@ pub(super) fn routes() -> Router<AppState> {
     Router::new()
         .route("/connect/{server}", get(confirm).post(depart).delete(disconnect))
         .route("/connect/{server}/link", post(link))
-        .route("/connect/callback", get(arrive))
-        .route("/connect/client.json", get(client_document))
+        .route("/connect/{server}/callback", get(arrive))
+        .route("/connect/{server}/client.json", get(client_document))
 }
 
 /// Gives a caller a link to open in a browser.
@@ -37,7 +38,13 @@ async fn link(State(state): State<AppState>, Path(server): Path<String>, request
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    match state.gateway().fleet.link_for(&server, &caller) {
+    let gateway = state.gateway();
+    let link = if gateway.shows(&caller, &server) {
+        gateway.fleet.link_for(&server, &caller)
+    } else {
+        Err(ConnectError::NoSuchServer)
+    };
+    match link {
         Ok(url) => answer(StatusCode::OK, &json!({"url": url, "expires_in": Desk::PATIENCE.as_secs()})),
         Err(error) => answer(status(&error), &json!({"error": error.to_string()})),
     }
@@ -51,7 +58,13 @@ async fn disconnect(State(state): State<AppState>, Path(server): Path<String>, r
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    match state.gateway().fleet.disconnect(&server, &caller).await {
+    let gateway = state.gateway();
+    let disconnected = if gateway.shows(&caller, &server) {
+        gateway.fleet.disconnect(&server, &caller).await
+    } else {
+        Err(ConnectError::NoSuchServer)
+    };
+    match disconnected {
         Ok(was_connected) => answer(StatusCode::OK, &json!({"disconnected": was_connected})),
         Err(error) => answer(status(&error), &json!({"error": error.to_string()})),
     }
@@ -106,12 +119,12 @@ async fn depart(State(state): State<AppState>, Path(server): Path<String>, reque
 }
 
 /// Takes the browser back.
-async fn arrive(State(state): State<AppState>, request: Request) -> Response {
+async fn arrive(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
     let Some(callback) = callback(request.uri().query().unwrap_or_default()) else {
         return page(StatusCode::BAD_REQUEST, "Not connected", "<p>This answer says something twice.</p>");
     };
     let cookie = cookie(request.headers());
-    let mut response = match state.gateway().fleet.arrive(callback, cookie.as_ref()).await {
+    let mut response = match state.gateway().fleet.arrive(&server, callback, cookie.as_ref()).await {
         Ok(connected) => {
             let (server, user) = (escaped(&connected.whom.server), escaped(&connected.whom.user));
             let text = format!(
@@ -129,8 +142,8 @@ async fn arrive(State(state): State<AppState>, request: Request) -> Response {
 }
 
 /// Says who the gateway is (a client id metadata document).
-async fn client_document(State(state): State<AppState>) -> Response {
-    match state.gateway().fleet.client_document() {
+async fn client_document(State(state): State<AppState>, Path(server): Path<String>) -> Response {
+    match state.gateway().fleet.client_document(&server) {
         Some(document) => answer(StatusCode::OK, &document),
         None => super::not_found(),
     }

@@ -17,25 +17,27 @@ impl Fleet {
         self.access().desk.link(server, caller)
     }
 
-    /// Whom a link is for.
+    /// Whom a link is for. Without a good one nobody learns whether there is such a server.
     pub fn read_ticket(&self, server: &str, ticket: &str) -> Result<Whom, ConnectError> {
+        let whom = self.access().desk.read(server, ticket)?;
         self.authorization_code(server)?;
-        self.access().desk.read(server, ticket)
+        Ok(whom)
     }
 
     /// Uses a link up, and sends a browser to the authorization server.
     pub async fn depart(&self, server: &str, ticket: &str) -> Result<Departure, ConnectError> {
-        let kind = self.authorization_code(server)?;
-        self.access().desk.depart(&kind, ticket).await
+        self.read_ticket(server, ticket)?;
+        self.access().desk.depart(&self.authorization_code(server)?, ticket).await
     }
 
     /// Takes a browser back; from then on the server is called with what its user granted.
     pub async fn arrive(
         &self,
+        server: &str,
         callback: Callback,
         cookie: Option<&secrecy::SecretString>,
     ) -> Result<Connected, ConnectError> {
-        let connected = self.access().desk.arrive(callback, cookie).await?;
+        let connected = self.access().desk.arrive(server, callback, cookie).await?;
         self.welcome(&connected.whom);
         Ok(connected)
     }
@@ -45,9 +47,9 @@ impl Fleet {
         Ok(self.authorization_code(server)?.disconnect(&caller.user).await?)
     }
 
-    /// Who the gateway is, for authorization servers that read it from the gateway's own document.
-    pub fn client_document(&self) -> Option<Value> {
-        self.access().desk.client()
+    /// Who the gateway is for this server, for authorization servers that read it from the gateway's own document.
+    pub fn client_document(&self, server: &str) -> Option<Value> {
+        self.access().desk.client(server)
     }
 
     /// The origin of the gateway's own pages, where it is known.
@@ -55,10 +57,11 @@ impl Fleet {
         self.access().desk.origin()
     }
 
-    /// Where only callers can ask a server for its tools, and none has yet, this one's credentials are tried.
-    pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap) {
+    /// Where only callers can ask a server for its tools, and none has yet, this one's credentials are tried at those
+    /// servers that they may know of.
+    pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap, may_know: impl Fn(&str) -> bool) {
         let unknown = self.all_servers().into_iter().filter(|server| server.pool.wants_listing());
-        for server in unknown {
+        for server in unknown.filter(|server| may_know(server.name())) {
             let headers = CallerHeaders::of(headers);
             self.call_on(server, Behalf { caller: caller.clone(), conversation: None, headers });
         }

@@ -230,10 +230,15 @@ impl Fleet {
 
     /// Closes every connection and ends every child process: in order within `grace`, by force after it.
     pub async fn shutdown(&self, grace: Duration) {
-        let Inner { ending, supervisors, .. } = &*self.0;
+        let Inner { ending, supervisors, access, .. } = &*self.0;
         supervisors.close();
+        access.renewals.close();
         ending.begins.cancel();
-        if timeout(grace, supervisors.wait()).await.is_err() {
+        let in_order = async {
+            supervisors.wait().await;
+            access.renewals.wait().await;
+        };
+        if timeout(grace, in_order).await.is_err() {
             ending.no_time_left.cancel();
             if timeout(LAST_RITES, supervisors.wait()).await.is_err() {
                 tracing::warn!("an MCP server's process could not be ended");

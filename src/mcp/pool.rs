@@ -5,7 +5,6 @@
 //! keeps it until it breaks, nobody used it for a while, or its place is needed.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,9 +57,11 @@ struct Inner {
 }
 
 /// What servers list that only callers can ask.
+///
+/// One caller's lists count, the first one's: otherwise each caller with fewer rights would take tools away from all.
 #[derive(Debug, Default)]
 struct Listings {
-    has_listed: AtomicBool,
+    lister: Mutex<Option<(String, String)>>,
     latest: Mutex<Option<Listing>>,
     arrived: Notify,
 }
@@ -131,7 +132,7 @@ impl Pool {
     /// Whether only callers can tell what the tools are, and none has yet.
     pub(super) fn wants_listing(&self) -> bool {
         let inner = &self.0;
-        inner.server.credentials.are_the_callers_own() && !inner.listings.has_listed.load(Ordering::Relaxed)
+        inner.server.credentials.are_the_callers_own() && inner.listings.lister().is_none()
     }
 
     /// What a caller's connection listed; returns whenever there is something new.
@@ -150,6 +151,7 @@ impl Pool {
     /// Closes all connections; who asks again gets new ones.
     pub(super) fn clear(&self) {
         self.0.seats().drain().for_each(|(_, seat)| seat.leave.cancel());
+        *self.0.listings.lister() = None;
     }
 
     /// Closes all connections in order, or by force when there is no time left.
@@ -287,9 +289,7 @@ impl Inner {
         let Open { connection, service, child, .. } = open;
         let token = service.cancellation_token();
         let mut closed = std::pin::pin!(closed(service));
-        if self.server.credentials.are_the_callers_own()
-            && !self.listings.has_listed.swap(true, Ordering::Relaxed)
-        {
+        if self.lists_for_all(holder) {
             tools_changed.notify_one();
         }
         let peer = Connection::clone(&connection);
@@ -299,7 +299,7 @@ impl Inner {
             () = self.closing.cancelled() => false,
             () = seat.leave.cancelled() => false,
             () = self.idled_out(holder, seat) => false,
-            () = self.follow_lists(&peer, tools_changed) => false,
+            () = self.follow_lists(&peer, holder, tools_changed) => false,
         };
         self.give_up(holder, seat);
         token.cancel();
@@ -327,10 +327,10 @@ impl Inner {
     }
 
     /// Lists the tools where nobody but callers can, first and whenever they changed. Never returns.
-    async fn follow_lists(&self, connection: &Connection, tools_changed: &Notify) {
+    async fn follow_lists(&self, connection: &Connection, holder: &Holder, tools_changed: &Notify) {
         loop {
             tools_changed.notified().await;
-            if !self.server.credentials.are_the_callers_own() {
+            if !self.lists_for_all(holder) {
                 continue;
             }
             match connection.list_tools(self.server.connect_timeout).await {
@@ -339,16 +339,33 @@ impl Inner {
                     self.listings.arrived.notify_one();
                 }
                 Err(unanswered) => {
-                    self.listings.has_listed.store(false, Ordering::Relaxed);
+                    *self.listings.lister() = None;
                     tracing::warn!(server = %self.server.name, error = %unanswered.message, "a caller's connection lists no tools");
                 }
             }
         }
     }
 
+    /// Whether what this holder's connection lists is what the server lists, for all.
+    fn lists_for_all(&self, holder: &Holder) -> bool {
+        if !self.server.credentials.are_the_callers_own() {
+            return false;
+        }
+        let mut lister = self.listings.lister();
+        let (key, user) = lister.get_or_insert_with(|| (holder.key.clone(), holder.user.clone()));
+        *key == holder.key && *user == holder.user
+    }
+
     fn give_up(&self, holder: &Holder, seat: &Arc<Seat>) {
         self.seats().retain(|known, other| known != holder || !Arc::ptr_eq(other, seat));
         seat.state.send_replace(State::Closed);
+    }
+}
+
+impl Listings {
+    /// The key and the user whose lists count.
+    fn lister(&self) -> MutexGuard<'_, Option<(String, String)>> {
+        self.lister.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -52,6 +52,11 @@ impl InForce {
         self.policies.load().all().try_for_each(|policy| policy.may_see(caller, tool))
     }
 
+    /// May this caller be shown some tool of this server, as far as can be said before its tools are known?
+    pub fn may_know(&self, caller: &Caller, server: &str) -> bool {
+        self.policies.load().all().all(|policy| policy.may_know(caller, server))
+    }
+
     /// May this caller call this tool once?
     pub fn permit(&self, caller: &Arc<Caller>, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
         let policies = self.policies.load();

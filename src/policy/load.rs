@@ -109,6 +109,10 @@ fn compile(
         None if written.effect == Effect::Deny => Action::ALL.to_vec(),
         None => Action::USE.to_vec(),
     };
+    let servers: Vec<String> =
+        written.tools.value.iter().filter_map(|glob| server_pattern(&glob.value)).collect();
+    // Each compiled as part of a whole pattern, or is told as such.
+    let servers = rules::set(&servers).unwrap_or_default();
     let rule = Rule {
         name: written.name.value.clone(),
         effect: written.effect,
@@ -116,6 +120,7 @@ fn compile(
         groups: groups.flatten(),
         keys: keys.flatten(),
         actions,
+        servers,
     };
     (problems.len() == before).then_some((rule, tools))
 }
@@ -176,6 +181,12 @@ fn tool_pattern(glob: &str) -> Result<String, String> {
         ));
     };
     Ok(format!("{}/{}", glob_to_regex(server, "[^/]")?, glob_to_regex(tool, "(?s:.)")?))
+}
+
+/// The server's part of a tool pattern.
+fn server_pattern(glob: &str) -> Option<String> {
+    let server = if glob == "*" { glob } else { glob.split_once('/')?.0 };
+    glob_to_regex(server, "[^/]").ok().map(|regex| anchored(&regex))
 }
 
 /// Asks the question of a test; a wrong answer is a problem.

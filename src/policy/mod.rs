@@ -68,6 +68,11 @@ impl Policy {
         self.rules.decide(caller, Action::SeeTool, tool).map(|_| ())
     }
 
+    /// May this caller be shown some tool of this server, as far as can be said before its tools are known?
+    pub fn may_know(&self, caller: &Caller, server: &str) -> bool {
+        self.rules.leave_open(caller, Action::SeeTool, server)
+    }
+
     /// May this caller call this tool once?
     pub fn permit(&self, caller: &Arc<Caller>, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
         let rule = self.rules.decide(caller, Action::CallTool, &tool.source)?;

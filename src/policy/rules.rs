@@ -16,6 +16,8 @@ pub(super) struct Rule {
     pub groups: Option<RegexSet>,
     pub keys: Option<RegexSet>,
     pub actions: Vec<Action>,
+    /// The servers' part of its tools.
+    pub servers: RegexSet,
 }
 
 /// All rules by name, with all their tool patterns in one automaton, so that a decision costs one pass over the
@@ -56,6 +58,16 @@ impl Rules {
             }
         }
         allowed.ok_or(Denial { rule: None })
+    }
+
+    /// Whether a tool of this server, whatever its name, may be allowed: some rule allows one, and none denies all.
+    pub(super) fn leave_open(&self, caller: &Caller, action: Action, server: &str) -> bool {
+        let all_of_it = ToolRef { server: server.to_owned(), tool: "*".to_owned() };
+        let is_denied = matches!(self.decide(caller, action, &all_of_it), Err(Denial { rule: Some(_) }));
+        let allows = |rule: &Rule| {
+            rule.effect == Effect::Allow && rule.matches(caller, action) && rule.servers.is_match(server)
+        };
+        !is_denied && self.by_name.iter().any(allows)
     }
 }
 

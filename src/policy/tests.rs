@@ -296,3 +296,21 @@ proptest! {
         prop_assert_eq!(forwards, backwards);
     }
 }
+
+#[test]
+fn f58_before_its_tools_are_known_a_server_is_known_to_those_who_may_see_one() {
+    let policy = policy(
+        "rules:
+  - { name: a, effect: allow, tools: ['git{hub,lab}/get_*'], users: [alice] }
+  - { name: b, effect: allow, tools: ['*'], users: [bob] }
+  - { name: c, effect: deny, tools: ['gitlab/*', 'github/delete_*'] }
+  - { name: d, effect: allow, tools: ['*'], actions: [administer] }",
+    );
+    let knows = |user: &str| {
+        let caller = caller(user, &[], "k");
+        ["github", "gitlab", "mail"].map(|server| policy.may_know(&caller, server))
+    };
+    assert_eq!(knows("alice"), [true, false, false]);
+    assert_eq!(knows("bob"), [true, false, true]);
+    assert_eq!(knows("carol"), [false; 3]);
+}

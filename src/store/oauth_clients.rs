@@ -47,3 +47,18 @@ pub async fn get(store: &Store, of: Registration<'_>) -> Result<Option<String>, 
     .await?;
     row.map(|row| row.try_get("sealed")).transpose()
 }
+
+/// Forgets this client, if it is still that one.
+pub async fn delete(store: &Store, of: Registration<'_>, sealed: &str) -> Result<(), sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    sqlx::query(
+        "DELETE FROM oauth_clients WHERE server = $1 AND issuer = $2 AND redirect_uri = $3 AND sealed = $4",
+    )
+    .bind(of.server)
+    .bind(of.issuer)
+    .bind(of.redirect_uri)
+    .bind(sealed)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}

@@ -33,6 +33,31 @@ pub async fn put(store: &Store, server: &str, user: &str, token: &OAuthToken) ->
     transaction.commit().await
 }
 
+/// Keeps a token in place of this one; tells whether it was still there.
+pub async fn replace(
+    store: &Store,
+    server: &str,
+    user: &str,
+    former: &str,
+    token: &OAuthToken,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    let replaced = sqlx::query(
+        "UPDATE oauth_tokens SET issuer = $4, sealed = $5, updated_at = $6 \
+         WHERE server = $1 AND user_name = $2 AND sealed = $3",
+    )
+    .bind(server)
+    .bind(user)
+    .bind(former)
+    .bind(&token.issuer)
+    .bind(&token.sealed)
+    .bind(time_text(Timestamp::now()))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(replaced.rows_affected() > 0)
+}
+
 /// The token of this user for this server.
 pub async fn get(store: &Store, server: &str, user: &str) -> Result<Option<OAuthToken>, sqlx::Error> {
     let row = sqlx::query("SELECT issuer, sealed FROM oauth_tokens WHERE server = $1 AND user_name = $2")

@@ -1,8 +1,10 @@
 //! Callers connect their accounts in a browser, and nobody finishes what somebody else began.
 
 use serde_json::{Value, json};
-use toolgate::config::{AuthorizationCode, Credentials, Sharing};
+use toolgate::config::{AuthorizationCode, Credentials, PolicySource, Sharing};
 
+use crate::client::patiently;
+use crate::provider::Gate;
 use crate::vendor::{ALICE, BOB, Vendor, call, fields, until_offered, world_of};
 use crate::world::World;
 
@@ -133,10 +135,10 @@ async fn f40_f41_each_caller_connects_its_own_account() {
     // How it was asked for.
     let asked = vendor.script().token_requests[0].clone();
     assert_eq!((&*asked["grant_type"], &*asked["resource"]), ("authorization_code", &*vendor.url()));
-    assert_eq!(asked["redirect_uri"], "http://localhost:8080/gw/connect/callback");
+    assert_eq!(asked["redirect_uri"], "http://localhost:8080/gw/connect/srv/callback");
     let registrations = vendor.script().registrations.clone();
     assert_eq!(registrations.len(), 1, "the gateway is registered once: {registrations:?}");
-    assert_eq!(registrations[0]["redirect_uris"], json!(["http://localhost:8080/gw/connect/callback"]));
+    assert_eq!(registrations[0]["redirect_uris"], json!(["http://localhost:8080/gw/connect/srv/callback"]));
     assert_eq!(registrations[0]["application_type"], "web");
 }
 
@@ -212,6 +214,95 @@ async fn f41_f53_a_grant_that_was_withdrawn_is_asked_for_again() {
     assert_eq!(call(&world, ALICE, &[], "whoami", json!({})).await.0, "unauthorized");
 }
 
+/// Alice is connected, and her token is renewed; the answer is held back until `meanwhile` is over.
+async fn while_renewing(vendor: &Vendor, world: &World, meanwhile: impl Future<Output = ()>) -> String {
+    Browser::of(world, "alice@vendor").connect(&link_for(world, ALICE).await).await;
+    until_offered(world, ALICE, &[]).await;
+    call(world, ALICE, &[], "whoami", json!({})).await;
+    vendor.forgets_tokens();
+    let (arrived, goes_on) = (Gate::new(), Gate::new());
+    vendor.script().held = Some((arrived.clone(), goes_on.clone()));
+    let doing = async {
+        patiently("the renewal", arrived.pass()).await;
+        meanwhile.await;
+        goes_on.open();
+    };
+    tokio::join!(call(world, ALICE, &[], "whoami", json!({})), doing).0.0
+}
+
+#[tokio::test]
+async fn f41_a_renewal_brings_nothing_back_that_its_user_gave_up() {
+    let vendor = Vendor::start().await;
+    let world = world(&vendor).await;
+    let outcome = while_renewing(&vendor, &world, async {
+        let gone = world.request("DELETE", "/connect/srv").bearer_auth(ALICE).send().await.unwrap();
+        assert_eq!(gone.json::<Value>().await.unwrap(), json!({"disconnected": true}));
+    });
+    assert_eq!(outcome.await, "unauthorized");
+    assert_eq!(call(&world, ALICE, &[], "whoami", json!({})).await.0, "unauthorized");
+    assert_eq!(vendor.script().token_requests.len(), 2, "one consent, one renewal");
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_not_lost_with_the_connection_that_asked_for_it() {
+    let vendor = Vendor::start().await;
+    let world = world(&vendor).await;
+    let outcome = while_renewing(&vendor, &world, async {
+        let restart = world.request("POST", "/api/v1/servers/srv/restart").bearer_auth(ALICE);
+        assert!(restart.send().await.unwrap().status().is_success());
+    });
+    outcome.await;
+    let (outcome, told) = call(&world, ALICE, &[], "whoami", json!({})).await;
+    assert!(told.starts_with("alice@vendor in"), "{outcome}: {told}");
+    assert_eq!(vendor.script().token_requests.len(), 2, "one consent, one renewal");
+}
+
+#[tokio::test]
+async fn an_authorization_server_that_forgot_the_gateway_is_told_anew_who_it_is() {
+    let vendor = Vendor::start().await;
+    let world = world(&vendor).await;
+    Browser::of(&world, "alice@vendor").connect(&link_for(&world, ALICE).await).await;
+    until_offered(&world, ALICE, &[]).await;
+    vendor.forgets_tokens();
+    vendor.script().token_answer = Some(|_| Some((401, json!({"error": "invalid_client"}))));
+    let (outcome, told) = call(&world, ALICE, &[], "whoami", json!({})).await;
+    assert_eq!(outcome, "unauthorized", "{told}");
+    // Also where a code is what it does not take.
+    let mut alice = Browser::of(&world, "alice@vendor");
+    assert_eq!(alice.connect(&link_in(&told)).await.status, 400);
+    vendor.script().token_answer = None;
+    assert_eq!(alice.connect(&link_for(&world, ALICE).await).await.status, 200);
+    assert_eq!(vendor.script().registrations.len(), 3);
+}
+
+#[tokio::test]
+async fn f58_who_may_not_know_of_a_server_does_not_learn_of_it_where_callers_connect() {
+    let vendor = Vendor::start().await;
+    let policy = "rules: [{name: alices, effect: allow, users: [alice], tools: ['srv/*']}]";
+    let world = world(&vendor).await.restart_with(|config| {
+        config.policies = vec![PolicySource { path: "p.yaml".into(), text: policy.into() }];
+    });
+    let world = world.await;
+    let mut nobody = Browser::of(&world, "nobody");
+    for (method, form) in [("GET", None), ("POST", Some((OWN_ORIGIN, "AAAA")))] {
+        let page = nobody.ask(method, "/connect/srv", form).await;
+        let other = nobody.ask(method, "/connect/other", form).await;
+        assert_eq!((page.status, page.text), (400, other.text.replace("other", "srv")), "{method}");
+        assert_eq!(other.status, 400);
+    }
+    for (method, path) in [("POST", "/link"), ("DELETE", "")] {
+        let mut answers = Vec::new();
+        for (key, server) in [(BOB, "srv"), (BOB, "other"), (ALICE, "other"), (ALICE, "srv")] {
+            let request = world.request(method, &format!("/connect/{server}{path}")).bearer_auth(key);
+            let answer = request.send().await.unwrap();
+            answers.push((answer.status().as_u16(), answer.text().await.unwrap()));
+        }
+        let alices = answers.pop().unwrap();
+        assert!(alices.0 == 200 && answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert_eq!(answers[0].0, 404);
+    }
+}
+
 #[tokio::test]
 async fn a_link_is_for_one_caller_and_one_time() {
     let vendor = Vendor::start().await;
@@ -253,10 +344,14 @@ async fn f53_nobody_finishes_what_somebody_else_began() {
     let stolen = victim.ask("GET", path_of(&back), None).await;
     assert!(stolen.status == 400 && stolen.text.contains("not the browser"), "{stolen:?}");
     assert_eq!(bob.ask("GET", path_of(&back), None).await.status, 400, "a state is good once");
+    // Nor does it lead to where those of another server come back.
+    let page = bob.confirm(&link_for(&world, BOB).await).await.unwrap();
+    let back = bob.consent(&page).await.replace("/connect/srv/", "/connect/other/");
+    assert_eq!(bob.ask("GET", path_of(&back), None).await.status, 400);
     assert!(vendor.script().token_requests.is_empty(), "no code was redeemed");
     // No state, no answer.
     for query in ["", "?code=x", "?code=x&state=y", "?code=x&state=y&state=y"] {
-        let page = bob.ask("GET", &format!("/connect/callback{query}"), None).await;
+        let page = bob.ask("GET", &format!("/connect/srv/callback{query}"), None).await;
         assert_eq!(page.status, 400, "{query}");
     }
 }
@@ -386,18 +481,22 @@ async fn an_authorization_server_that_reads_it_finds_the_gateways_own_document()
     let vendor = Vendor::start().await;
     vendor.script().needs_token = true;
     let world = world(&vendor).await;
-    assert_eq!(world.request("GET", "/connect/client.json").send().await.unwrap().status(), 404);
+    assert_eq!(world.request("GET", "/connect/srv/client.json").send().await.unwrap().status(), 404);
     let world = world
         .restart_with(|config| config.public_url = Some("https://gateway.test/gw".parse().unwrap()))
         .await;
-    let document = world.request("GET", "/connect/client.json").send().await.unwrap();
+    let document = world.request("GET", "/connect/srv/client.json").send().await.unwrap();
     let document: Value = document.json().await.unwrap();
-    let id = "https://gateway.test/gw/connect/client.json";
+    let id = "https://gateway.test/gw/connect/srv/client.json";
     assert_eq!(
         (&document["client_id"], &document["token_endpoint_auth_method"]),
         (&json!(id), &json!("none"))
     );
-    assert_eq!(document["redirect_uris"], json!(["https://gateway.test/gw/connect/callback"]));
+    assert_eq!(document["redirect_uris"], json!(["https://gateway.test/gw/connect/srv/callback"]));
+    // It tells nobody which servers there are, and says nothing for others.
+    let unknown = |path: &str| world.request("GET", path).send();
+    assert_eq!(unknown("/connect/other/client.json").await.unwrap().status(), 200);
+    assert_eq!(unknown("/connect/Your%20bank/client.json").await.unwrap().status(), 404);
 
     vendor.script().metadata =
         Some(Box::new(|_, found| found["client_id_metadata_document_supported"] = true.into()));
@@ -407,7 +506,9 @@ async fn an_authorization_server_that_reads_it_finds_the_gateways_own_document()
     let form = Some(("https://gateway.test", ticket));
     let page = Browser::of(&world, "alice").ask("POST", "/connect/srv", form).await;
     assert!(
-        page.location.unwrap().contains("client_id=https%3A%2F%2Fgateway.test%2Fgw%2Fconnect%2Fclient.json")
+        page.location
+            .unwrap()
+            .contains("client_id=https%3A%2F%2Fgateway.test%2Fgw%2Fconnect%2Fsrv%2Fclient.json")
     );
     assert!(vendor.script().registrations.is_empty());
 }

@@ -18,6 +18,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use toolgate::config::Server;
 
 use crate::client::{Answer, patiently};
+use crate::provider::Gate;
 use crate::wire::{Api, Mode, say};
 use crate::world::{World, server_config, until};
 
@@ -60,6 +61,8 @@ pub struct Script {
     /// Asked for from anyone who calls.
     pub needs_token: bool,
     pub visits: Vec<String>,
+    /// Holds back what the token endpoint answers next: opens the one, and waits for the other.
+    pub held: Option<(Gate, Gate)>,
     codes: BTreeMap<String, Code>,
     refresh: BTreeMap<String, String>,
     issued: usize,
@@ -125,22 +128,41 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let mut script = script.lock().unwrap();
+    let (response, held) =
+        answer(&mut script.lock().unwrap(), address, &method, &uri, query, &headers, &body);
+    if let Some((arrived, goes_on)) = held {
+        arrived.open();
+        goes_on.pass().await;
+    }
+    response
+}
+
+fn answer(
+    script: &mut Script,
+    address: SocketAddr,
+    method: &Method,
+    uri: &Uri,
+    query: Option<String>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> (Response, Option<(Gate, Gate)>) {
     script.visits.push(format!("{method} {}", uri.path()));
     let origin = format!("http://{address}");
-    match (method.as_str(), uri.path()) {
-        ("POST", "/mcp") => script.mcp(&origin, &headers, &body),
+    let held = if uri.path() == "/token" { script.held.take() } else { None };
+    let response = match (method.as_str(), uri.path()) {
+        ("POST", "/mcp") => script.mcp(&origin, headers, body),
         ("GET", path) if path.starts_with("/.well-known/") => script.well_known(&origin, path),
         ("GET", "/authorize") => script.authorize(&origin, fields(&query.unwrap())),
-        ("POST", "/token") => script.token(&headers, &body),
+        ("POST", "/token") => script.token(headers, body),
         ("POST", "/register") => {
-            script.registrations.push(serde_json::from_slice(&body).unwrap());
+            script.registrations.push(serde_json::from_slice(body).unwrap());
             let id = format!("registered-{}", script.registrations.len());
             json_answer(201, json!({"client_id": id, "client_secret": "", "redirect_uris": []}))
         }
         ("DELETE", "/mcp") => StatusCode::OK.into_response(),
         _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
-    }
+    };
+    (response, held)
 }
 
 impl Script {

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use futures::future::BoxFuture;
 use reqwest::Url;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use super::desk::{ConnectError, Desk};
 use super::oauth::{
-    self, Application, AuthorizationServer, DiscoveryError, Form, Resource, TokenError, Tokens,
+    self, Application, AuthorizationServer, Denial, DiscoveryError, Form, Resource, TokenError, Tokens,
 };
-use super::vault::{Grant, Owner, Vault};
+use super::vault::{Grant, Kept, Owner, Vault};
 use super::{Access, Proof, Refused, Shown};
 use crate::config::{self, OAuthClient};
 use crate::domain::{Behalf, Caller, Digest};
@@ -28,9 +29,10 @@ pub(in super::super) struct AuthorizationCode {
     desk: Arc<Desk>,
     /// One renewal at a time for each user: many authorization servers take a refresh token only once.
     turns: Mutex<HashMap<String, Weak<Semaphore>>>,
+    renewals: TaskTracker,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Granted {
     kind: Arc<AuthorizationCode>,
     caller: Arc<Caller>,
@@ -64,13 +66,14 @@ impl AuthorizationCode {
             vault,
             desk,
             turns: Mutex::default(),
+            renewals: access.renewals.clone(),
         }
     }
 
     pub(super) async fn proof_for(self: &Arc<Self>, behalf: &Behalf) -> Result<Arc<dyn Proof>, Refused> {
         let caller = behalf.caller.clone();
         match self.grant_of(&caller.user).await? {
-            Some(grant) => Ok(Arc::new(Granted { kind: self.clone(), caller, grant: grant.id })),
+            Some(Kept { grant, .. }) => Ok(Arc::new(Granted { kind: self.clone(), caller, grant: grant.id })),
             None => Err(self.not_connected(&caller)),
         }
     }
@@ -139,15 +142,12 @@ impl AuthorizationCode {
         if let Some(client) = &self.config.client {
             return Ok(client.clone());
         }
-        let document = self.desk.client_document().filter(|_| server.client_id_metadata_document_supported);
+        let document =
+            self.desk.client_document(&self.server).filter(|_| server.client_id_metadata_document_supported);
         if let Some(url) = document {
             return Ok(OAuthClient { id: url.into(), secret: None, auth: config::ClientAuth::default() });
         }
-        let of = Registration {
-            server: &self.server,
-            issuer: &server.issuer,
-            redirect_uri: redirect_uri.as_str(),
-        };
+        let of = self.registration(&server.issuer, redirect_uri);
         if let Some(client) = self.vault.client(of).await? {
             return Ok(client);
         }
@@ -158,17 +158,41 @@ impl AuthorizationCode {
                 server.issuer
             )));
         };
-        let application = Application::new(None, redirect_uri);
+        let application = Application::new(&self.server, None, redirect_uri);
         let client = oauth::register(&self.egress, endpoint, &application).await?;
         self.vault.keep_client(of, &client).await?;
         Ok(client)
     }
 
-    async fn grant_of(&self, user: &str) -> Result<Option<Grant>, Refused> {
-        let grant = self.vault.grant(self.owner(user)).await?;
+    /// An authorization server that does not know its client any more is told anew who the gateway is, next time.
+    pub(super) async fn forget_client(
+        &self,
+        issuer: &str,
+        client: &OAuthClient,
+        denial: &Denial,
+    ) -> Result<(), ConnectError> {
+        if denial.code == "invalid_client" && self.registered(client) {
+            let redirect_uri = self.desk.callback(&self.server)?;
+            self.vault.forget_client(self.registration(issuer, &redirect_uri), &client.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the gateway registered this client itself: nobody else can mend it.
+    fn registered(&self, client: &OAuthClient) -> bool {
+        let document = self.desk.client_document(&self.server);
+        self.config.client.is_none() && document.is_none_or(|document| document.as_str() != client.id)
+    }
+
+    fn registration<'a>(&'a self, issuer: &'a str, redirect_uri: &'a Url) -> Registration<'a> {
+        Registration { server: &self.server, issuer, redirect_uri: redirect_uri.as_str() }
+    }
+
+    async fn grant_of(&self, user: &str) -> Result<Option<Kept>, Refused> {
+        let kept = self.vault.grant(self.owner(user)).await?;
         let ours = self.config.issuer.as_ref().map(Url::as_str);
-        Ok(grant.filter(|grant| {
-            ours.is_none_or(|ours| ours.trim_end_matches('/') == grant.issuer.trim_end_matches('/'))
+        Ok(kept.filter(|kept| {
+            ours.is_none_or(|ours| ours.trim_end_matches('/') == kept.grant.issuer.trim_end_matches('/'))
         }))
     }
 
@@ -188,6 +212,13 @@ impl AuthorizationCode {
         })
     }
 
+    fn not_renewed(&self, reason: &str) -> Refused {
+        Refused::Unavailable(format!(
+            "The user's token for the server `{}` cannot be renewed now: {reason}. Nothing was run.",
+            self.server
+        ))
+    }
+
     fn turn_of(&self, user: &str) -> Arc<Semaphore> {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(user).and_then(Weak::upgrade) {
@@ -201,43 +232,63 @@ impl AuthorizationCode {
 }
 
 impl Granted {
-    async fn current(&self) -> Result<Grant, Refused> {
-        let grant = self.kind.grant_of(&self.caller.user).await?;
+    async fn current(&self) -> Result<Kept, Refused> {
+        let kept = self.kind.grant_of(&self.caller.user).await?;
         // After another consent this connection is somebody else's, for all the server knows.
-        grant.filter(|grant| grant.id == self.grant).ok_or_else(|| self.kind.not_connected(&self.caller))
+        kept.filter(|kept| kept.grant.id == self.grant).ok_or_else(|| self.kind.not_connected(&self.caller))
     }
 
-    async fn renewed(&self, will_do: impl Fn(&Tokens) -> bool + Send) -> Result<Grant, Refused> {
-        let turn = self.kind.turn_of(&self.caller.user);
-        let _turn = turn.acquire().await;
-        let mut grant = self.current().await?;
-        if will_do(&grant.tokens) {
-            return Ok(grant);
-        }
+    /// The grant with tokens that will do. They are asked for in a task of their own: who hangs up meanwhile must not
+    /// take a refresh token along that comes only once.
+    async fn renewed(
+        &self,
+        will_do: impl Fn(&Tokens) -> bool + Send + Sync + 'static,
+    ) -> Result<Grant, Refused> {
+        let turn = self.kind.turn_of(&self.caller.user).acquire_owned().await;
+        let this = self.clone();
+        let renewing = async move {
+            let _turn = turn;
+            let kept = this.current().await?;
+            if will_do(&kept.grant.tokens) { Ok(kept.grant) } else { this.renew_now(&kept).await }
+        };
+        let renewed = self.kind.renewals.spawn(renewing).await;
+        renewed.unwrap_or_else(|_| Err(self.kind.not_renewed("the attempt was broken off")))
+    }
+
+    async fn renew_now(&self, kept: &Kept) -> Result<Grant, Refused> {
+        let (kind, mut grant) = (&self.kind, kept.grant.clone());
         let Some(refresh_token) = grant.tokens.refresh_token.clone() else {
-            return Err(self.kind.not_connected(&self.caller));
+            return Err(kind.not_connected(&self.caller));
         };
         let mut form = Form::new("refresh_token");
         form.add_secret("refresh_token", &refresh_token);
         form.add("resource", &grant.resource);
-        match oauth::ask(&self.kind.egress, &grant.token_endpoint, &grant.client, form).await {
+        let owner = kind.owner(&self.caller.user);
+        match oauth::ask(&kind.egress, &grant.token_endpoint, &grant.client, form).await {
             Ok(tokens) => {
                 let refresh_token = tokens.refresh_token.or(Some(refresh_token));
                 grant.tokens = Tokens { refresh_token, ..tokens };
-                self.kind.keep(&self.caller.user, &grant).await?;
-                Ok(grant)
+                if kind.vault.renew(owner, kept, &grant).await? {
+                    return Ok(grant);
+                }
+                // Its user disconnected or consented anew meanwhile, and that is what counts.
+                self.current().await.map(|kept| kept.grant)
             }
             Err(TokenError::Denied(denial)) => {
-                tracing::info!(server = %self.kind.server, code = %denial.code, "a refresh token is refused");
-                if denial.code == "invalid_grant" {
-                    self.kind.vault.forget(self.kind.owner(&self.caller.user), Some(&grant.id)).await?;
+                tracing::info!(server = %kind.server, code = %denial.code, "a refresh token is refused");
+                let is_final = match denial.code.as_str() {
+                    "invalid_grant" => true,
+                    "invalid_client" => kind.registered(&grant.client),
+                    _ => false,
+                };
+                if is_final && !kind.vault.forget(owner, Some(kept)).await? {
+                    return self.current().await.map(|kept| kept.grant);
                 }
-                Err(self.kind.not_connected(&self.caller))
+                let forgotten = kind.forget_client(&grant.issuer, &grant.client, &denial).await;
+                forgotten.map_err(|error| kind.not_renewed(&error.to_string()))?;
+                Err(kind.not_connected(&self.caller))
             }
-            Err(TokenError::Failed(reason)) => Err(Refused::Unavailable(format!(
-                "The user's token for the server `{}` cannot be renewed now: {reason}. Nothing was run.",
-                self.kind.server
-            ))),
+            Err(TokenError::Failed(reason)) => Err(kind.not_renewed(&reason)),
         }
     }
 }
@@ -249,7 +300,7 @@ impl Proof for Granted {
 
     fn show(&self) -> BoxFuture<'_, Result<Option<Shown>, Refused>> {
         Box::pin(async {
-            let mut grant = self.current().await?;
+            let mut grant = self.current().await?.grant;
             if !grant.tokens.is_fresh() {
                 grant = self.renewed(Tokens::is_fresh).await?;
             }
@@ -259,9 +310,11 @@ impl Proof for Granted {
 
     fn renew<'a>(&'a self, refused: &'a Shown) -> BoxFuture<'a, Result<Shown, Refused>> {
         Box::pin(async move {
-            let is_another =
-                |tokens: &Tokens| Shown::bearer(&tokens.access_token).is_ok_and(|shown| shown != *refused);
-            let grant = self.renewed(|tokens| tokens.is_fresh() && is_another(tokens)).await?;
+            let refused = refused.clone();
+            let is_another = move |tokens: &Tokens| {
+                Shown::bearer(&tokens.access_token).is_ok_and(|shown| shown != refused)
+            };
+            let grant = self.renewed(move |tokens| tokens.is_fresh() && is_another(tokens)).await?;
             Shown::bearer(&grant.tokens.access_token)
         })
     }

@@ -130,12 +130,6 @@ impl Desk {
     /// What the cookie is called: with this prefix browsers send it to this very host alone, and over https.
     pub const COOKIE: &'static str = "__Host-toolgate-connect";
 
-    /// Where browsers come back to, below the gateway's own URL.
-    pub const CALLBACK: &'static str = "connect/callback";
-
-    /// Where the gateway says who it is, below its own URL.
-    pub const CLIENT_DOCUMENT: &'static str = "connect/client.json";
-
     pub(super) fn new(sealer: Arc<Sealer>, public_url: Option<Url>) -> Self {
         fn cache<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>() -> Cache<K, V> {
             // What is newest is never turned away.
@@ -186,7 +180,7 @@ impl Desk {
         if !self.used.entry(number).or_insert(()).is_fresh() {
             return Err(ConnectError::BadLink);
         }
-        let redirect_uri = self.at(Self::CALLBACK)?;
+        let redirect_uri = self.callback(kind.server())?;
         let asking = kind.prepare(&redirect_uri).await?;
         let (state, verifier, cookie) = (oauth::random_word(), oauth::random_word(), oauth::random_word());
         let mut location = asking.page.clone();
@@ -208,15 +202,16 @@ impl Desk {
         Ok(Departure { location, cookie })
     }
 
-    /// Takes a browser back, and keeps what its user granted.
+    /// Takes a browser back to where this server's come back to, and keeps what its user granted.
     pub(in super::super) async fn arrive(
         &self,
+        server: &str,
         callback: Callback,
         cookie: Option<&SecretString>,
     ) -> Result<Connected, ConnectError> {
         let flow = self.on_the_way.remove(&Digest::of(callback.state.as_bytes()));
         let flow = flow.filter(|flow| cookie.is_some_and(|cookie| digest(cookie) == flow.browser));
-        let flow = flow.ok_or(ConnectError::NotOnTheWay)?;
+        let flow = flow.filter(|flow| flow.whom.server == server).ok_or(ConnectError::NotOnTheWay)?;
         flow.check_issuer(callback.iss.as_deref())?;
         if let Some(error) = callback.error {
             let error: String = bounded(&error, 64).chars().filter(char::is_ascii_graphic).collect();
@@ -225,21 +220,37 @@ impl Desk {
         let code = callback
             .code
             .ok_or_else(|| ConnectError::Refused("the authorization server sent no code".into()))?;
-        let grant = flow.redeem(&code).await?;
+        let grant = match flow.redeem(&code).await {
+            Err(TokenError::Denied(denial)) => {
+                let asking = &flow.asking;
+                flow.kind.forget_client(&asking.server.issuer, &asking.client, &denial).await?;
+                return Err(TokenError::Denied(denial).into());
+            }
+            redeemed => redeemed?,
+        };
         flow.kind.keep(&flow.whom.user, &grant).await?;
         tracing::info!(server = %flow.whom.server, user = %flow.whom.user, issuer = %grant.issuer, "a user connected");
         Ok(Connected { whom: flow.whom.clone() })
     }
 
-    /// The URL of the document that says who the gateway is; only one that others can read will do.
-    pub(super) fn client_document(&self) -> Option<Url> {
-        self.at(Self::CLIENT_DOCUMENT).ok().filter(|url| url.scheme() == "https")
+    /// Where browsers come back to from a server's authorization server. Each server has a place of its own, so that
+    /// none can have a code sent here that another's authorization server gave (RFC 9700, section 4.4.2.2).
+    pub(super) fn callback(&self, server: &str) -> Result<Url, ConnectError> {
+        self.at(&format!("connect/{server}/callback"))
     }
 
-    /// That document.
-    pub(in super::super) fn client(&self) -> Option<Value> {
-        let document = self.client_document()?;
-        let application = Application::new(Some(&document), &self.at(Self::CALLBACK).ok()?);
+    /// The URL of the document that says who the gateway is for a server; only one that others can read will do.
+    pub(super) fn client_document(&self, server: &str) -> Option<Url> {
+        self.at(&format!("connect/{server}/client.json")).ok().filter(|url| url.scheme() == "https")
+    }
+
+    /// That document. There is one for every name, so that nobody learns from it which servers there are.
+    pub(in super::super) fn client(&self, server: &str) -> Option<Value> {
+        // With any other words in it, it would say in the gateway's name what somebody else wants.
+        let is_name = server.len() <= 32
+            && server.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+        let document = self.client_document(server).filter(|_| is_name)?;
+        let application = Application::new(server, Some(&document), &self.callback(server).ok()?);
         serde_json::to_value(application).ok()
     }
 
@@ -281,7 +292,7 @@ impl Flow {
         Err(ConnectError::Refused("the answer is not that of the authorization server that was asked".into()))
     }
 
-    async fn redeem(&self, code: &SecretString) -> Result<Grant, ConnectError> {
+    async fn redeem(&self, code: &SecretString) -> Result<Grant, TokenError> {
         let asking = &self.asking;
         let mut form = Form::new("authorization_code");
         form.add_secret("code", code);

@@ -21,6 +21,7 @@ use futures::future::BoxFuture;
 use http::{HeaderName, HeaderValue, header};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio_util::task::TaskTracker;
 
 use self::bearer::Bearer;
 use self::caller_header::CallerHeader;
@@ -46,13 +47,15 @@ pub struct Access {
     pub(super) vault: Arc<Vault>,
     /// Where callers connect.
     pub(super) desk: Arc<Desk>,
+    /// Tokens that are being renewed, whoever still waits for them.
+    pub(super) renewals: TaskTracker,
 }
 
 impl Access {
     /// With this store, which gets nothing unsealed; browsers come back to `public_url`.
     pub fn new(egress: Egress, store: Store, sealer: Arc<Sealer>, public_url: Option<Url>) -> Self {
         let desk = Arc::new(Desk::new(sealer.clone(), public_url));
-        Self { egress, vault: Arc::new(Vault::new(store, sealer)), desk }
+        Self { egress, vault: Arc::new(Vault::new(store, sealer)), desk, renewals: TaskTracker::new() }
     }
 }
 

@@ -34,7 +34,7 @@ async fn f53_a_grant_opens_for_its_user_its_server_and_its_url_alone() {
     let (url, moved) = ("https://mcp.test/mcp".parse().unwrap(), "https://evil.test/mcp".parse().unwrap());
     let alices = Owner { server: "notes", url: &url, user: "alice" };
     vault.keep(alices, &grant("g1")).await.unwrap();
-    let kept = vault.grant(alices).await.unwrap().unwrap();
+    let kept = vault.grant(alices).await.unwrap().unwrap().grant;
     assert_eq!((kept.tokens.access_token.expose_secret(), kept.id.as_str()), ("access-s3cret", "g1"));
     assert_eq!(kept.client.secret.unwrap().expose_secret(), "client-s3cret");
 
@@ -57,15 +57,23 @@ async fn f53_a_grant_opens_for_its_user_its_server_and_its_url_alone() {
 }
 
 #[tokio::test]
-async fn only_the_grant_that_was_refused_is_forgotten() {
+async fn f41_what_was_read_of_a_grant_neither_replaces_nor_removes_what_came_after_it() {
     let vault = testing::access().await.vault;
     let url = "https://mcp.test/mcp".parse().unwrap();
     let owner = Owner { server: "notes", url: &url, user: "alice" };
+    vault.keep(owner, &grant("old")).await.unwrap();
+    let old = vault.grant(owner).await.unwrap().unwrap();
     vault.keep(owner, &grant("new")).await.unwrap();
-    assert!(!vault.forget(owner, Some("old")).await.unwrap());
-    assert!(vault.grant(owner).await.unwrap().is_some());
-    assert!(vault.forget(owner, Some("new")).await.unwrap());
-    assert!(!vault.forget(owner, None).await.unwrap());
+    assert!(!vault.forget(owner, Some(&old)).await.unwrap());
+    assert!(!vault.renew(owner, &old, &grant("old")).await.unwrap());
+    let new = vault.grant(owner).await.unwrap().unwrap();
+    assert_eq!(new.grant.id, "new");
+    // A renewal counts once: what was read before it is as old.
+    assert!(vault.renew(owner, &new, &grant("new")).await.unwrap());
+    assert!(!vault.forget(owner, Some(&new)).await.unwrap());
+    assert!(vault.forget(owner, None).await.unwrap());
+    assert!(!vault.renew(owner, &new, &grant("new")).await.unwrap(), "what is forgotten stays so");
+    assert!(vault.grant(owner).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -77,6 +85,11 @@ async fn a_registration_holds_where_it_was_made() {
     assert_eq!(vault.client(at).await.unwrap().unwrap().id, "toolgate");
     let elsewhere = Registration { issuer: "https://evil.test", ..at };
     assert!(vault.client(elsewhere).await.unwrap().is_none());
+    // What is not known there any more is forgotten, but not what was registered since.
+    vault.forget_client(at, "former").await.unwrap();
+    assert!(vault.client(at).await.unwrap().is_some());
+    vault.forget_client(at, "toolgate").await.unwrap();
+    assert!(vault.client(at).await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -46,6 +46,14 @@ pub(super) struct Grant {
     pub(super) tokens: Tokens,
 }
 
+/// A grant as it was found.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    pub(super) grant: Grant,
+    /// Tells it from whatever comes in its place.
+    sealed: String,
+}
+
 /// A grant as it is sealed.
 #[derive(Serialize, Deserialize)]
 struct WrittenGrant {
@@ -71,34 +79,32 @@ impl Vault {
     }
 
     /// What this user granted, if it is still known.
-    pub(super) async fn grant(&self, of: Owner<'_>) -> Result<Option<Grant>, Refused> {
+    pub(super) async fn grant(&self, of: Owner<'_>) -> Result<Option<Kept>, Refused> {
         let row =
             oauth_tokens::get(&self.store, of.server, of.user).await.map_err(|error| unavailable(&error))?;
         Ok(row.and_then(|row| {
             let written: WrittenGrant = self.open(&of.context(&row.issuer), &row.sealed)?;
-            Some(written.into_grant(row.issuer))
+            Some(Kept { grant: written.into_grant(row.issuer), sealed: row.sealed })
         }))
     }
 
-    /// Keeps a grant in place of the one before.
+    /// Keeps a grant in place of whatever was there.
     pub(super) async fn keep(&self, of: Owner<'_>, grant: &Grant) -> Result<(), Refused> {
-        let sealed = self.seal(&of.context(&grant.issuer), &WrittenGrant::from(grant))?;
-        let row = OAuthToken { issuer: grant.issuer.clone(), sealed };
+        let row = self.row(of, grant)?;
         oauth_tokens::put(&self.store, of.server, of.user, &row).await.map_err(|error| unavailable(&error))
     }
 
-    /// Forgets this grant, or whatever there is; tells whether there was one.
-    pub(super) async fn forget(&self, of: Owner<'_>, grant: Option<&str>) -> Result<bool, Refused> {
-        let row =
-            oauth_tokens::get(&self.store, of.server, of.user).await.map_err(|error| unavailable(&error))?;
-        let Some(row) = row else { return Ok(false) };
-        if let Some(wanted) = grant {
-            let found: Option<WrittenGrant> = self.open(&of.context(&row.issuer), &row.sealed);
-            if found.is_none_or(|found| found.id != wanted) {
-                return Ok(false);
-            }
-        }
-        let deleted = oauth_tokens::delete(&self.store, of.server, of.user, Some(&row.sealed)).await;
+    /// Keeps a renewed grant in place of the former; `false` where that was replaced or forgotten meanwhile.
+    pub(super) async fn renew(&self, of: Owner<'_>, former: &Kept, grant: &Grant) -> Result<bool, Refused> {
+        let row = self.row(of, grant)?;
+        let replaced = oauth_tokens::replace(&self.store, of.server, of.user, &former.sealed, &row).await;
+        replaced.map_err(|error| unavailable(&error))
+    }
+
+    /// Forgets this grant, or whatever there is; tells whether it was there.
+    pub(super) async fn forget(&self, of: Owner<'_>, kept: Option<&Kept>) -> Result<bool, Refused> {
+        let sealed = kept.map(|kept| kept.sealed.as_str());
+        let deleted = oauth_tokens::delete(&self.store, of.server, of.user, sealed).await;
         deleted.map_err(|error| unavailable(&error))
     }
 
@@ -116,6 +122,22 @@ impl Vault {
     ) -> Result<(), Refused> {
         let sealed = self.seal(&client_context(of), &WrittenClient::from(client))?;
         oauth_clients::put(&self.store, of, &sealed).await.map_err(|error| unavailable(&error))
+    }
+
+    /// Forgets a registration that does not hold any more, unless there is another one already.
+    pub(super) async fn forget_client(&self, of: Registration<'_>, id: &str) -> Result<(), Refused> {
+        let sealed = oauth_clients::get(&self.store, of).await.map_err(|error| unavailable(&error))?;
+        let Some(sealed) = sealed else { return Ok(()) };
+        let found: Option<WrittenClient> = self.open(&client_context(of), &sealed);
+        if found.is_some_and(|found| found.id != id) {
+            return Ok(());
+        }
+        oauth_clients::delete(&self.store, of, &sealed).await.map_err(|error| unavailable(&error))
+    }
+
+    fn row(&self, of: Owner<'_>, grant: &Grant) -> Result<OAuthToken, Refused> {
+        let sealed = self.seal(&of.context(&grant.issuer), &WrittenGrant::from(grant))?;
+        Ok(OAuthToken { issuer: grant.issuer.clone(), sealed })
     }
 
     fn seal(&self, context: &Digest, plain: &impl Serialize) -> Result<String, Refused> {

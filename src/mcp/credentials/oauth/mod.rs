@@ -17,7 +17,7 @@ use crate::seal::random;
 
 pub(super) use discovery::{AuthorizationServer, DiscoveryError, Resource, authorization_server, resource};
 pub(super) use registration::{Application, register};
-pub(super) use token::{Form, TokenError, Tokens, ask};
+pub(super) use token::{Denial, Form, TokenError, Tokens, ask};
 
 /// Where tokens come from, as the administrator wrote it.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ pub(in super::super) struct Application {
     /// The URL of this very document, where it is published (a client id metadata document).
     #[serde(skip_serializing_if = "Option::is_none")]
     client_id: Option<String>,
-    client_name: &'static str,
+    client_name: String,
     redirect_uris: Vec<String>,
     grant_types: [&'static str; 2],
     response_types: [&'static str; 1],
@@ -25,11 +25,12 @@ pub(in super::super) struct Application {
 }
 
 impl Application {
-    /// A public client that browsers come back to at this URL.
-    pub(in super::super) fn new(client_id: Option<&Url>, redirect_uri: &Url) -> Self {
+    /// A public client for this server, that browsers come back to at this URL. Its name says for which server: who
+    /// is asked for consent at another one's authorization server can tell.
+    pub(in super::super) fn new(server: &str, client_id: Option<&Url>, redirect_uri: &Url) -> Self {
         Self {
             client_id: client_id.map(ToString::to_string),
-            client_name: "Toolgate",
+            client_name: format!("Toolgate ({server})"),
             redirect_uris: vec![redirect_uri.to_string()],
             grant_types: ["authorization_code", "refresh_token"],
             response_types: ["code"],
