@@ -101,9 +101,9 @@ impl Server {
         let mut was_absent = false;
         loop {
             let opened = orders.unless(self.open(start, &door, &tools_changed, tracker)).await;
-            self.tried.cancel();
             let over = match opened {
                 Ok(Ok(open)) => {
+                    self.tried.cancel();
                     (start, was_absent) = (open.era, false);
                     let since = Instant::now();
                     let ordered = self.keep(open, &tools_changed, &mut orders, &ending).await;
@@ -130,6 +130,8 @@ impl Server {
             let over = match over {
                 Ok((state, delay)) => {
                     self.wait_for_attempt(state, delay);
+                    // Only now, for whoever waits for it wants to know what came of it.
+                    self.tried.cancel();
                     orders.unless(sleep(delay)).await
                 }
                 Err(order) => Err(order),
