@@ -14,13 +14,9 @@ use crate::domain::Behalf;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fleet {
-    /// Tries this caller's credentials on the server of this name, or on all, where they take callers' own and have no
-    /// tools yet; returns when they have them, when they cannot be reached, or after a short time.
-    pub async fn first_listing(&self, server: Option<&str>, behalf: &Behalf) {
-        let servers = match server {
-            Some(name) => self.server(name).into_iter().collect(),
-            None => self.all_servers(),
-        };
+    /// Tries this caller's credentials on those servers that take callers' own and have no tools yet; returns when they
+    /// have them, when they cannot be reached, or after a short time.
+    pub async fn first_listing(&self, behalf: &Behalf, which: impl Fn(&str) -> bool) {
         let catalogue = self.catalogue();
         let is_unknown = |server: &Arc<Server>| {
             let has_tools =
@@ -29,7 +25,8 @@ impl Fleet {
                 && server.listing().is_none()
                 && !has_tools(server.name())
         };
-        let unknown: Vec<_> = servers.into_iter().filter(is_unknown).collect();
+        let unknown: Vec<_> =
+            self.all_servers().into_iter().filter(|server| which(server.name())).filter(is_unknown).collect();
         let asking = unknown.iter().map(|server| self.ask_first(server, behalf));
         let _ = timeout(PATIENCE, join_all(asking)).await;
     }

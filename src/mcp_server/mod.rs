@@ -130,7 +130,7 @@ impl McpServer {
         }
         let headers = CallerHeaders::of(headers);
         let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers };
-        gateway.fleet.first_listing(Some(name), &behalf).await;
+        gateway.fleet.first_listing(&behalf, |server| server == name && gateway.shows(caller, server)).await;
         tools::has_any(gateway, caller, name)
     }
 
