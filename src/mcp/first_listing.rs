@@ -14,9 +14,14 @@ use crate::domain::Behalf;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fleet {
-    /// Tries this caller's credentials on the server of this name, or on all, where they take callers' own and have no
-    /// tools yet; returns when they have them, when they cannot be reached, or after a short time.
-    pub async fn first_listing(&self, server: Option<&str>, behalf: &Behalf) {
+    /// Tries this caller's credentials on the server of this name, or on all, where they may know of it, it takes
+    /// callers' own and has no tools yet; returns when it has them, when it cannot be reached, or after a short time.
+    pub async fn first_listing(
+        &self,
+        server: Option<&str>,
+        behalf: &Behalf,
+        may_know: impl Fn(&str) -> bool + Send,
+    ) {
         let servers = match server {
             Some(name) => self.server(name).into_iter().collect(),
             None => self.all_servers(),
@@ -28,6 +33,7 @@ impl Fleet {
             server.config.credentials.are_the_callers_own()
                 && server.listing().is_none()
                 && !has_tools(server.name())
+                && may_know(server.name())
         };
         let unknown: Vec<_> = servers.into_iter().filter(is_unknown).collect();
         let asking = unknown.iter().map(|server| self.ask_first(server, behalf));

@@ -105,7 +105,7 @@ impl Asked {
         match (self.request.method.as_str(), self.client.is_modern()) {
             ("tools/list", _) => {
                 if self.endpoint == Endpoint::All {
-                    self.gateway.fleet.first_listing(None, &self.behalf).await;
+                    self.gateway.first_listing(None, &self.behalf).await;
                 }
                 let cursor = self.request.params.get("cursor");
                 tools::list(&self.gateway, &self.behalf.caller, &self.endpoint, cursor)

@@ -130,7 +130,7 @@ impl McpServer {
         }
         let headers = CallerHeaders::of(headers);
         let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers };
-        gateway.fleet.first_listing(Some(name), &behalf).await;
+        gateway.first_listing(Some(name), &behalf).await;
         tools::has_any(gateway, caller, name)
     }
 
