@@ -41,7 +41,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, InjectLimits, Limits};
-use crate::domain::{Behalf, Caller, ToolSettings};
+use crate::domain::{Caller, ToolSettings};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::InForce;
@@ -115,10 +115,5 @@ impl Gateway {
     /// Tries this caller's credentials at servers that they may know of, and that nobody could ask for tools yet.
     pub fn introduce(&self, caller: &Arc<Caller>, headers: &HeaderMap) {
         self.fleet.introduce(caller, headers, |server| self.shows(caller, server));
-    }
-
-    /// The same for one server or all, and waits a short time for their tools.
-    pub async fn first_listing(&self, server: Option<&str>, behalf: &Behalf) {
-        self.fleet.first_listing(server, behalf, |server| self.shows(&behalf.caller, server)).await;
     }
 }

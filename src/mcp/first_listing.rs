@@ -14,24 +14,9 @@ use crate::domain::Behalf;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Fleet {
-<<<<<<< HEAD
     /// Tries this caller's credentials on those servers that take callers' own and have no tools yet; returns when they
     /// have them, when they cannot be reached, or after a short time.
     pub async fn first_listing(&self, behalf: &Behalf, which: impl Fn(&str) -> bool) {
-=======
-    /// Tries this caller's credentials on the server of this name, or on all, where they may know of it, it takes
-    /// callers' own and has no tools yet; returns when it has them, when it cannot be reached, or after a short time.
-    pub async fn first_listing(
-        &self,
-        server: Option<&str>,
-        behalf: &Behalf,
-        may_know: impl Fn(&str) -> bool + Send,
-    ) {
-        let servers = match server {
-            Some(name) => self.server(name).into_iter().collect(),
-            None => self.all_servers(),
-        };
->>>>>>> w4-g2
         let catalogue = self.catalogue();
         let is_unknown = |server: &Arc<Server>| {
             let has_tools =
@@ -39,7 +24,6 @@ impl Fleet {
             server.config.credentials.are_the_callers_own()
                 && server.listing().is_none()
                 && !has_tools(server.name())
-                && may_know(server.name())
         };
         let unknown: Vec<_> =
             self.all_servers().into_iter().filter(|server| which(server.name())).filter(is_unknown).collect();

@@ -105,12 +105,8 @@ impl Asked {
         match (self.request.method.as_str(), self.client.is_modern()) {
             ("tools/list", _) => {
                 if self.endpoint == Endpoint::All {
-<<<<<<< HEAD
                     let may_know = |server: &str| self.gateway.shows(&self.behalf.caller, server);
                     self.gateway.fleet.first_listing(&self.behalf, may_know).await;
-=======
-                    self.gateway.first_listing(None, &self.behalf).await;
->>>>>>> w4-g2
                 }
                 let cursor = self.request.params.get("cursor");
                 tools::list(&self.gateway, &self.behalf.caller, &self.endpoint, cursor)

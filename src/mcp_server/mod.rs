@@ -130,11 +130,7 @@ impl McpServer {
         }
         let headers = CallerHeaders::of(headers);
         let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers };
-<<<<<<< HEAD
         gateway.fleet.first_listing(&behalf, |server| server == name && gateway.shows(caller, server)).await;
-=======
-        gateway.first_listing(Some(name), &behalf).await;
->>>>>>> w4-g2
         tools::has_any(gateway, caller, name)
     }
 
