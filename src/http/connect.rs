@@ -4,6 +4,8 @@
 //! authorization server, and `/connect/{server}/callback` takes it back. `DELETE /connect/{server}` forgets it all. Who
 //! has no good link, and may see no tool of a server, does not learn here whether it exists.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Request, State};
@@ -17,6 +19,8 @@ use serde_json::json;
 use super::AppState;
 use super::proxy::{failure_response, name_host};
 use crate::dialect::Chat;
+use crate::domain::{Caller, Failure};
+use crate::gateway::Gateway;
 use crate::mcp::{Callback, ConnectError, Departure, Desk, Whom};
 
 /// The largest form that is read: a ticket.
@@ -32,13 +36,11 @@ pub(super) fn routes() -> Router<AppState> {
 
 /// Gives a caller a link to open in a browser.
 async fn link(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
-    let (mut parts, _) = request.into_parts();
-    name_host(&mut parts);
-    let caller = match state.gateway().identity.authenticate(&parts.headers) {
+    let gateway = state.gateway();
+    let caller = match caller_of(&gateway, request) {
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    let gateway = state.gateway();
     let link = if gateway.shows(&caller, &server) {
         gateway.fleet.link_for(&server, &caller)
     } else {
@@ -50,15 +52,19 @@ async fn link(State(state): State<AppState>, Path(server): Path<String>, request
     }
 }
 
-/// Forgets what a caller's user granted.
-async fn disconnect(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
+fn caller_of(gateway: &Gateway, request: Request) -> Result<Arc<Caller>, Failure> {
     let (mut parts, _) = request.into_parts();
     name_host(&mut parts);
-    let caller = match state.gateway().identity.authenticate(&parts.headers) {
+    gateway.identity.authenticate(&parts.headers)
+}
+
+/// Forgets what a caller's user granted.
+async fn disconnect(State(state): State<AppState>, Path(server): Path<String>, request: Request) -> Response {
+    let gateway = state.gateway();
+    let caller = match caller_of(&gateway, request) {
         Ok(caller) => caller,
         Err(failure) => return failure_response(&Chat, &failure),
     };
-    let gateway = state.gateway();
     let disconnected = if gateway.shows(&caller, &server) {
         gateway.fleet.disconnect(&server, &caller).await
     } else {

@@ -89,14 +89,14 @@ impl Fleet {
         let tool = clearance.tool().source.clone();
         let is_theirs = *clearance.caller() == behalf.caller;
         forwarded.method = CALL.into();
-        forwarded.params.insert("name".into(), tool.tool.into());
+        forwarded.params.insert("name".into(), tool.tool.as_str().into());
         forwarded.params.insert("arguments".into(), clearance.into_arguments().into());
         let answer = match self.server(&tool.server) {
             _ if !is_theirs => {
                 let message = "Not run: this call was cleared for another caller.";
                 Err(Unanswered::None(message.into(), ToolOutcome::NotExecuted))
             }
-            Some(server) => server.forward(forwarded, behalf, cancel).await,
+            Some(server) => server.forward_call(&tool.tool, forwarded, behalf, cancel).await,
             None => Err(not_configured(&tool.server)),
         };
         let outcome = match &answer {
@@ -248,27 +248,16 @@ fn not_configured(server: &str) -> Unanswered {
 }
 
 impl Server {
-    async fn forward(
+    async fn forward_call(
         &self,
+        tool: &str,
         forwarded: Forwarded,
         behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> Result<Value, Unanswered> {
         let _running = self.calls.token();
-        let connection = tokio::select! {
-            biased;
-            connection = self.connection_for(behalf) => connection,
-            () = cancel.cancelled() => return Err(cancelled()),
-        };
-        let refusal = match forwarded.params.get("name").and_then(Value::as_str) {
-            Some(tool) if forwarded.method == CALL => self.withdrawn(tool),
-            _ => None,
-        };
-        match connection {
-            Ok(_) if let Some(refusal) = refusal => Err(Unanswered::None(refusal, ToolOutcome::Withdrawn)),
-            Ok(connection) => connection.forward(forwarded, self.limits(), cancel).await,
-            Err(none) => Err(none.into()),
-        }
+        let connection = self.connection_for_call(tool, behalf, cancel).await?;
+        connection.forward(forwarded, self.limits(), cancel).await
     }
 }
 

@@ -123,25 +123,38 @@ impl Server {
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
         let _running = self.calls.token();
-        let connection = tokio::select! {
-            biased;
-            connection = self.connection_for(behalf) => connection,
-            () = cancel.cancelled() => return (ToolResult::error("The call was cancelled."), ToolOutcome::Cancelled),
-        };
-        match connection {
-            Ok(connection) => match self.withdrawn(tool) {
-                Some(refusal) => (ToolResult::error(refusal), ToolOutcome::Withdrawn),
-                None => connection.call(tool, arguments, self.limits(), cancel).await,
-            },
+        match self.connection_for_call(tool, behalf, cancel).await {
+            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
     }
 
-    /// What is said of a call of this tool where it is not approved any more.
+    /// The connection on which one call of this tool may be sent.
     ///
-    /// To be asked when there is a connection: what was decided on the call may be of before the wait for it, and what
-    /// the server lists on it is known by now.
-    pub(super) fn withdrawn(&self, tool: &str) -> Option<String> {
+    /// Only when it is there is it asked whether the tool is approved: what was decided on the call may be of before the
+    /// wait for it, and what the server lists on it is known by now.
+    pub(super) async fn connection_for_call(
+        &self,
+        tool: &str,
+        behalf: &Behalf,
+        cancel: &CancellationToken,
+    ) -> Result<Arc<Connection>, NoConnection> {
+        let connection = tokio::select! {
+            biased;
+            connection = self.connection_for(behalf) => connection?,
+            () = cancel.cancelled() => {
+                let message = "The call was cancelled.".to_owned();
+                return Err(NoConnection { message, outcome: ToolOutcome::Cancelled });
+            }
+        };
+        match self.withdrawn(tool) {
+            Some(message) => Err(NoConnection { message, outcome: ToolOutcome::Withdrawn }),
+            None => Ok(connection),
+        }
+    }
+
+    /// What is said of a call of this tool where it is not approved any more.
+    fn withdrawn(&self, tool: &str) -> Option<String> {
         let source = ToolRef { server: self.name().to_owned(), tool: tool.to_owned() };
         let catalogue = self.shelves.catalogue().borrow();
         if let Some(quarantined) = catalogue.quarantined(&source) {
