@@ -22,6 +22,8 @@ impl Changes {
             folder: _,
             listen,
             store,
+            audit,
+            telemetry,
             auth,
             providers,
             settings,
@@ -51,6 +53,8 @@ impl Changes {
         changes.part("tool_name", old.tool_name == *tool_name);
         changes.fixed("listen", old.listen == *listen);
         changes.fixed("store", old.store == *store);
+        changes.fixed("audit", format!("{:?}", old.audit) == format!("{audit:?}"));
+        changes.fixed("telemetry", format!("{:?}", old.telemetry) == format!("{telemetry:?}"));
         changes.fixed("secret_keys", same_secrets(&old.secret_keys, secret_keys));
         changes.fixed("continuity", old.continuity == *continuity);
         let places = (old.limits.max_interceptions, limits.max_interceptions);
@@ -133,6 +137,7 @@ mod tests {
             api_key: Some(SecretString::from(key)),
             headers: BTreeMap::new(),
             settings: ToolSettings::default(),
+            record: None,
         }
     }
 

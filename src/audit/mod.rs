@@ -8,6 +8,7 @@ mod clearance;
 mod clock;
 mod entry;
 mod log;
+mod outlet;
 mod queue;
 mod record;
 mod trail;
@@ -19,10 +20,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
+pub use crate::store::records::prompts::Role;
 pub use clearance::Clearance;
 pub use clock::Clock;
+pub use outlet::{Outlet, Published};
 pub use record::{
-    CallReport, Intent, InterceptionEnd, InterceptionStart, Outcome, TokenUsage, ToolOutcome, ToolUse,
+    CallReport, Follows, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, TokenUsage, ToolOutcome,
+    ToolUse,
 };
 pub use trail::Trail;
 

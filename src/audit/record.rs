@@ -1,10 +1,13 @@
 //! The records, as the gateway reports them. Times are made when a record is made.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::bounds::{NAME, NAMES, cut};
-use crate::domain::{Caller, InterceptionId, Usage, Via};
+use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, Usage, Via};
 use crate::policy::Permit;
 use crate::store::interceptions;
 
@@ -14,7 +17,7 @@ pub struct InterceptionStart {
     /// Made by the gateway, also sent to the client in `x-toolgate-interception`.
     pub id: InterceptionId,
     /// Who asked.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The provider's name in the configuration; empty where the request did not get that far.
     pub provider: String,
     /// `chat`, `responses` or `messages`.
@@ -23,8 +26,24 @@ pub struct InterceptionStart {
     pub model: String,
     /// Which client program, as far as its headers tell; bounded.
     pub client: String,
+    /// Its version, as its headers tell; bounded.
+    pub client_version: Option<String>,
     /// The client's own session id; bounded.
     pub client_session: Option<String>,
+    /// Which agent of that session; bounded.
+    pub agent: Option<String>,
+    /// The agent that this one works for; bounded.
+    pub parent_agent: Option<String>,
+    /// The client's own id of the request; bounded.
+    pub request_id: Option<String>,
+    /// W3C trace id and the id of this interception's span, `{trace}-{span}`, hexadecimal.
+    pub trace: Option<String>,
+    /// By what the next request of the conversation finds this one.
+    pub place: Option<Digest>,
+    /// What this request goes on from.
+    pub follows: Follows,
+    /// The digest of the policy in force.
+    pub policy: String,
     /// Whether tools were injected, and if not, why: one of a fixed set of words.
     pub injection: &'static str,
     /// Tools that this caller may use and that were left out all the same, each with its reason.
@@ -37,13 +56,48 @@ pub struct InterceptionStart {
     pub repeats: Option<InterceptionId>,
 }
 
+/// What a request goes on from, as far as it tells: the audit finds the interceptions.
+#[derive(Debug, Clone, Default)]
+pub struct Follows {
+    /// The ids of the client's calls whose results it brings; bounded.
+    pub call_ids: Vec<String>,
+    /// The place of the last answer in its history.
+    pub place: Option<Digest>,
+}
+
 impl InterceptionStart {
+    /// Of an interception of which nothing more is known yet.
+    pub fn new(id: InterceptionId, caller: Arc<Caller>, dialect: &'static str) -> Self {
+        Self {
+            id,
+            caller,
+            provider: String::new(),
+            dialect,
+            model: String::new(),
+            client: String::new(),
+            client_version: None,
+            client_session: None,
+            agent: None,
+            parent_agent: None,
+            request_id: None,
+            trace: None,
+            place: None,
+            follows: Follows::default(),
+            policy: String::new(),
+            injection: "",
+            left_out: Vec::new(),
+            hosted: Vec::new(),
+            continuity: Vec::new(),
+            repeats: None,
+        }
+    }
+
     pub(super) fn into_row(self, started_at: Timestamp) -> interceptions::Start {
         interceptions::Start {
             id: self.id,
-            caller_key: self.caller.key,
-            caller_user: self.caller.user,
-            caller_groups: self.caller.groups,
+            caller_key: self.caller.key.clone(),
+            caller_user: self.caller.user.clone(),
+            caller_groups: self.caller.groups.clone(),
             provider: cut(self.provider, NAME),
             dialect: self.dialect.to_owned(),
             model: cut(self.model, NAME),
@@ -75,6 +129,19 @@ pub struct InterceptionEnd {
     pub error: Option<String>,
     /// The stop reason that the client got, in its dialect's words.
     pub stop_reason: Option<String>,
+    /// Where its time went.
+    pub times: Times,
+}
+
+/// Where the time of an interception went; what is left of the whole is the gateway's own.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// From the start to the first byte for the client.
+    pub first_byte: Option<Duration>,
+    /// Waited for the provider.
+    pub provider: Duration,
+    /// Waited for tools.
+    pub tools: Duration,
 }
 
 impl InterceptionEnd {
@@ -123,7 +190,7 @@ impl Outcome {
 }
 
 /// `token_usage`: one a round, also of rounds that broke off.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct TokenUsage {
     /// From 1.
     pub round: u32,
@@ -131,6 +198,18 @@ pub struct TokenUsage {
     pub model: String,
     /// The provider's id of this answer.
     pub response_id: String,
+    /// The provider's id of the request.
+    pub request_id: Option<String>,
+    /// The provider's HTTP status.
+    pub status: Option<u16>,
+    /// The stop reason in the provider's words.
+    pub stop_reason: Option<String>,
+    /// What the model said to the client.
+    pub text: String,
+    /// From the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the request to the last byte.
+    pub duration: Option<Duration>,
     /// Tokens by class.
     pub usage: Usage,
 }
@@ -144,12 +223,8 @@ pub struct ToolUse {
     pub call_id: String,
     /// The tool's name as the model sees it.
     pub tool: String,
-    /// The server's name, where the tool is one of the catalogue.
-    pub server: Option<String>,
-    /// The server's URL, where the tool is one of the catalogue.
-    pub server_url: Option<String>,
-    /// A tool of the catalogue, not the client's.
-    pub injected: bool,
+    /// The tool, where it is one of the catalogue and not the client's.
+    pub definition: Option<Arc<ToolDefinition>>,
     /// The arguments as the model wrote them.
     pub arguments: String,
     /// What became of it.
@@ -240,6 +315,6 @@ pub struct CallReport {
     pub result_bytes: u64,
     /// Whether the model got less than the whole result.
     pub truncated: bool,
-    /// From the call to the result, milliseconds.
-    pub duration_ms: u64,
+    /// From the call to the result.
+    pub duration: Duration,
 }

@@ -87,18 +87,11 @@ fn alice() -> Caller {
 
 fn start() -> InterceptionStart {
     InterceptionStart {
-        id: InterceptionId::new(),
-        caller: alice(),
         provider: "anthropic".into(),
-        dialect: "messages",
         model: "claude".into(),
         client: "curl/8".into(),
-        client_session: None,
         injection: "injected",
-        left_out: Vec::new(),
-        hosted: Vec::new(),
-        continuity: Vec::new(),
-        repeats: None,
+        ..InterceptionStart::new(InterceptionId::new(), Arc::new(alice()), "messages")
     }
 }
 
@@ -108,6 +101,7 @@ fn completed() -> InterceptionEnd {
         status: Some(200),
         error: None,
         stop_reason: Some("end_turn".into()),
+        times: Times::default(),
     }
 }
 
@@ -139,7 +133,7 @@ fn report(result: &str) -> CallReport {
         result: result.into(),
         result_bytes: result.len() as u64,
         truncated: false,
-        duration_ms: 12,
+        duration: Duration::from_millis(12),
     }
 }
 
@@ -149,6 +143,7 @@ fn usage(round: u32, output: u64) -> TokenUsage {
         model: "claude-1".into(),
         response_id: format!("msg_{round}"),
         usage: Usage { input: 10, output, ..Usage::default() },
+        ..TokenUsage::default()
     }
 }
 
@@ -161,7 +156,7 @@ async fn everything_is_recorded_in_order() {
     let world = World::with(Settings { clock: ticking(), ..Settings::default() }).await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     let id = trail.id();
-    trail.prompt("find my note".into());
+    trail.prompt(Role::User, "find my note".into());
     trail.thought(1, "I should search".into());
     trail.tokens(usage(1, 5));
     let cleared = trail.clear(vec![intent("call_1")]).await.unwrap();
@@ -171,9 +166,7 @@ async fn everything_is_recorded_in_order() {
         round: 2,
         call_id: "call_2".into(),
         tool: "edit".into(),
-        server: None,
-        server_url: None,
-        injected: false,
+        definition: None,
         arguments: "{".into(),
         outcome: ToolOutcome::Released,
         result: None,
@@ -420,7 +413,7 @@ async fn long_content_is_cut_and_says_so() {
     for round in 1..=6 {
         trail.thought(round, "é".repeat(600 << 10));
     }
-    trail.prompt("short".into());
+    trail.prompt(Role::User, "short".into());
     trail.end(completed());
     world.audit.close().await;
     let thoughts = model_thought::of(&world.reader, id).await.unwrap();
@@ -456,7 +449,7 @@ async fn the_log_has_every_record_and_no_content() {
     let audit = Audit::open(Store::in_memory().await.unwrap(), Settings::default()).await.unwrap();
     let mut trail = audit.begin(start()).await.unwrap();
     let id = trail.id();
-    trail.prompt("CONTENT".into());
+    trail.prompt(Role::User, "CONTENT".into());
     trail.thought(1, "CONTENT".into());
     trail.tokens(usage(1, 1));
     let cleared = trail.clear(vec![intent("CONTENT")]).await.unwrap();

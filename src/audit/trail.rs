@@ -6,12 +6,13 @@ use super::bounds::{self, cut};
 use super::entry::{Entry, Record, without_result};
 use super::queue::{Queue, stopped};
 use super::{
-    AuditUnavailable, CallReport, Clearance, Intent, InterceptionEnd, OUTCOME_UNKNOWN, Outcome, TokenUsage,
-    ToolOutcome, ToolUse, log,
+    AuditUnavailable, CallReport, Clearance, Intent, InterceptionEnd, OUTCOME_UNKNOWN, Outcome, Times,
+    TokenUsage, ToolOutcome, ToolUse, log,
 };
 use crate::domain::{InterceptionId, ToolUseId};
 use crate::store::model_thought::ModelThought;
 use crate::store::prompt_usage::PromptUsage;
+use crate::store::records::prompts::Role;
 use crate::store::{token_usage, tool_usage};
 
 /// The most content that is gathered between two flushes, bytes; the rest is cut.
@@ -57,8 +58,8 @@ impl Trail {
         self.id
     }
 
-    /// `prompt_usage`: the last text that the user wrote.
-    pub fn prompt(&mut self, prompt: String) {
+    /// `prompt_usage`: what was said to the model.
+    pub fn prompt(&mut self, _role: Role, prompt: String) {
         log::prompt(self.id, prompt.len());
         let row = PromptUsage {
             interception_id: self.id,
@@ -112,10 +113,10 @@ impl Trail {
             round: tool_use.round,
             call_id: cut(tool_use.call_id, bounds::NAME),
             tool: cut(tool_use.tool, bounds::NAME),
-            server: tool_use.server,
-            server_tool: None,
-            server_url: tool_use.server_url,
-            injected: tool_use.injected,
+            server: tool_use.definition.as_ref().map(|tool| tool.source.server.clone()),
+            server_tool: tool_use.definition.as_ref().map(|tool| tool.source.tool.clone()),
+            server_url: tool_use.definition.as_ref().map(|tool| tool.server_url.clone()),
+            injected: tool_use.definition.is_some(),
             via: None,
             arguments: self.content(tool_use.arguments),
             rule: tool_use.rule,
@@ -152,7 +153,7 @@ impl Trail {
             result: Some(self.content(report.result)),
             result_bytes: Some(report.result_bytes),
             truncated: report.truncated,
-            duration_ms: Some(report.duration_ms),
+            duration_ms: Some(u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX)),
             ..without_result(id, report.outcome.as_str(), self.queue.clock.now())
         };
         self.gather_outcome(outcome);
@@ -266,6 +267,7 @@ impl Drop for Trail {
             status: None,
             error: Some("the gateway lost this interception before its end".to_owned()),
             stop_reason: None,
+            times: Times::default(),
         });
     }
 }

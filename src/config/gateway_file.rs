@@ -15,7 +15,7 @@ use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
-use super::{Config, HostedTools, url};
+use super::{Audit, Config, HostedTools, Telemetry, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -108,6 +108,8 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         folder,
         listen: listen?,
         store: store?,
+        audit: Audit::default(),
+        telemetry: Telemetry::default(),
         auth: auth?,
         providers,
         settings: ToolSettings { inject, render: written.render, tool_lines: written.tool_lines },

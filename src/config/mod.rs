@@ -8,6 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this is the room that may read variables")]
 
+mod audit;
 mod continuity;
 mod credentials;
 mod endpoints;
@@ -44,6 +45,9 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+pub use audit::{
+    Audit, AuditLog, OnFull, OnUnavailable, Otlp, Record, Retention, ServerRecord, Telemetry, Webhook,
+};
 pub use continuity::Continuity;
 pub use credentials::{
     AuthorizationCode, CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, TokenExchange,
@@ -78,6 +82,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the records go.
     pub store: Store,
+    /// How they are kept.
+    pub audit: Audit,
+    /// Traces and metrics.
+    pub telemetry: Telemetry,
     /// Who may call.
     pub auth: Auth,
     /// The upstreams, in the file's order: the first of a type is the default of its dialects.
@@ -138,6 +146,8 @@ impl Config {
             folder: PathBuf::from("."),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             store: Store { path: PathBuf::from("toolgate.db"), durability: Durability::default() },
+            audit: Audit::default(),
+            telemetry: Telemetry::default(),
             auth: Auth::None,
             providers,
             settings: ToolSettings::default(),

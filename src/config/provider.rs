@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::audit::Record;
 use super::headers::{self, WrittenHeaders};
 use super::scope::Scope;
 use super::yaml::At;
@@ -27,6 +28,8 @@ pub struct Provider {
     pub headers: BTreeMap<String, SecretString>,
     /// What it says of its requests.
     pub settings: ToolSettings,
+    /// What is kept of prompts, thoughts and answers; where it is `None`, the audit's own setting.
+    pub record: Option<Record>,
 }
 
 /// Which dialects a provider speaks.
@@ -96,6 +99,7 @@ fn build(written: &WrittenProvider, scope: &mut Scope<'_>) -> Option<Provider> {
         base_url: base_url?,
         api_key: api_key.flatten(),
         headers,
+        record: None,
         settings: ToolSettings {
             inject: written.inject,
             render: written.render,

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use super::audit::ServerRecord;
 use super::credentials::{self, Credentials, WrittenCredentials};
 use super::headers::{self, WrittenHeaders};
 use super::limits::{self, DurationSchema};
@@ -29,6 +30,8 @@ pub struct Server {
     pub written_command: Vec<String>,
     /// What its references stand for: values that neither the log nor a status may repeat.
     pub confidential: Vec<SecretString>,
+    /// What is kept of arguments and results.
+    pub record: ServerRecord,
     /// Which of its tools are approved: all of them, where empty.
     pub allow: Vec<Pattern>,
     /// Which are not, whatever `allow` says.
@@ -75,6 +78,7 @@ impl Server {
             transport,
             written_command,
             confidential: Vec::new(),
+            record: ServerRecord::default(),
             allow: Vec::new(),
             deny: Vec::new(),
             read_only: Vec::new(),
@@ -333,6 +337,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         transport: transport?,
         written_command: written_command(written),
         confidential: confidential(written, scope),
+        record: ServerRecord::default(),
         allow,
         deny,
         read_only,

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
         pub struct $name(Uuid);
 
         impl $name {
@@ -14,6 +16,12 @@ macro_rules! id {
             #[must_use]
             pub fn new() -> Self {
                 Self(Uuid::now_v7())
+            }
+
+            /// Its sixteen bytes.
+            #[must_use]
+            pub fn as_uuid(self) -> Uuid {
+                self.0
             }
         }
 
@@ -42,6 +50,10 @@ macro_rules! id {
 id! {
     /// One client request, from its first byte to its last.
     InterceptionId
+}
+id! {
+    /// One thing that was done with the records themselves: a reading, an erasure, a pruning.
+    EventId
 }
 id! {
     /// One tool call in the records, injected or the client's.

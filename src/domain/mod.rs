@@ -16,7 +16,7 @@ pub use call::{Content, ToolCall, ToolResult};
 pub use caller::{Caller, Form, Inject, Render, ToolSettings};
 pub use digest::Digest;
 pub use failure::{Failure, FailureKind};
-pub use ids::{InterceptionId, ToolUseId};
+pub use ids::{EventId, InterceptionId, ToolUseId};
 pub use issued::IssuedId;
 pub use tool::{OWN_SERVER, Repeat, ToolDefinition, ToolRef, Via};
 pub use usage::Usage;

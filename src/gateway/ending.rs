@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::answer::AnswerHead;
 use super::line::Interruption;
 use super::rounds::Rounds;
-use crate::audit::{InterceptionEnd, Outcome};
+use crate::audit::{InterceptionEnd, Outcome, Times};
 use crate::dialect::{Ending, Round};
 use crate::domain::{Failure, FailureKind};
 
@@ -110,6 +110,12 @@ impl Rounds<'_> {
 
     fn end(&self, outcome: Outcome, error: Option<&str>, stop_reason: Option<String>) -> InterceptionEnd {
         let status = self.line.answer.status().map(|status| status.as_u16());
-        InterceptionEnd { outcome, status, error: error.map(str::to_owned), stop_reason }
+        InterceptionEnd {
+            outcome,
+            status,
+            error: error.map(str::to_owned),
+            stop_reason,
+            times: Times::default(),
+        }
     }
 }

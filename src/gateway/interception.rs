@@ -10,7 +10,8 @@ use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
 use super::{Gateway, Reply, answer, missing};
-use crate::audit::{InterceptionEnd, InterceptionStart, Outcome};
+use crate::audit::{InterceptionEnd, InterceptionStart, Outcome, Role, Times};
+
 use crate::domain::{Failure, FailureKind, InterceptionId};
 
 impl Gateway {
@@ -49,7 +50,7 @@ impl Gateway {
             }
         };
         if let Some(prompt) = admission.prompt {
-            trail.prompt(prompt);
+            trail.prompt(Role::User, prompt);
         }
 
         let admitted = match admission.request {
@@ -83,10 +84,7 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
     let hosted = admitted.map(|admitted| admitted.request.tools.hosted.clone());
     let notes = admitted.map(|admitted| admitted.notes.clone());
     InterceptionStart {
-        id,
-        caller: (*incoming.caller).clone(),
         provider: admission.provider.clone(),
-        dialect: incoming.operation.dialect.name(),
         model: admission.model.clone(),
         client: incoming.client.name.clone(),
         client_session: incoming.client.session.clone(),
@@ -95,6 +93,7 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         hosted: hosted.unwrap_or_default(),
         continuity: notes.unwrap_or_default(),
         repeats: admitted.ok().and_then(|admitted| admitted.past.repeats()),
+        ..InterceptionStart::new(id, Arc::clone(&incoming.caller), incoming.operation.dialect.name())
     }
 }
 
@@ -121,5 +120,6 @@ fn refused(failure: &Failure, outcome: Outcome) -> InterceptionEnd {
         status: Some(failure.kind.status()),
         error: Some(failure.message.clone()),
         stop_reason: None,
+        times: Times::default(),
     }
 }

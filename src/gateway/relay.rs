@@ -4,7 +4,7 @@ use super::Gateway;
 use super::admission::Incoming;
 use super::answer::AnswerHead;
 use super::line::{Interruption, Line};
-use crate::audit::{InterceptionEnd, Outcome};
+use crate::audit::{InterceptionEnd, Outcome, Times};
 use crate::dialect::Request;
 use crate::domain::{Failure, FailureKind};
 use crate::provider::Provider;
@@ -40,7 +40,7 @@ pub async fn relay(
         }
     };
     let status = line.answer.status().map(|status| status.as_u16());
-    InterceptionEnd { outcome, status, error, stop_reason: None }
+    InterceptionEnd { outcome, status, error, stop_reason: None, times: Times::default() }
 }
 
 async fn fail(line: &mut Line, incoming: &Incoming, failure: Failure) -> (Outcome, Option<String>) {

@@ -246,6 +246,7 @@ impl<'a> Rounds<'a> {
             model: facts.model,
             response_id: facts.response_id,
             usage: facts.usage,
+            ..TokenUsage::default()
         });
         if !round.thoughts.is_empty() {
             self.trail.thought(self.number, round.thoughts.clone());
@@ -258,7 +259,13 @@ impl<'a> Rounds<'a> {
         if !facts.response_id.is_empty() {
             let (number, usage) = (self.number, facts.usage);
             let (model, response_id) = (facts.model, facts.response_id);
-            self.trail.tokens(TokenUsage { round: number, model, response_id, usage });
+            self.trail.tokens(TokenUsage {
+                round: number,
+                model,
+                response_id,
+                usage,
+                ..TokenUsage::default()
+            });
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What becomes of a round's calls: run, refused, or left to the client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -213,7 +214,7 @@ impl Rounds<'_> {
             result: kept,
             result_bytes,
             truncated,
-            duration_ms: end.duration_ms,
+            duration: Duration::from_millis(end.duration_ms),
         };
         self.trail.outcome(id, report);
         result
@@ -238,9 +239,7 @@ impl Rounds<'_> {
             round: self.number,
             call_id: call.id.clone(),
             tool: tool.as_ref().map_or_else(|| call.name.clone(), |tool| tool.name.clone()),
-            server: tool.as_ref().map(|tool| tool.source.server.clone()),
-            server_url: tool.as_ref().map(|tool| tool.server_url.clone()),
-            injected: tool.is_some(),
+            definition: tool,
             arguments,
             outcome,
             result,

@@ -1,6 +1,7 @@
 //! One tool call of an MCP client: checked, permitted and recorded as the calls of models are, then sent on raw.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::ErrorData;
 use serde_json::{Value, json};
@@ -9,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::methods::Asked;
 use super::{Endpoint, pass, tools};
 use crate::audit::{
-    CallReport, Clearance, Intent, InterceptionEnd, InterceptionStart, Outcome, ToolOutcome, ToolUse, Trail,
+    CallReport, Clearance, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, ToolOutcome, ToolUse,
+    Trail,
 };
 use crate::domain::{InterceptionId, Via};
 use crate::mcp::{Tool, Unanswered};
@@ -69,18 +71,10 @@ impl Asked {
     fn start(&self) -> InterceptionStart {
         let session = self.client.session().map(|session| session.id.chars().take(8).collect());
         InterceptionStart {
-            id: InterceptionId::new(),
-            caller: (*self.behalf.caller).clone(),
-            provider: String::new(),
-            dialect: DIALECT,
-            model: String::new(),
             client: self.client.name().to_owned(),
             client_session: session,
             injection: DIALECT,
-            left_out: Vec::new(),
-            hosted: Vec::new(),
-            continuity: Vec::new(),
-            repeats: None,
+            ..InterceptionStart::new(InterceptionId::new(), Arc::clone(&self.behalf.caller), DIALECT)
         }
     }
 
@@ -130,9 +124,7 @@ impl Asked {
             round: ROUND,
             call_id: self.call_id(),
             tool: tool.definition.name.clone(),
-            server: Some(tool.definition.source.server.clone()),
-            server_url: Some(tool.definition.server_url.clone()),
-            injected: true,
+            definition: Some(Arc::clone(&tool.definition)),
             arguments: arguments.to_string(),
             outcome,
             result: Some(told.to_owned()),
@@ -165,7 +157,7 @@ impl Asked {
             result_bytes: result.len() as u64,
             result,
             truncated: false,
-            duration_ms: ran.duration_ms,
+            duration: Duration::from_millis(ran.duration_ms),
         };
         trail.outcome(id, report);
         let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Completed };
@@ -175,7 +167,7 @@ impl Asked {
 }
 
 fn end(outcome: Outcome, error: Option<String>) -> InterceptionEnd {
-    InterceptionEnd { outcome, status: Some(200), error, stop_reason: None }
+    InterceptionEnd { outcome, status: Some(200), error, stop_reason: None, times: Times::default() }
 }
 
 /// What went wrong, where the client's model sees it.

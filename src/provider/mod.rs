@@ -236,6 +236,7 @@ mod tests {
             api_key: Some(SecretString::from(key)),
             headers: std::collections::BTreeMap::new(),
             settings: ToolSettings::default(),
+            record: None,
         }
     }
 

@@ -86,3 +86,36 @@ pub(super) fn time_if_any_in_json<S: Serializer>(time: &Option<Timestamp>, to: S
         None => to.serialize_none(),
     }
 }
+
+/// Times of rows in their JSON form: six digits of a second, always.
+pub mod micros {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{time:.6}"))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        Timestamp::deserialize(from)
+    }
+}
+
+/// The same where there may be none.
+pub mod micros_if_any {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    // serde hands over a reference to the field as it is.
+    #[expect(clippy::ref_option)]
+    pub fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+        match time {
+            Some(time) => super::micros::serialize(time, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+        Option::<Timestamp>::deserialize(from)
+    }
+}

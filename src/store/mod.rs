@@ -4,6 +4,7 @@
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
 mod column;
+pub mod records;
 pub mod continuations;
 pub mod interceptions;
 pub mod issued;

@@ -134,6 +134,7 @@ async fn f55_debug_output_holds_no_secret() {
         api_key: Some(PROVIDER_KEY.into()),
         headers: BTreeMap::from([("x-organisation-token".into(), HEADER_SECRET.into())]),
         settings: ToolSettings::default(),
+        record: None,
     }]);
     config.store.path = folder.path().join("toolgate.db");
     let mut over_http = server_config("http", "http://127.0.0.1:1/mcp".into(), true);

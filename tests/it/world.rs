@@ -361,6 +361,7 @@ pub fn configured(name: &str, kind: ProviderKind, base_url: String) -> ProviderC
         api_key: Some(SecretString::from(PROVIDER_KEY)),
         headers: BTreeMap::new(),
         settings: ToolSettings::default(),
+        record: None,
     }
 }
 

@@ -76,6 +76,7 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
         api_key: None,
         headers: std::collections::BTreeMap::new(),
         settings: ToolSettings::default(),
+        record: None,
     };
     let mut config = Config::loopback(vec![
         provider("anthropic", ProviderKind::Anthropic, format!("http://{model}")),

@@ -1,0 +1,193 @@
+//! The rows of the audit. A row is written once and never changed, but that the end of an interception and the outcome
+//! of a call stand in the columns beside their beginnings.
+//!
+//! Each row has one JSON form, in which it goes into the database and into the hash chain: fields keep their order, and
+//! one that is added later is left out where it is empty, so that the digests of older rows stay as they are.
+
+pub mod events;
+pub mod interceptions;
+pub mod prompts;
+pub mod thoughts;
+pub mod tokens;
+pub mod tools;
+
+use serde::{Deserialize, Serialize};
+
+pub use events::Event;
+pub use interceptions::{End, Start};
+pub use prompts::Prompt;
+pub use thoughts::Thought;
+pub use tokens::Tokens;
+pub use tools::{Outcome, ToolUse};
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// `interception_start`
+    Start(Box<Start>),
+    /// `interception_end`
+    End(Box<End>),
+    /// `prompt_usage`
+    Prompt(Prompt),
+    /// `token_usage`
+    Tokens(Box<Tokens>),
+    /// `model_thought`
+    Thought(Thought),
+    /// `tool_usage`: what is to be called, or was and is not run here.
+    ToolUse(Box<ToolUse>),
+    /// `tool_usage`: how it went.
+    Outcome(Outcome),
+    /// Something that was done with the records.
+    Event(Box<Event>),
+}
+
+/// What a record is of, as one letter in the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `interception_start`
+    Start,
+    /// `interception_end`
+    End,
+    /// `prompt_usage`
+    Prompt,
+    /// `token_usage`
+    Tokens,
+    /// `model_thought`
+    Thought,
+    /// `tool_usage`, the call
+    ToolUse,
+    /// `tool_usage`, how it went
+    Outcome,
+    /// `audit_event`
+    Event,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Start,
+        Self::End,
+        Self::Prompt,
+        Self::Tokens,
+        Self::Thought,
+        Self::ToolUse,
+        Self::Outcome,
+        Self::Event,
+    ];
+
+    /// Its letter.
+    pub fn letter(self) -> u8 {
+        match self {
+            Self::Start => b's',
+            Self::End => b'e',
+            Self::Prompt => b'p',
+            Self::Tokens => b't',
+            Self::Thought => b'h',
+            Self::ToolUse => b'u',
+            Self::Outcome => b'o',
+            Self::Event => b'v',
+        }
+    }
+
+    /// The kind with this letter.
+    pub fn of_letter(letter: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.letter() == letter)
+    }
+
+    /// The word for it in logs and exports.
+    pub fn record_type(self) -> &'static str {
+        match self {
+            Self::Start => "interception_start",
+            Self::End => "interception_end",
+            Self::Prompt => "prompt_usage",
+            Self::Tokens => "token_usage",
+            Self::Thought => "model_thought",
+            Self::ToolUse | Self::Outcome => "tool_usage",
+            Self::Event => "audit_event",
+        }
+    }
+}
+
+/// Which row: its kind, what it belongs to, and its place there (0 for starts, ends and events).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowKey {
+    /// Its kind.
+    pub kind: Kind,
+    /// The interception's id, or an event's own.
+    pub id: uuid::Uuid,
+    /// Its place among the interception's records; that of an outcome is its call's.
+    pub seq: u32,
+}
+
+impl Row {
+    /// What it is of.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Start(_) => Kind::Start,
+            Self::End(_) => Kind::End,
+            Self::Prompt(_) => Kind::Prompt,
+            Self::Tokens(_) => Kind::Tokens,
+            Self::Thought(_) => Kind::Thought,
+            Self::ToolUse(_) => Kind::ToolUse,
+            Self::Outcome(_) => Kind::Outcome,
+            Self::Event(_) => Kind::Event,
+        }
+    }
+}
+
+/// A text that belongs to a row, and what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Body {
+    /// Of what is kept: its digest under its person's key, hexadecimal. `None` where nothing is kept, not even that.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// Size of the whole text, bytes.
+    pub bytes: u64,
+    /// What is kept of it.
+    pub kept: Kept,
+}
+
+/// What is kept of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kept {
+    /// Its size alone.
+    #[default]
+    None,
+    /// Its digest.
+    Digest,
+    /// Its text without what must not be kept.
+    Redacted,
+    /// Its text.
+    Full,
+    /// Its beginning: it was larger than one text may be.
+    Cut,
+    /// Its size alone, because there was no room when it came (`on_full: drop`).
+    Dropped,
+}
+
+impl Kept {
+    /// The word for it in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Digest => "digest",
+            Self::Redacted => "redacted",
+            Self::Full => "full",
+            Self::Cut => "cut",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+/// Who, in a way that can be taken out of a row without breaking the chain: a commitment that stays, and the names of
+/// rows that tell who it was, until identities are pruned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Who {
+    /// A digest, under the person's key, of the person, the key, the groups and this row's own id.
+    pub proof: String,
+    /// Whose content key is used (`people`); `None` once pruned.
+    pub person: Option<String>,
+    /// Which key and groups (`callers`); `None` once pruned.
+    pub caller: Option<String>,
+}
