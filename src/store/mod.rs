@@ -3,16 +3,22 @@
 //! One file a table. Queries keep to what SQLite and PostgreSQL both understand (`$1` placeholders, TEXT and
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
+pub mod batch;
 mod column;
-pub mod records;
+pub mod content;
 pub mod continuations;
 pub mod interceptions;
 pub mod issued;
+pub mod links;
 pub mod model_thought;
 pub mod oauth_clients;
 pub mod oauth_tokens;
+pub mod people;
 pub mod pins;
+mod postgres;
 pub mod prompt_usage;
+pub mod records;
+pub mod search;
 mod sqlite;
 pub mod token_usage;
 pub mod tool_usage;

@@ -1,0 +1,267 @@
+//! One commit of the audit: rows, the texts they speak of, and the link that chains them, all or nothing.
+//!
+//! The rows of each table travel as one JSON object, numbered from 0, and are taken apart by `json_each`. SQLite runs
+//! one statement a table in a transaction; for PostgreSQL they are joined into one statement, so that a commit is one
+//! round trip.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+use sqlx::AssertSqlSafe;
+
+use super::content::{self, Content, ContentInJson};
+use super::links::{self, Link};
+use super::people::{self, CallerRow};
+use super::records::interceptions::{self, WithEnd};
+use super::records::tools::{self, WithOutcome};
+use super::records::{End, Event, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse};
+use super::records::{events, prompts, thoughts, tokens};
+use super::search::{self, Words};
+use super::{Backend, Store};
+
+/// What is committed together, and chained by one link.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// The link over all rows.
+    pub link: Link,
+    /// In the order in which they are chained.
+    pub rows: Vec<Row>,
+    /// Texts that may not be in the store yet; those that are there count as used.
+    pub content: Vec<Content>,
+    /// Callers that may not be in the store yet; their people are.
+    pub callers: Vec<CallerRow>,
+    /// What can be searched for.
+    pub words: Vec<Words>,
+}
+
+/// A batch as it goes to the database, or into a file until there is one: rendered once, committed as often as it takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Prepared {
+    /// The link over all rows.
+    pub link: Link,
+    parts: Vec<Part>,
+}
+
+/// The rows of one statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Part {
+    what: What,
+    /// A JSON object of objects.
+    rows: String,
+}
+
+/// What a statement writes, in the order in which they run: nothing is written before what it refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Callers,
+    Content,
+    Starts,
+    Ends,
+    Prompts,
+    Tokens,
+    Thoughts,
+    ToolUses,
+    Outcomes,
+    Events,
+    Words,
+}
+
+/// Why a batch is not in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Another link stands at this place of the chain: somebody has closed this run.
+    #[error("another gateway has closed this run of {instance} (epoch {epoch})")]
+    Fenced {
+        /// Whose run.
+        instance: String,
+        /// Which run.
+        epoch: u64,
+    },
+    /// It may work later.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Prepared {
+    /// Renders a batch. An end joins its start, and an outcome its call, where both are in this batch.
+    pub fn new(batch: &Batch) -> Result<Self, sqlx::Error> {
+        let rows = Sorted::new(&batch.rows);
+        let mut callers: Vec<_> = batch.callers.iter().collect();
+        callers.sort_by(|a, b| a.id.cmp(&b.id));
+        // Whoever writes the same rows writes them in the same order, or two gateways could wait for each other.
+        let mut content: Vec<_> =
+            batch.content.iter().map(|content| ContentInJson::new(content, batch.link.made_at)).collect();
+        content.sort_by(|a, b| a.id.cmp(b.id));
+        content.dedup_by(|a, b| a.id == b.id);
+        let mut parts = Parts::default();
+        parts.add(What::Callers, &callers)?;
+        parts.add(What::Content, &content)?;
+        parts.add(What::Starts, &rows.starts)?;
+        parts.add(What::Ends, &rows.ends)?;
+        parts.add(What::Prompts, &rows.prompts)?;
+        parts.add(What::Tokens, &rows.tokens)?;
+        parts.add(What::Thoughts, &rows.thoughts)?;
+        parts.add(What::ToolUses, &rows.tool_uses)?;
+        parts.add(What::Outcomes, &rows.outcomes)?;
+        parts.add(What::Events, &rows.events)?;
+        parts.add(What::Words, &batch.words)?;
+        Ok(Self { link: batch.link.clone(), parts: parts.0 })
+    }
+
+    /// Its size, bytes.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum::<usize>() + self.link.leaves.len()
+    }
+}
+
+impl Store {
+    /// Writes a batch; it is as durable as the configuration says when this returns. Once more is as good as once.
+    pub async fn commit(&self, batch: &Prepared) -> Result<(), CommitError> {
+        let Err(error) = self.write(batch).await else { return Ok(()) };
+        let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        if !taken {
+            return Err(error.into());
+        }
+        match links::hash_at(self, &batch.link.instance, batch.link.epoch, batch.link.seq).await? {
+            Some(hash) if hash == batch.link.hash => Ok(()),
+            Some(_) => Err(CommitError::Fenced {
+                instance: batch.link.instance.clone(),
+                epoch: batch.link.epoch,
+            }),
+            None => Err(error.into()),
+        }
+    }
+
+    async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
+        let statements = batch.parts.iter().filter_map(|part| Some((part.what.sql(self.backend)?, &part.rows)));
+        let (mut statements, rows): (Vec<_>, Vec<_>) = statements.unzip();
+        statements.push(links::INSERT);
+        let link = render(&[&batch.link])?;
+        let sql = AssertSqlSafe(joined(&statements, self.backend));
+        let query = rows.into_iter().fold(sqlx::query(sql), |query, rows| query.bind(rows)).bind(&link);
+        match self.backend {
+            Backend::Sqlite => {
+                let mut transaction = self.writer.begin().await?;
+                query.execute(&mut *transaction).await?;
+                transaction.commit().await
+            }
+            Backend::Postgres => super::postgres::execute(&self.writer, query).await,
+        }
+    }
+}
+
+impl What {
+    fn sql(self, backend: Backend) -> Option<&'static str> {
+        Some(match self {
+            Self::Callers => people::INSERT_CALLERS,
+            Self::Content => content::INSERT,
+            Self::Starts => interceptions::INSERT,
+            Self::Ends => interceptions::END,
+            Self::Prompts => prompts::INSERT,
+            Self::Tokens => tokens::INSERT,
+            Self::Thoughts => thoughts::INSERT,
+            Self::ToolUses => tools::INSERT,
+            Self::Outcomes => tools::SETTLE,
+            Self::Events => events::INSERT,
+            Self::Words => return search::insertion(backend),
+        })
+    }
+}
+
+/// One SQL text of several statements, whose `$rows` become `$1`, `$2` and so on.
+fn joined(statements: &[&str], backend: Backend) -> String {
+    let numbered: Vec<String> = statements
+        .iter()
+        .enumerate()
+        .map(|(number, sql)| sql.replace("$rows", &format!("CAST(${} AS TEXT)", number + 1)))
+        .collect();
+    match (backend, numbered.split_last()) {
+        (Backend::Postgres, Some((last, others))) if !others.is_empty() => {
+            let others = others.iter().enumerate().map(|(number, sql)| format!("part_{number} AS ({sql})"));
+            format!("WITH {} {last}", others.collect::<Vec<_>>().join(", "))
+        }
+        _ => numbered.join("; "),
+    }
+}
+
+#[derive(Default)]
+struct Parts(Vec<Part>);
+
+impl Parts {
+    fn add<T: Serialize>(&mut self, what: What, rows: &[T]) -> Result<(), sqlx::Error> {
+        if !rows.is_empty() {
+            self.0.push(Part { what, rows: render(rows)? });
+        }
+        Ok(())
+    }
+}
+
+/// Rows as `json_each` takes them.
+pub(super) fn render<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
+    struct Numbered<'a, T>(&'a [T]);
+
+    impl<T: Serialize> Serialize for Numbered<'_, T> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_map(self.0.iter().enumerate())
+        }
+    }
+
+    serde_json::to_string(&Numbered(rows)).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The rows of a batch by statement.
+#[derive(Default)]
+struct Sorted<'a> {
+    starts: Vec<WithEnd<'a>>,
+    ends: Vec<&'a End>,
+    prompts: Vec<&'a Prompt>,
+    tokens: Vec<&'a Tokens>,
+    thoughts: Vec<&'a Thought>,
+    tool_uses: Vec<WithOutcome<'a>>,
+    outcomes: Vec<&'a Outcome>,
+    events: Vec<events::InJson<'a>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(rows: &'a [Row]) -> Self {
+        let mut sorted = Self::default();
+        let mut starts = HashMap::new();
+        let mut calls = HashMap::new();
+        for row in rows {
+            match row {
+                Row::Start(start) => {
+                    starts.insert(start.id, sorted.starts.len());
+                    sorted.starts.push(WithEnd { start, end: None });
+                }
+                Row::ToolUse(call) => {
+                    calls.insert(call.id, sorted.tool_uses.len());
+                    sorted.tool_uses.push(WithOutcome { call, result: None });
+                }
+                Row::Prompt(prompt) => sorted.prompts.push(prompt),
+                Row::Tokens(tokens) => sorted.tokens.push(tokens),
+                Row::Thought(thought) => sorted.thoughts.push(thought),
+                Row::Event(event) => sorted.events.push(events::InJson::new(event)),
+                Row::End(_) | Row::Outcome(_) => {}
+            }
+        }
+        for row in rows {
+            match row {
+                Row::End(end) => match starts.get(&end.id).and_then(|at| sorted.starts.get_mut(*at)) {
+                    // The first one counts, here as in the database.
+                    Some(start) => start.end = start.end.or(Some(end)),
+                    None => sorted.ends.push(end),
+                },
+                Row::Outcome(outcome) => match calls.get(&outcome.id).and_then(|at| sorted.tool_uses.get_mut(*at)) {
+                    Some(call) => call.result = call.result.or(Some(outcome)),
+                    None => sorted.outcomes.push(outcome),
+                },
+                _ => {}
+            }
+        }
+        sorted
+    }
+}
+
+#[cfg(test)]
+mod tests;
