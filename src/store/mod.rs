@@ -8,6 +8,7 @@ pub mod records;
 pub mod continuations;
 pub mod interceptions;
 pub mod issued;
+pub mod links;
 pub mod model_thought;
 pub mod oauth_clients;
 pub mod oauth_tokens;

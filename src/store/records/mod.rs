@@ -133,6 +133,21 @@ impl Row {
             Self::Event(_) => Kind::Event,
         }
     }
+
+    /// Which row it is.
+    pub fn key(&self) -> RowKey {
+        let (id, seq) = match self {
+            Self::Start(row) => (row.id.as_uuid(), 0),
+            Self::End(row) => (row.id.as_uuid(), 0),
+            Self::Prompt(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Tokens(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Thought(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::ToolUse(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Outcome(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Event(row) => (row.id.as_uuid(), 0),
+        };
+        RowKey { kind: self.kind(), id, seq }
+    }
 }
 
 /// A text that belongs to a row, and what is kept of it.
