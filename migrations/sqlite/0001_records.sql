@@ -40,7 +40,7 @@ CREATE TABLE people (
     created_at TEXT NOT NULL,
     erased_at  TEXT
 );
-CREATE UNIQUE INDEX people_by_name ON people (user_name);
+CREATE INDEX people_by_name ON people (user_name); -- gateways that share a store may each have met the same user first
 
 -- The keys and groups with which people came.
 CREATE TABLE callers (

@@ -8,19 +8,20 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::AssertSqlSafe;
+use sqlx::error::DatabaseError;
 
 use super::content::{self, Content, ContentInJson};
-use super::links::{self, Link};
-use super::people::{self, CallerRow};
+use super::links::{self, Link, Run};
+use super::people::{self, CallerRow, PersonRow};
 use super::records::interceptions::{self, WithEnd};
 use super::records::tools::{self, WithOutcome};
-use super::records::{End, Event, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse};
+use super::records::{End, Outcome, Prompt, Row, Thought, Tokens};
 use super::records::{events, prompts, thoughts, tokens};
 use super::search::{self, Words};
-use super::{Backend, Store};
+use super::{Database, Store};
 
 /// What is committed together, and chained by one link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The link over all rows.
     pub link: Link,
@@ -28,22 +29,25 @@ pub struct Batch {
     pub rows: Vec<Row>,
     /// Texts that may not be in the store yet; those that are there count as used.
     pub content: Vec<Content>,
-    /// Callers that may not be in the store yet; their people are.
+    /// People who are not in the store yet.
+    pub people: Vec<PersonRow>,
+    /// Callers that may not be in the store yet.
     pub callers: Vec<CallerRow>,
     /// What can be searched for.
     pub words: Vec<Words>,
 }
 
-/// A batch as it goes to the database, or into a file until there is one: rendered once, committed as often as it takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A batch as it goes to the database: rendered once, committed as often as it takes.
+#[derive(Debug, Clone)]
 pub struct Prepared {
-    /// The link over all rows.
-    pub link: Link,
+    run: Run,
+    seq: u64,
+    hash: String,
     parts: Vec<Part>,
 }
 
 /// The rows of one statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone)]
 struct Part {
     what: What,
     /// A JSON object of objects.
@@ -51,9 +55,9 @@ struct Part {
 }
 
 /// What a statement writes, in the order in which they run: nothing is written before what it refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy)]
 enum What {
+    People,
     Callers,
     Content,
     Starts,
@@ -65,19 +69,15 @@ enum What {
     Outcomes,
     Events,
     Words,
+    Link,
 }
 
 /// Why a batch is not in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// Another link stands at this place of the chain: somebody has closed this run.
-    #[error("another gateway has closed this run of {instance} (epoch {epoch})")]
-    Fenced {
-        /// Whose run.
-        instance: String,
-        /// Which run.
-        epoch: u64,
-    },
+    #[error("another gateway has closed this run of {} (epoch {})", .0.instance, .0.epoch)]
+    Fenced(Run),
     /// It may work later.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -95,6 +95,7 @@ impl Prepared {
         content.sort_by(|a, b| a.id.cmp(b.id));
         content.dedup_by(|a, b| a.id == b.id);
         let mut parts = Parts::default();
+        parts.add(What::People, &batch.people)?;
         parts.add(What::Callers, &callers)?;
         parts.add(What::Content, &content)?;
         parts.add(What::Starts, &rows.starts)?;
@@ -106,12 +107,14 @@ impl Prepared {
         parts.add(What::Outcomes, &rows.outcomes)?;
         parts.add(What::Events, &rows.events)?;
         parts.add(What::Words, &batch.words)?;
-        Ok(Self { link: batch.link.clone(), parts: parts.0 })
+        parts.add(What::Link, &[&batch.link])?;
+        let Link { instance, epoch, seq, hash, .. } = batch.link.clone();
+        Ok(Self { run: Run { instance, epoch }, seq, hash, parts: parts.0 })
     }
 
     /// Its size, bytes.
     pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.rows.len()).sum::<usize>() + self.link.leaves.len()
+        self.parts.iter().map(|part| part.rows.len()).sum()
     }
 }
 
@@ -119,41 +122,39 @@ impl Store {
     /// Writes a batch; it is as durable as the configuration says when this returns. Once more is as good as once.
     pub async fn commit(&self, batch: &Prepared) -> Result<(), CommitError> {
         let Err(error) = self.write(batch).await else { return Ok(()) };
-        let taken = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
         if !taken {
             return Err(error.into());
         }
-        match links::hash_at(self, &batch.link.instance, batch.link.epoch, batch.link.seq).await? {
-            Some(hash) if hash == batch.link.hash => Ok(()),
-            Some(_) => Err(CommitError::Fenced {
-                instance: batch.link.instance.clone(),
-                epoch: batch.link.epoch,
-            }),
+        match links::hash_at(self, &batch.run, batch.seq).await? {
+            Some(hash) if hash == batch.hash => Ok(()),
+            Some(_) => Err(CommitError::Fenced(batch.run.clone())),
             None => Err(error.into()),
         }
     }
 
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
-        let statements = batch.parts.iter().filter_map(|part| Some((part.what.sql(self.backend)?, &part.rows)));
-        let (mut statements, rows): (Vec<_>, Vec<_>) = statements.unzip();
-        statements.push(links::INSERT);
-        let link = render(&[&batch.link])?;
-        let sql = AssertSqlSafe(joined(&statements, self.backend));
-        let query = rows.into_iter().fold(sqlx::query(sql), |query, rows| query.bind(rows)).bind(&link);
-        match self.backend {
-            Backend::Sqlite => {
+        let statements: Vec<_> = batch.parts.iter().map(|part| part.what.sql(self.database)).collect();
+        let mut query = sqlx::query(AssertSqlSafe(joined(&statements, self.database)));
+        for part in &batch.parts {
+            query = query.bind(part.rows.as_str());
+        }
+        match self.database {
+            Database::Sqlite => {
                 let mut transaction = self.writer.begin().await?;
                 query.execute(&mut *transaction).await?;
                 transaction.commit().await
             }
-            Backend::Postgres => super::postgres::execute(&self.writer, query).await,
+            // One statement is a transaction of its own.
+            Database::Postgres => query.execute(&self.writer).await.map(drop),
         }
     }
 }
 
 impl What {
-    fn sql(self, backend: Backend) -> Option<&'static str> {
-        Some(match self {
+    fn sql(self, database: Database) -> &'static str {
+        match self {
+            Self::People => people::INSERT,
             Self::Callers => people::INSERT_CALLERS,
             Self::Content => content::INSERT,
             Self::Starts => interceptions::INSERT,
@@ -164,20 +165,24 @@ impl What {
             Self::ToolUses => tools::INSERT,
             Self::Outcomes => tools::SETTLE,
             Self::Events => events::INSERT,
-            Self::Words => return search::insertion(backend),
-        })
+            Self::Words => match database {
+                Database::Sqlite => search::INSERT_SQLITE,
+                Database::Postgres => search::INSERT_POSTGRES,
+            },
+            Self::Link => links::INSERT,
+        }
     }
 }
 
 /// One SQL text of several statements, whose `$rows` become `$1`, `$2` and so on.
-fn joined(statements: &[&str], backend: Backend) -> String {
+fn joined(statements: &[&str], database: Database) -> String {
     let numbered: Vec<String> = statements
         .iter()
         .enumerate()
         .map(|(number, sql)| sql.replace("$rows", &format!("CAST(${} AS TEXT)", number + 1)))
         .collect();
-    match (backend, numbered.split_last()) {
-        (Backend::Postgres, Some((last, others))) if !others.is_empty() => {
+    match (database, numbered.split_last()) {
+        (Database::Postgres, Some((last, others))) if !others.is_empty() => {
             let others = others.iter().enumerate().map(|(number, sql)| format!("part_{number} AS ({sql})"));
             format!("WITH {} {last}", others.collect::<Vec<_>>().join(", "))
         }
@@ -252,16 +257,15 @@ impl<'a> Sorted<'a> {
                     Some(start) => start.end = start.end.or(Some(end)),
                     None => sorted.ends.push(end),
                 },
-                Row::Outcome(outcome) => match calls.get(&outcome.id).and_then(|at| sorted.tool_uses.get_mut(*at)) {
-                    Some(call) => call.result = call.result.or(Some(outcome)),
-                    None => sorted.outcomes.push(outcome),
-                },
+                Row::Outcome(outcome) => {
+                    match calls.get(&outcome.id).and_then(|at| sorted.tool_uses.get_mut(*at)) {
+                        Some(call) => call.result = call.result.or(Some(outcome)),
+                        None => sorted.outcomes.push(outcome),
+                    }
+                }
                 _ => {}
             }
         }
         sorted
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -41,7 +41,10 @@ pub(super) fn read_number<T: TryFrom<i64>>(row: &AnyRow, name: &str) -> Result<T
     small(name, row.try_get(name)?)
 }
 
-pub(super) fn read_number_if_any<T: TryFrom<i64>>(row: &AnyRow, name: &str) -> Result<Option<T>, sqlx::Error> {
+pub(super) fn read_number_if_any<T: TryFrom<i64>>(
+    row: &AnyRow,
+    name: &str,
+) -> Result<Option<T>, sqlx::Error> {
     row.try_get::<Option<i64>, _>(name)?.map(|number| small(name, number)).transpose()
 }
 
@@ -58,11 +61,7 @@ pub(super) fn read_flag(row: &AnyRow, name: &str) -> Result<bool, sqlx::Error> {
 
 /// The text that a row speaks of.
 pub(super) fn read_body(row: &AnyRow) -> Result<Body, sqlx::Error> {
-    Ok(Body {
-        id: row.try_get("content")?,
-        bytes: read_count(row, "bytes")?,
-        kept: read_word(row, "kept")?,
-    })
+    Ok(Body { id: row.try_get("content")?, bytes: read_count(row, "bytes")?, kept: read_word(row, "kept")? })
 }
 
 /// A column whose text is one of the words of an enum.
@@ -139,11 +138,6 @@ pub(super) fn time_if_any_in_json<S: Serializer>(time: &Option<Timestamp>, to: S
         Some(time) => time_in_json(time, to),
         None => to.serialize_none(),
     }
-}
-
-/// Names as they stand in a row's JSON where their column has JSON text: as a string.
-pub(super) fn list_in_text<S: Serializer>(names: &[String], to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(&list_text(names))
 }
 
 /// Bytes in JSON: hexadecimal.

@@ -3,21 +3,22 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
+use super::Store;
 use super::batch::render;
 use super::column::hex;
-use super::Store;
 
 /// One row.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// A digest of the text under its person's key.
     pub id: String,
     /// Whose key.
     pub person: String,
     /// The text, compressed and sealed.
+    #[serde(with = "hex")]
     pub body: Vec<u8>,
 }
 

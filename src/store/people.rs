@@ -1,13 +1,13 @@
 //! `people` and `callers`: whose content it is, and with which keys and groups they came.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::Store;
 use super::batch::render;
-use super::column::{list_in_text, read_list, read_parsed, read_time_if_any, time_text};
+use super::column::{micros, read_list, read_parsed, read_time_if_any};
 
 /// One person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +24,22 @@ pub struct Person {
     pub erased_at: Option<Timestamp>,
 }
 
+/// A person as it is first written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PersonRow {
+    /// Made at random.
+    pub id: String,
+    /// The user's name.
+    pub user_name: String,
+    /// The key of this person's content, sealed, base64.
+    pub sealed_key: String,
+    /// When the person was first seen.
+    #[serde(with = "micros")]
+    pub created_at: Timestamp,
+}
+
 /// A person's key and groups.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerRow {
     /// A digest of the three.
     pub id: String,
@@ -34,7 +48,6 @@ pub struct CallerRow {
     /// The name of the key.
     pub key: String,
     /// The groups.
-    #[serde(serialize_with = "list_in_text")]
     pub groups: Vec<String>,
 }
 
@@ -42,14 +55,21 @@ pub(super) const INSERT_CALLERS: &str = "INSERT INTO callers (id, person, key_na
     SELECT value->>'id', value->>'person', value->>'key', value->>'groups' FROM json_each($rows) WHERE true \
     ON CONFLICT (id) DO NOTHING";
 
-/// The person with this name.
-pub async fn find(store: &Store, user_name: &str) -> Result<Option<Person>, sqlx::Error> {
-    sqlx::query("SELECT * FROM people WHERE user_name = $1")
-        .bind(user_name)
-        .fetch_optional(store.readers())
-        .await?
-        .map(|row| person(&row))
-        .transpose()
+/// Of two gateways that meet a person at the same time each may add one: a user may have several rows.
+pub(super) const INSERT: &str = "INSERT INTO people (id, user_name, sealed_key, created_at) \
+    SELECT value->>'id', value->>'user_name', value->>'sealed_key', value->>'created_at' FROM json_each($rows) \
+    WHERE true ON CONFLICT (id) DO NOTHING";
+
+/// The oldest person with this name whose content can be read.
+pub async fn by_name(store: &Store, user_name: &str) -> Result<Option<Person>, sqlx::Error> {
+    sqlx::query(
+        "SELECT * FROM people WHERE user_name = $1 AND sealed_key IS NOT NULL ORDER BY created_at, id LIMIT 1",
+    )
+    .bind(user_name)
+    .fetch_optional(store.readers())
+    .await?
+    .map(|row| person(&row))
+    .transpose()
 }
 
 /// The person with this id.
@@ -64,36 +84,12 @@ pub async fn get(store: &Store, id: &str) -> Result<Option<Person>, sqlx::Error>
 
 /// All of them, by name; those who were erased last.
 pub async fn all(store: &Store) -> Result<Vec<Person>, sqlx::Error> {
-    sqlx::query("SELECT * FROM people ORDER BY CASE WHEN user_name IS NULL THEN 1 ELSE 0 END, user_name, id")
+    sqlx::query("SELECT * FROM people ORDER BY CASE WHEN user_name IS NULL THEN 1 ELSE 0 END, user_name, created_at, id")
         .fetch_all(store.readers())
         .await?
         .iter()
         .map(person)
         .collect()
-}
-
-/// Adds a person, unless there is one of this name; tells who has the name now. Durable when it returns.
-pub async fn insert(store: &Store, person: &Person) -> Result<Option<Person>, sqlx::Error> {
-    let mut transaction = store.begin().await?;
-    sqlx::query(
-        "INSERT INTO people (id, user_name, sealed_key, created_at, erased_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (user_name) DO NOTHING",
-    )
-    .bind(&person.id)
-    .bind(&person.user_name)
-    .bind(&person.sealed_key)
-    .bind(time_text(person.created_at))
-    .bind(person.erased_at.map(time_text))
-    .execute(&mut *transaction)
-    .await?;
-    let there = sqlx::query("SELECT * FROM people WHERE user_name = $1")
-        .bind(&person.user_name)
-        .fetch_optional(&mut *transaction)
-        .await?
-        .map(|row| self::person(&row))
-        .transpose()?;
-    transaction.commit().await?;
-    Ok(there)
 }
 
 /// The callers with these ids, as far as they are there.

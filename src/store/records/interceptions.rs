@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 
 use super::{Who, read_who};
 use crate::domain::InterceptionId;
+use crate::store::Store;
 use crate::store::column::{
     micros, read_count, read_count_if_any, read_json, read_number, read_number_if_any, read_parsed,
     read_parsed_if_any,
@@ -207,4 +208,45 @@ pub fn read_end(row: &AnyRow) -> Result<Option<End>, sqlx::Error> {
         cache_write: read_count(row, "cache_write")?,
         reasoning: read_count(row, "reasoning")?,
     }))
+}
+
+/// Where an interception stands in its conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The interception.
+    pub id: InterceptionId,
+    /// The first one of its conversation.
+    pub thread: InterceptionId,
+}
+
+/// This person's newest interception with a call of this id.
+pub async fn by_call(store: &Store, person: &str, call_id: &str) -> Result<Option<Place>, sqlx::Error> {
+    sqlx::query(
+        "SELECT i.id, i.thread FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
+         WHERE t.call_id = $1 AND i.person = $2 ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1",
+    )
+    .bind(call_id)
+    .bind(person)
+    .fetch_optional(store.readers())
+    .await?
+    .map(|row| place(&row))
+    .transpose()
+}
+
+/// This person's newest interception at this place.
+pub async fn by_place(store: &Store, person: &str, at: &str) -> Result<Option<Place>, sqlx::Error> {
+    sqlx::query(
+        "SELECT id, thread FROM interceptions WHERE place = $1 AND person = $2 \
+         ORDER BY started_at DESC, id DESC LIMIT 1",
+    )
+    .bind(at)
+    .bind(person)
+    .fetch_optional(store.readers())
+    .await?
+    .map(|row| place(&row))
+    .transpose()
+}
+
+fn place(row: &AnyRow) -> Result<Place, sqlx::Error> {
+    Ok(Place { id: read_parsed(row, "id")?, thread: read_parsed(row, "thread")? })
 }

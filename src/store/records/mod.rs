@@ -25,7 +25,7 @@ pub use tokens::Tokens;
 pub use tools::{Outcome, ToolUse};
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row {
     /// `interception_start`
     Start(Box<Start>),
@@ -138,7 +138,7 @@ impl Row {
         }
     }
 
-    /// By what it is found again.
+    /// Which row it is.
     pub fn key(&self) -> RowKey {
         let (id, seq) = match self {
             Self::Start(row) => (row.id.as_uuid(), 0),
