@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::audit::{self, WrittenAudit};
 use super::continuity::{self, WrittenContinuity};
 use super::endpoints::{self, LockMode, WrittenEgress};
 use super::inject::{self, WrittenInject};
@@ -14,8 +15,8 @@ use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
-use super::yaml::At;
-use super::{Audit, Config, HostedTools, Store, Telemetry, url};
+use super::yaml::{At, Place};
+use super::{Config, HostedTools, Store, Telemetry, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -27,6 +28,9 @@ pub(super) struct WrittenConfig {
     listen: Option<At<String>>,
     /// Where the records go; `sqlite:toolgate.db` by default.
     store: Option<At<WrittenStore>>,
+    /// What is kept of what passes through, for how long, where else it goes, and what happens when it cannot be written.
+    #[serde(default)]
+    audit: WrittenAudit,
     /// `none` lets in everyone on this machine, on a loopback address only; otherwise give `keys`.
     auth: Option<At<WrittenAuth>>,
     /// When approved tools are added to requests, where neither key nor provider says; `auto` by default. Or that as
@@ -88,6 +92,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         scope,
     );
     let store = store::build(written.store.as_ref(), scope);
+    let audit = audit::build(&written.audit, store.as_ref().and_then(Store::path), scope);
     let tool_name = match &written.tool_name {
         Some(pattern) => scope.parsed(pattern, tool_name),
         None => Some(DEFAULT_TOOL_NAME.into()),
@@ -100,14 +105,8 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     let limits = limits::build(&written.limits, scope);
     let continuity = continuity::build(&written.continuity, scope);
     let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
-    if let (Some(place), true) = (&written.store, store.as_ref().is_some_and(Store::is_shared))
-        && written.secret_keys.is_empty()
-    {
-        scope.refuse_masked_with_help(
-            place.place,
-            "with PostgreSQL, `secret_keys` must be given: gateways that share a store must share its keys",
-            "make one with `openssl rand -base64 32`, and write `secret_keys: [\"${TOOLGATE_SECRET_KEY}\"]`",
-        );
+    if let (Some(written), Some(true)) = (&written.store, store.as_ref().map(Store::is_shared)) {
+        shared_keys(written.place, !secret_keys.is_empty(), audit.signing_key.is_some(), scope);
     }
     let public_url = written.public_url.as_ref().and_then(|written| url::build(written, scope));
     let allowed_hosts = endpoints::hosts(&written.allowed_hosts, scope);
@@ -117,7 +116,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         folder,
         listen: listen?,
         store: store?,
-        audit: Audit::default(),
+        audit,
         telemetry: Telemetry::default(),
         auth: auth?,
         providers,
@@ -136,6 +135,24 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         lock: written.lock,
         policies: vec![],
     })
+}
+
+/// Gateways that share a store must share its keys: a file beside the store, which holds them otherwise, is not there.
+fn shared_keys(store: Place, sealing: bool, signing: bool, scope: &mut Scope<'_>) {
+    if !sealing {
+        scope.refuse_masked_with_help(
+            store,
+            "with PostgreSQL `secret_keys` must be given, the same to all gateways that share it",
+            "make one with `openssl rand -base64 32`, and write `secret_keys: [\"${TOOLGATE_SECRET_KEY}\"]`",
+        );
+    }
+    if !signing {
+        scope.refuse_masked_with_help(
+            store,
+            "with PostgreSQL `audit.signing_key` must be given, the same to all gateways that share it",
+            "make one with `openssl rand -base64 32`, and write `audit: { signing_key: \"${TOOLGATE_SIGNING_KEY}\" }`",
+        );
+    }
 }
 
 fn listen(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Option<SocketAddr> {

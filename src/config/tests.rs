@@ -1,4 +1,6 @@
+mod audit;
 mod fleet;
+mod store;
 
 use std::fs;
 use std::path::Path;
@@ -17,9 +19,12 @@ const OPEN: &str = "auth: none\nproviders: [{name: p, type: openai, base_url: 'h
 fn variables(name: &str) -> Option<String> {
     match name {
         "KEY" => Some("hush-hush".into()),
+        "SPECIAL" => Some("h@/ush".into()),
+        "DB" => Some("postgres://gate:hush@db.test/toolgate".into()),
         "EVIL" => Some("x\nproviders: []\n- {a: b} # c".into()),
         "PORT" => Some("9000".into()),
         "URL" => Some("not-a-url-but-hush".into()),
+        "SIGN" => Some("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=".into()),
         "SEAL" => Some("hush-hush-hush-hush-hush-hush-hush".into()),
         _ => None,
     }
@@ -202,7 +207,7 @@ fn the_shape_of_a_file_is_explained() {
     toolgate.yaml:2:1: unknown field `zebra`
       2 | zebra: 1
         | ^^^^^
-      help: the known fields are `listen`, `store`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
+      help: the known fields are `listen`, `store`, `audit`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
     toolgate.yaml:1:7: expected `none`, found `nome`
@@ -491,10 +496,10 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
       3 | listen: 8080
         |         ^^^^
 
-    toolgate.yaml:4:8: PostgreSQL comes later: this version keeps its records in SQLite
+    toolgate.yaml:4:8: a password must not stand in the file
       4 | store: *****************************************
         |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      help: write `sqlite:toolgate.db`
+      help: keep it out of the file: write `${NAME}` for an environment variable or `${file:path}`
 
     toolgate.yaml:5:12: `{tool}` must stand in it, or all tools would have one name
       5 | tool_name: '{server}'

@@ -8,6 +8,7 @@ pub mod batch;
 mod column;
 pub mod content;
 pub mod continuations;
+pub mod health;
 pub mod instances;
 pub mod interceptions;
 pub mod issued;
