@@ -1,7 +1,6 @@
 //! `audit`: what is kept of what passes through, for how long, where else it goes, and what happens when it cannot be
 //! written.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -119,30 +118,6 @@ pub struct Webhook {
     pub records: Vec<String>,
     /// The most that they say of texts.
     pub content: Record,
-}
-
-/// Traces, and metrics for who pulls or is pushed them.
-#[derive(Debug, Clone, Default)]
-pub struct Telemetry {
-    /// Where traces and metrics are sent by OTLP over HTTP; nowhere where it is `None`.
-    pub otlp: Option<Otlp>,
-    /// Where `/metrics` answers everyone, besides the gateway's own address, where it asks for a key.
-    pub metrics_listen: Option<SocketAddr>,
-}
-
-/// Where traces and metrics are sent.
-#[derive(Debug, Clone)]
-pub struct Otlp {
-    /// The collector's base URL, such as `http://collector:4318`.
-    pub endpoint: Url,
-    /// Headers of each request.
-    pub headers: Vec<(String, SecretString)>,
-    /// `service.name`; `toolgate` by default.
-    pub service_name: String,
-    /// The most that spans say of texts; `none` by default.
-    pub content: Record,
-    /// How often metrics are sent; a minute by default.
-    pub metrics_every: Duration,
 }
 
 /// Sixty days.

@@ -30,6 +30,7 @@ mod scope;
 mod secret;
 mod server;
 mod store;
+mod telemetry;
 mod units;
 mod url;
 pub(crate) mod yaml;
@@ -45,9 +46,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use audit::{
-    Audit, AuditLog, OnFull, OnUnavailable, Otlp, Record, Retention, ServerRecord, Telemetry, Webhook,
-};
+pub use audit::{Audit, AuditLog, OnFull, OnUnavailable, Record, Retention, ServerRecord, Webhook};
 pub use continuity::Continuity;
 pub use credentials::{
     AuthorizationCode, CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, TokenExchange,
@@ -70,6 +69,7 @@ pub use schema::schemas;
 pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub use store::{Durability, Store};
+pub use telemetry::{Otlp, Telemetry};
 
 use crate::domain::ToolSettings;
 

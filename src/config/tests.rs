@@ -1,4 +1,5 @@
 mod fleet;
+mod telemetry;
 
 use std::fs;
 use std::path::Path;
