@@ -1,8 +1,7 @@
 //! Metrics for Prometheus, counted from the records after their commit. What callers can choose freely never becomes a
-//! label (`names.rs`); the page has two forms (`page.rs`).
+//! label (`../names.rs`); the page has two forms (`page.rs`).
 
 mod families;
-mod names;
 mod page;
 
 use std::collections::HashMap;
@@ -12,9 +11,10 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 
 use self::families::{Call, Families, Interception, Round, Timed, Token};
-use self::names::Labels;
 use super::line::overhead;
-use super::{Losses, Open};
+use super::names::{self, Labels};
+use super::open::Open;
+use super::Losses;
 use crate::audit::{Outlet, Published};
 use crate::domain::{InterceptionId, ToolUseId};
 use crate::mcp::ServerStatus;
