@@ -7,21 +7,25 @@
 pub mod events;
 pub mod interceptions;
 pub mod prompts;
+mod read;
 pub mod thoughts;
 pub mod tokens;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 pub use events::Event;
 pub use interceptions::{End, Start};
 pub use prompts::Prompt;
+pub use read::{fetch, of};
 pub use thoughts::Thought;
 pub use tokens::Tokens;
 pub use tools::{Outcome, ToolUse};
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row {
     /// `interception_start`
     Start(Box<Start>),
@@ -35,7 +39,7 @@ pub enum Row {
     Thought(Thought),
     /// `tool_usage`: what is to be called, or was and is not run here.
     ToolUse(Box<ToolUse>),
-    /// `tool_usage`: how it went.
+    /// `tool_outcome`
     Outcome(Outcome),
     /// Something that was done with the records.
     Event(Box<Event>),
@@ -54,9 +58,9 @@ pub enum Kind {
     Tokens,
     /// `model_thought`
     Thought,
-    /// `tool_usage`, the call
+    /// `tool_usage`
     ToolUse,
-    /// `tool_usage`, how it went
+    /// `tool_outcome`
     Outcome,
     /// `audit_event`
     Event,
@@ -102,7 +106,8 @@ impl Kind {
             Self::Prompt => "prompt_usage",
             Self::Tokens => "token_usage",
             Self::Thought => "model_thought",
-            Self::ToolUse | Self::Outcome => "tool_usage",
+            Self::ToolUse => "tool_usage",
+            Self::Outcome => "tool_outcome",
             Self::Event => "audit_event",
         }
     }
@@ -132,6 +137,21 @@ impl Row {
             Self::Outcome(_) => Kind::Outcome,
             Self::Event(_) => Kind::Event,
         }
+    }
+
+    /// Which row it is.
+    pub fn key(&self) -> RowKey {
+        let (id, seq) = match self {
+            Self::Start(row) => (row.id.as_uuid(), 0),
+            Self::End(row) => (row.id.as_uuid(), 0),
+            Self::Prompt(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Tokens(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Thought(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::ToolUse(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Outcome(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Event(row) => (row.id.as_uuid(), 0),
+        };
+        RowKey { kind: self.kind(), id, seq }
     }
 }
 
@@ -190,4 +210,9 @@ pub struct Who {
     pub person: Option<String>,
     /// Which key and groups (`callers`); `None` once pruned.
     pub caller: Option<String>,
+}
+
+fn read_who(row: &AnyRow) -> Result<Option<Who>, sqlx::Error> {
+    let Some(proof) = row.try_get("who")? else { return Ok(None) };
+    Ok(Some(Who { proof, person: row.try_get("person")?, caller: row.try_get("caller")? }))
 }
