@@ -127,7 +127,8 @@ impl Intake {
         self.tell_losses(false);
     }
 
-    fn tell_losses(&mut self, is_last: bool) {
+    /// Says in the log what was lost since it did last; not more often than now and then, unless it is the last time.
+    pub(super) fn tell_losses(&mut self, is_last: bool) {
         let lost = self.shared.lost.load(Ordering::Relaxed);
         let (told, at) = self.told;
         let is_time = is_last || at.is_none_or(|at| at.elapsed() >= TELL_EVERY);

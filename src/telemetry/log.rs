@@ -52,7 +52,7 @@ async fn write(mut intake: Intake, mut target: Target, content: Record) {
         if lost > 0 {
             intake.lose(lost);
         }
-        match written {
+        match &written {
             Err(error) if !fails => tracing::error!(%error, "the audit's log cannot be written"),
             Ok(()) if fails => tracing::info!("the audit's log is written again"),
             _ => {}

@@ -1,9 +1,18 @@
 //! What the tests of this room share: the records of one interception, in the order in which they are committed.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
 
+use axum::body::to_bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
 use jiff::Timestamp;
+use reqwest::Url;
 use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::audit::Published;
 use crate::domain::{Caller, EventId, InterceptionId, ToolSettings, ToolUseId};
@@ -196,4 +205,66 @@ pub(super) fn interception() -> Vec<Published> {
         published(Row::Event(Box::new(event)), None),
         published(Row::End(Box::new(end(id))), None),
     ]
+}
+
+/// Something that takes posts: it keeps each, and answers as it was told, or else 200.
+#[derive(Clone)]
+pub(super) struct Receiver {
+    pub url: Url,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    answers: Mutex<VecDeque<StatusCode>>,
+    posts: Mutex<Vec<Post>>,
+    arrived: watch::Sender<usize>,
+}
+
+/// A post as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Receiver {
+    pub(super) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let shared = Arc::new(Shared {
+            answers: Mutex::default(),
+            posts: Mutex::default(),
+            arrived: watch::Sender::new(0),
+        });
+        let routes = axum::Router::new().fallback(take).with_state(Arc::clone(&shared));
+        TaskTracker::new().spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
+        Self { url, shared }
+    }
+
+    /// Answers the next posts with these statuses.
+    pub(super) fn will(&self, statuses: &[u16]) {
+        let statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap());
+        self.shared.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// All posts, once there are so many.
+    pub(super) async fn posts(&self, count: usize) -> Vec<Post> {
+        let mut arrived = self.shared.arrived.subscribe();
+        let waiting = arrived.wait_for(|arrived| *arrived >= count);
+        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
+        self.shared.posts.lock().unwrap().clone()
+    }
+}
+
+async fn take(State(shared): State<Arc<Shared>>, request: Request<axum::body::Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let post = Post { path: parts.uri.path().to_owned(), headers: parts.headers, body };
+    shared.posts.lock().unwrap().push(post);
+    shared.arrived.send_modify(|arrived| *arrived += 1);
+    let status = shared.answers.lock().unwrap().pop_front().unwrap_or(StatusCode::OK);
+    // Who follows this would post to somebody else.
+    let elsewhere = [(http::header::LOCATION, "/elsewhere")];
+    (status, elsewhere).into_response()
 }

@@ -32,6 +32,7 @@ pub(super) struct Client {
     poster: Poster,
     headers: HeaderMap,
     resource: Resource,
+    pauses: [Duration; 4],
     /// Whether the last request failed: the log tells of that once.
     fails: bool,
 }
@@ -53,6 +54,7 @@ impl Client {
             poster: Poster::new(&settings.endpoint)?,
             headers,
             resource,
+            pauses: PAUSES,
             fails: false,
         })
     }
@@ -80,7 +82,7 @@ impl Client {
 
     /// Posts until it is taken, refused or given up; the answer's body, where it was taken.
     async fn send(&mut self, url: Url, body: Bytes, ending: &CancellationToken) -> Option<Bytes> {
-        let mut pauses = PAUSES.into_iter();
+        let mut pauses = self.pauses.into_iter();
         loop {
             let posted = self.poster.post(&url, self.headers.clone(), body.clone()).await;
             let (why, pause) = match posted {
@@ -107,6 +109,14 @@ impl Client {
                 () = ending.cancelled() => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl Client {
+    /// The same without pauses.
+    pub(super) fn hasty(self) -> Self {
+        Self { pauses: [Duration::ZERO; 4], ..self }
     }
 }
 
