@@ -7,21 +7,25 @@
 pub mod events;
 pub mod interceptions;
 pub mod prompts;
+mod read;
 pub mod thoughts;
 pub mod tokens;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 pub use events::Event;
 pub use interceptions::{End, Start};
 pub use prompts::Prompt;
+pub use read::{fetch, of};
 pub use thoughts::Thought;
 pub use tokens::Tokens;
 pub use tools::{Outcome, ToolUse};
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row {
     /// `interception_start`
     Start(Box<Start>),
@@ -205,4 +209,9 @@ pub struct Who {
     pub person: Option<String>,
     /// Which key and groups (`callers`); `None` once pruned.
     pub caller: Option<String>,
+}
+
+fn read_who(row: &AnyRow) -> Result<Option<Who>, sqlx::Error> {
+    let Some(proof) = row.try_get("who")? else { return Ok(None) };
+    Ok(Some(Who { proof, person: row.try_get("person")?, caller: row.try_get("caller")? }))
 }
