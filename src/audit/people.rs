@@ -11,7 +11,7 @@ use super::content_key::ContentKey;
 use crate::domain::{Caller, Digest};
 use crate::seal::Sealer;
 use crate::store::Store;
-use crate::store::people::{self, CallerRow, Person};
+use crate::store::people::{self, CallerRow, Person, PersonRow};
 use crate::store::records::Who;
 
 /// People that are remembered.
@@ -48,7 +48,7 @@ pub(super) struct Face {
 /// The rows of people and callers that the store may not have yet.
 #[derive(Debug, Default)]
 pub(super) struct Newcomers {
-    pub people: Vec<Person>,
+    pub people: Vec<PersonRow>,
     pub callers: Vec<CallerRow>,
 }
 
@@ -95,19 +95,14 @@ impl People {
         now: Timestamp,
         newcomers: &mut Newcomers,
     ) -> Result<Known, sqlx::Error> {
-        let stored = if ask { people::find(&self.store, user).await? } else { None };
+        let stored = if ask { people::by_name(&self.store, user).await? } else { None };
         let known = match stored.and_then(|person| self.open(&person)) {
             Some(known) => known,
             None => {
                 let id = Uuid::now_v7().to_string();
                 let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
-                newcomers.people.push(Person {
-                    id: id.clone(),
-                    user_name: Some(user.to_owned()),
-                    sealed_key: Some(sealed_key),
-                    created_at: now,
-                    erased_at: None,
-                });
+                let user_name = user.to_owned();
+                newcomers.people.push(PersonRow { id: id.clone(), user_name, sealed_key, created_at: now });
                 Known { id: id.into(), key: Arc::new(key), asked: Instant::now() }
             }
         };
