@@ -13,7 +13,6 @@ pub mod content_key;
 mod entry;
 mod instance;
 mod lineage;
-mod log;
 mod opening;
 mod outlet;
 mod own_chain;

@@ -198,10 +198,10 @@ impl Families {
     }
 
     fn name_what_is_looked_at(&self, to: &mut Registry) {
-        to.register("audit_queue_records", "Records that wait to be committed", self.queue.clone());
+        to.register("audit_queue_places", "Places taken in the queue of records that wait to be committed", self.queue.clone());
         to.register(
-            "audit_queue_capacity_records",
-            "How many records may wait before requests do",
+            "audit_queue_capacity_places",
+            "Places in that queue: when all are taken, requests wait",
             self.queue_capacity.clone(),
         );
         to.register(
@@ -210,8 +210,8 @@ impl Families {
             self.dropped_texts.clone(),
         );
         to.register(
-            "audit_spooled_records",
-            "Records in the spool file, which wait for the store to come back",
+            "audit_spooled_batches",
+            "Batches of records in the spool file, which wait for the store to come back",
             self.spooled.clone(),
         );
         to.register("audit_unavailable", "1 while records cannot be written", self.unavailable.clone());
@@ -229,8 +229,8 @@ impl Families {
     /// Takes over what is not counted from records.
     pub(super) fn look(&self, now: &Now<'_>) {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.queue.set(count(now.audit.waiting));
-        self.queue_capacity.set(count(now.audit.capacity));
+        self.queue.set(now.audit.waiting.into());
+        self.queue_capacity.set(now.audit.capacity.into());
         self.dropped_texts.inner().store(now.audit.dropped_texts, Ordering::Relaxed);
         self.spooled.set(count(now.audit.spooled));
         self.unavailable.set(i64::from(now.audit.unavailable.is_some()));
