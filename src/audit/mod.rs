@@ -5,14 +5,19 @@
 
 mod bounds;
 pub mod chain;
+pub mod checkpoint;
 mod clearance;
 mod clock;
 mod entry;
+pub mod erase;
+pub mod event;
 mod log;
 mod outlet;
 mod queue;
 mod record;
+pub mod retention;
 mod trail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;
