@@ -236,8 +236,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::audit::event::visit;
     use crate::audit::Published;
+    use crate::audit::event::visit;
     use crate::store::records::events::Action;
 
     #[derive(Debug, Default)]
@@ -305,7 +305,10 @@ mod tests {
         assert!(is_signed_by(&checkpoint, &key));
         let other = Signer::from_file(&folder.path().join("other")).unwrap();
         assert!(!is_signed_by(&checkpoint, &other.public_key()));
-        assert!(!is_signed_by(&Checkpoint { body: format!("{} ", checkpoint.body), ..checkpoint.clone() }, &key));
+        assert!(!is_signed_by(
+            &Checkpoint { body: format!("{} ", checkpoint.body), ..checkpoint.clone() },
+            &key
+        ));
         assert!(!is_signed_by(&Checkpoint { signature: "x".into(), ..checkpoint }, &key));
     }
 

@@ -72,7 +72,12 @@ impl Deed {
 }
 
 /// Records that somebody who is no gateway did something, such as reading records.
-pub async fn visit(store: &Store, action: Action, detail: Value, now: Timestamp) -> Result<EventId, sqlx::Error> {
+pub async fn visit(
+    store: &Store,
+    action: Action,
+    detail: Value,
+    now: Timestamp,
+) -> Result<EventId, sqlx::Error> {
     Deed::begin(store, now).await?.commit(action, detail).await
 }
 

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::Clock;
 use super::chain::{HeadOf, leaves};
 use super::checkpoint;
 use super::event::{COMMANDS, Deed};
-use super::Clock;
 use crate::config;
 use crate::seal::random;
 use crate::store::column::micros_if_any;
@@ -219,7 +219,8 @@ impl Retention {
             let now = step.deed.at;
             let connection = step.deed.connection();
             prune::names(connection, &ids).await?;
-            let others = prune::callers(connection, STEP).await? + prune::people(connection, before, now, STEP).await?;
+            let others = prune::callers(connection, STEP).await?
+                + prune::people(connection, before, now, STEP).await?;
             let removed = Removed { names: ids.len() as u64 + others, ..Removed::default() };
             if removed == Removed::default() {
                 return Ok(total);
@@ -261,7 +262,12 @@ impl Retention {
     }
 
     /// The last of a chain's first links that can go.
-    async fn last_of_no_use(&self, run: &Run, up_to: u64, before: Timestamp) -> Result<Option<End>, sqlx::Error> {
+    async fn last_of_no_use(
+        &self,
+        run: &Run,
+        up_to: u64,
+        before: Timestamp,
+    ) -> Result<Option<End>, sqlx::Error> {
         let may_end = run.instance != COMMANDS && instances::has_ended(&self.store, run, before).await?;
         let last = links::head(&self.store, run).await?.map_or(0, |(seq, _)| seq);
         let mut end = None;

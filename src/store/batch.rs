@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize, Serializer};
-use sqlx::{AnyConnection, AssertSqlSafe};
 use sqlx::error::DatabaseError;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::content::{self, Content, ContentInJson};
 use super::links::{self, Link, Run};
@@ -113,7 +113,11 @@ impl Prepared {
     }
 
     /// Writes it in a transaction in which more is done.
-    pub async fn write_in(&self, connection: &mut AnyConnection, database: Database) -> Result<(), sqlx::Error> {
+    pub async fn write_in(
+        &self,
+        connection: &mut AnyConnection,
+        database: Database,
+    ) -> Result<(), sqlx::Error> {
         let statements: Vec<_> = self.parts.iter().map(|part| part.what.sql(database)).collect();
         let query = sqlx::query(AssertSqlSafe(joined(&statements, database)));
         let query = self.parts.iter().fold(query, |query, part| query.bind(part.rows.as_str()));

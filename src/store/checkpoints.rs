@@ -58,11 +58,13 @@ pub async fn after(store: &Store, id: &str, limit: u32) -> Result<Vec<Checkpoint
 
 /// Takes away those made before this time, but never the newest.
 pub async fn prune(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
-    sqlx::query("DELETE FROM checkpoints WHERE made_at < $1 AND made_at < (SELECT MAX(made_at) FROM checkpoints)")
-        .bind(time_text(before))
-        .execute(connection)
-        .await
-        .map(|done| done.rows_affected())
+    sqlx::query(
+        "DELETE FROM checkpoints WHERE made_at < $1 AND made_at < (SELECT MAX(made_at) FROM checkpoints)",
+    )
+    .bind(time_text(before))
+    .execute(connection)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 fn read(row: &AnyRow) -> Result<Checkpoint, sqlx::Error> {

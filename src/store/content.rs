@@ -84,7 +84,8 @@ pub async fn present(store: &Store, ids: &[&str]) -> Result<HashSet<String>, sql
 pub async fn after(store: &Store, id: &str, limit: u32) -> Result<Vec<Content>, sqlx::Error> {
     let sql = "SELECT id, person, body FROM content WHERE id > $1 ORDER BY id LIMIT $2";
     let found = sqlx::query(sql).bind(id).bind(i64::from(limit)).fetch_all(store.readers()).await?;
-    let content =
-        |row: &AnyRow| Ok(Content { id: row.try_get("id")?, person: row.try_get("person")?, body: row.try_get("body")? });
+    let content = |row: &AnyRow| {
+        Ok(Content { id: row.try_get("id")?, person: row.try_get("person")?, body: row.try_get("body")? })
+    };
     found.iter().map(content).collect()
 }

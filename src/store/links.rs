@@ -91,18 +91,16 @@ pub async fn runs(store: &Store) -> Result<Vec<Run>, sqlx::Error> {
 
 /// The links of a run behind this place, in order, at most so many.
 pub async fn after(store: &Store, run: &Run, seq: u64, limit: u32) -> Result<Vec<Link>, sqlx::Error> {
-    sqlx::query(
-        "SELECT * FROM links WHERE instance = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4",
-    )
-    .bind(&run.instance)
-    .bind(count(run.epoch))
-    .bind(count(seq))
-    .bind(i64::from(limit))
-    .fetch_all(store.readers())
-    .await?
-    .iter()
-    .map(read)
-    .collect()
+    sqlx::query("SELECT * FROM links WHERE instance = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4")
+        .bind(&run.instance)
+        .bind(count(run.epoch))
+        .bind(count(seq))
+        .bind(i64::from(limit))
+        .fetch_all(store.readers())
+        .await?
+        .iter()
+        .map(read)
+        .collect()
 }
 
 /// Takes away the first links of a run, up to this one.

@@ -41,8 +41,13 @@ pub fn made_at(id: Uuid) -> Option<i64> {
 
 /// Interceptions that have ended, made before this time: the oldest, at most so many.
 pub async fn oldest_ended(store: &Store, before: Timestamp, limit: u32) -> Result<Vec<String>, sqlx::Error> {
-    ids(store, "SELECT id FROM interceptions WHERE id < $1 AND outcome IS NOT NULL ORDER BY id LIMIT $2", before, limit)
-        .await
+    ids(
+        store,
+        "SELECT id FROM interceptions WHERE id < $1 AND outcome IS NOT NULL ORDER BY id LIMIT $2",
+        before,
+        limit,
+    )
+    .await
 }
 
 /// Events made before this time: the oldest, at most so many.
@@ -84,7 +89,11 @@ pub async fn events(connection: &mut AnyConnection, ids: &[String]) -> Result<u6
 }
 
 /// Takes away texts last used before the day of this time, at most so many.
-pub async fn content(connection: &mut AnyConnection, before: Timestamp, limit: u32) -> Result<u64, sqlx::Error> {
+pub async fn content(
+    connection: &mut AnyConnection,
+    before: Timestamp,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
     sqlx::query(
         "DELETE FROM content WHERE id IN (SELECT id FROM content WHERE used_at < $1 ORDER BY used_at LIMIT $2)",
     )
@@ -247,9 +256,13 @@ pub async fn person(
         .execute(&mut *connection)
         .await?;
     sqlx::query("DELETE FROM search_words WHERE person = $1").bind(id).execute(&mut *connection).await?;
-    let texts = sqlx::query("DELETE FROM content WHERE person = $1").bind(id).execute(&mut *connection).await?;
+    let texts =
+        sqlx::query("DELETE FROM content WHERE person = $1").bind(id).execute(&mut *connection).await?;
     if identity {
-        sqlx::query("UPDATE people SET user_name = NULL WHERE id = $1").bind(id).execute(&mut *connection).await?;
+        sqlx::query("UPDATE people SET user_name = NULL WHERE id = $1")
+            .bind(id)
+            .execute(&mut *connection)
+            .await?;
         sqlx::query("UPDATE callers SET key_name = '', group_names = '[]' WHERE person = $1")
             .bind(id)
             .execute(&mut *connection)

@@ -68,7 +68,8 @@ impl Verification<'_> {
             Err(broken) => {
                 let Run { instance, epoch } = run;
                 let place = Place::of(run, link.seq);
-                let finding = Finding::of("links", format!("{instance}/{epoch}/{}", link.seq), broken.to_string());
+                let finding =
+                    Finding::of("links", format!("{instance}/{epoch}/{}", link.seq), broken.to_string());
                 self.report.find(Finding { link: Some(place), ..finding });
                 *head = Head::of(link).unwrap_or(Head { seq: link.seq, ..*head });
                 Ok(chain::leaves(&link.leaves).unwrap_or_default())

@@ -46,7 +46,11 @@ impl Verification<'_> {
         Ok(())
     }
 
-    async fn check_checkpoint(&mut self, checkpoint: &Checkpoint, seen: &mut Seen) -> Result<(), sqlx::Error> {
+    async fn check_checkpoint(
+        &mut self,
+        checkpoint: &Checkpoint,
+        seen: &mut Seen,
+    ) -> Result<(), sqlx::Error> {
         self.report.checkpoints += 1;
         let Some(body) = read(checkpoint) else {
             self.wrong(checkpoint, "it cannot be read");
@@ -80,10 +84,13 @@ impl Verification<'_> {
         let run = head.run();
         let Some(hash) = links::hash_at(self.store, &run, head.seq).await? else {
             let is_behind = |beginning: &HeadOf| head.seq < beginning.seq || head == beginning;
-            let is_excused = self.excuses.head(&run).is_some_and(is_behind) || self.excuses.proof(head.made_at);
+            let is_excused =
+                self.excuses.head(&run).is_some_and(is_behind) || self.excuses.proof(head.made_at);
             if !is_excused {
-                let what =
-                    format!("link {} of {}, run {}, is gone: the chain was cut off", head.seq, run.instance, run.epoch);
+                let what = format!(
+                    "link {} of {}, run {}, is gone: the chain was cut off",
+                    head.seq, run.instance, run.epoch
+                );
                 self.wrong(checkpoint, &what);
             }
             return Ok(());

@@ -52,7 +52,11 @@ impl Unnamed {
                 last = end.clone();
                 for row in page {
                     let Some((id, seq)) = key(&row) else {
-                        findings.push(Finding::of(table.name, row.id, "no gateway writes such an id: it was put in"));
+                        findings.push(Finding::of(
+                            table.name,
+                            row.id,
+                            "no gateway writes such an id: it was put in",
+                        ));
                         continue;
                     };
                     if id.as_u128() % u128::from(parts) == u128::from(part) {

@@ -118,14 +118,20 @@ impl Verification<'_> {
         let key = match self.key_of(person) {
             Key::Here(key) => key,
             Key::Closed => return Judgement::Unknown,
-            Key::Gone => return Judgement::Wrong("the key of its person is gone, and no event says that it was erased"),
+            Key::Gone => {
+                return Judgement::Wrong(
+                    "the key of its person is gone, and no event says that it was erased",
+                );
+            }
             Key::Nobody => return Judgement::Wrong("its person is not there"),
         };
         match caller {
             None => Judgement::Wrong("its caller is not there"),
             Some(caller) if caller.person != person => Judgement::Wrong("its caller is another person's"),
             Some(caller) if proof(&key, row, caller) == who.proof => Judgement::Proven,
-            Some(_) => Judgement::Wrong("it is somebody else's: person, key and groups are not those that it proves"),
+            Some(_) => {
+                Judgement::Wrong("it is somebody else's: person, key and groups are not those that it proves")
+            }
         }
     }
 }

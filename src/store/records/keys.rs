@@ -51,7 +51,10 @@ pub struct Present {
 impl Table {
     /// The table of such rows.
     pub fn of(kind: Kind) -> &'static str {
-        TABLES.iter().find(|table| table.kind == kind || table.beside == Some(kind)).map_or("", |table| table.name)
+        TABLES
+            .iter()
+            .find(|table| table.kind == kind || table.beside == Some(kind))
+            .map_or("", |table| table.name)
     }
 
     /// Whether such rows have a place among those of their interception.
@@ -60,7 +63,12 @@ impl Table {
     }
 
     /// The rows behind this one, in order, at most so many.
-    pub async fn after(&self, store: &Store, last: &Present, limit: u32) -> Result<Vec<Present>, sqlx::Error> {
+    pub async fn after(
+        &self,
+        store: &Store,
+        last: &Present,
+        limit: u32,
+    ) -> Result<Vec<Present>, sqlx::Error> {
         let Self { name, id, .. } = self;
         let beside = if self.beside.is_some() { "CASE WHEN outcome IS NULL THEN 0 ELSE 1 END" } else { "0" };
         let (seq, behind, order) = if self.has_seq {
