@@ -7,10 +7,13 @@
 
 mod bounds;
 pub mod chain;
+pub mod checkpoint;
 mod clearance;
 mod clock;
 pub mod content_key;
 mod entry;
+pub mod erase;
+pub mod event;
 mod instance;
 mod lineage;
 mod opening;
@@ -20,11 +23,13 @@ mod people;
 mod prepare;
 mod queue;
 mod record;
+pub mod retention;
 mod recording;
 mod replay;
 mod settings;
 mod spool;
 mod trail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;

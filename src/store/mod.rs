@@ -4,7 +4,8 @@
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
 pub mod batch;
-mod column;
+pub mod checkpoints;
+pub(crate) mod column;
 pub mod content;
 pub mod continuations;
 pub mod instances;
@@ -16,6 +17,7 @@ pub mod oauth_clients;
 pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
+pub mod prune;
 pub mod prompt_usage;
 pub mod records;
 pub mod search;
