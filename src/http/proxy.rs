@@ -40,6 +40,7 @@ pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Re
             };
             let incoming = Incoming {
                 caller,
+                began,
                 client: Client::from_headers(&parts.headers),
                 operation,
                 provider: provider.map(str::to_owned),

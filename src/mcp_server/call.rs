@@ -1,7 +1,6 @@
 //! One tool call of an MCP client: checked, permitted and recorded as the calls of models are, then sent on raw.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rmcp::ErrorData;
 use serde_json::{Value, json};
@@ -157,7 +156,7 @@ impl Asked {
             result_bytes: result.len() as u64,
             result,
             truncated: false,
-            duration: Duration::from_millis(ran.duration_ms),
+            duration: ran.duration,
         };
         trail.outcome(id, report);
         let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Completed };
