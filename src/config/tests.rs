@@ -1,5 +1,6 @@
 mod audit;
 mod fleet;
+mod record;
 
 use std::fs;
 use std::path::Path;

@@ -27,7 +27,9 @@ impl Rounds<'_> {
     /// The results of this round's injected calls when the same request came before.
     pub(super) async fn repeated_results(&mut self) -> Result<Vec<Option<ToolResult>>, Stop> {
         match self.past.earlier.clone() {
-            Some(earlier) => Ok(self.line.attend(On::Tools, earlier.results(self.number as usize - 1)).await?),
+            Some(earlier) => {
+                Ok(self.line.attend(On::Tools, earlier.results(self.number as usize - 1)).await?)
+            }
             None => Ok(Vec::new()),
         }
     }

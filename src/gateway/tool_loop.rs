@@ -187,8 +187,7 @@ impl Rounds<'_> {
                 Some(_) => self.line.watch.count(On::Tools, running.next()).await,
             };
             if let Some((place, id, end)) = ended {
-                let (duration, was_cancelled) =
-                    (Some(end.duration), end.outcome == ToolOutcome::Cancelled);
+                let (duration, was_cancelled) = (Some(end.duration), end.outcome == ToolOutcome::Cancelled);
                 let result = self.record_end(id, end);
                 if !was_cancelled {
                     self.past.note_result(place, &result);

@@ -82,7 +82,7 @@ impl Fleet {
         let earlier = std::mem::take(&mut *servers);
         let mut started = Vec::new();
         for config in configured {
-            let same = earlier.get(&config.name).filter(|server| server.config == *config);
+            let same = earlier.get(&config.name).filter(|server| server.config.is_reached_like(config));
             let server = same.cloned().unwrap_or_else(|| {
                 let server = Arc::new(Server::new(config, &self.0.shelves, &self.0.access));
                 started.push(server.clone());

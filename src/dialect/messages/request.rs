@@ -63,7 +63,8 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
 
 /// Instructions stand beside the messages; Claude Code puts more of them between the user's.
 fn brought(object: &Object<'_>) -> Brought {
-    let mut brought = brought::brought(&object.array("messages"), |message| read_message(&Message::read(message)));
+    let mut brought =
+        brought::brought(&object.array("messages"), |message| read_message(&Message::read(message)));
     let blocks = |system| raw::elements(system).unwrap_or_default().into_iter();
     let system = object.get("system").unwrap_or("[]");
     let texts: Vec<String> = match raw::inner(system) {

@@ -334,8 +334,7 @@ impl Splicer for Stream {
 
     fn so_far(&self) -> Round {
         let items = || self.round.items.values();
-        let thoughts: Vec<String> =
-            items().filter_map(|item| item::thought(item.done.as_deref()?)).collect();
+        let thoughts: Vec<String> = items().filter_map(|item| item::thought(item.done.as_deref()?)).collect();
         Round {
             facts: self.round.facts.clone(),
             text: items().map(Item::text).collect(),

@@ -63,8 +63,14 @@ fn user_agents_of_known_and_unknown_programs() {
 #[test]
 fn versions_are_those_of_programs_and_not_of_the_libraries_that_they_use() {
     for (lines, version) in [
-        (&[("user-agent", "claude-cli/2.1.329 (external, cli)"), ("x-claude-code-session-id", "s")][..], Some("2.1.329")),
-        (&[("user-agent", "codex_exec/0.169.0 (Debian 13) dumb"), ("originator", "codex_exec")], Some("0.169.0")),
+        (
+            &[("user-agent", "claude-cli/2.1.329 (external, cli)"), ("x-claude-code-session-id", "s")][..],
+            Some("2.1.329"),
+        ),
+        (
+            &[("user-agent", "codex_exec/0.169.0 (Debian 13) dumb"), ("originator", "codex_exec")],
+            Some("0.169.0"),
+        ),
         (&[("user-agent", "opencode/1.18.33 ai-sdk/provider-utils/1")], Some("1.18.33")),
         (&[("user-agent", "OpenAI/JS 5.20.1")], Some("5.20.1")),
         (&[("user-agent", "OpenAI/JS 5.20.1"), ("x-interaction-type", "user")], None),
