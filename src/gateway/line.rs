@@ -60,7 +60,7 @@ impl Line {
     pub async fn attend<F: Future>(&mut self, on: On, work: F) -> Result<F::Output, Interruption> {
         let began = Instant::now();
         let done = self.wait_for(work).await;
-        self.watch.add(on, began);
+        self.watch.add(on, began.elapsed());
         done
     }
 
