@@ -168,6 +168,8 @@ async fn everything_is_recorded_in_order() {
         tool: "edit".into(),
         definition: None,
         arguments: "{".into(),
+        via: None,
+        duration: None,
         outcome: ToolOutcome::Released,
         result: None,
         rule: None,

@@ -104,6 +104,7 @@ impl Trail {
         let outcome = tool_usage::Outcome {
             result_bytes: tool_use.result.as_ref().map(|result| result.len() as u64),
             result: tool_use.result.map(|result| self.content(result)),
+            duration_ms: tool_use.duration.and_then(|duration| u64::try_from(duration.as_millis()).ok()),
             ..without_result(id, tool_use.outcome.as_str(), self.queue.clock.now())
         };
         let row = tool_usage::ToolUsage {
@@ -117,7 +118,7 @@ impl Trail {
             server_tool: tool_use.definition.as_ref().map(|tool| tool.source.tool.clone()),
             server_url: tool_use.definition.as_ref().map(|tool| tool.server_url.clone()),
             injected: tool_use.definition.is_some(),
-            via: None,
+            via: tool_use.via.map(|via| via.word().to_owned()),
             arguments: self.content(tool_use.arguments),
             rule: tool_use.rule,
             intended_at: None,

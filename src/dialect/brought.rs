@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn instructions_are_those_at_the_beginning_and_those_that_are_new() {
-        assert_eq!(of("s:a s:b u:q a s:old u:r").0, ["a\n\nb"]);
+        assert_eq!(of("s:a s:b u:q s:old a u:r").0, ["a\n\nb"]);
         assert_eq!(of("s:a u:q a u:r s:new").0, ["a", "new"]);
         assert_eq!(of("s:a").0, ["a"]);
     }

@@ -40,7 +40,7 @@ fn what_cannot_be_kept_is_said_with_its_place() {
             "record: some\n",
             "mcp-servers/x.yaml:4:9: expected one of `none`, `digest`, `redacted`, `full`, found `some`",
         ),
-        ("record: { tools: { \"[\": full } }\n", "mcp-servers/x.yaml:4:20: "),
+        ("record: { tools: { \"[\": full } }\n", "mcp-servers/x.yaml:4:21: "),
         ("record: { tools: { a: some } }\n", "mcp-servers/x.yaml:4:23: "),
         ("record: { tool: full }\n", "mcp-servers/x.yaml:4:11: "),
     ] {
@@ -51,11 +51,7 @@ fn what_cannot_be_kept_is_said_with_its_place() {
 
 #[test]
 fn a_provider_says_what_is_kept_of_what_goes_to_it() {
-    let provider = |record: &str| {
-        format!(
-            "{OPEN}providers: [{{ name: a, type: anthropic, base_url: 'https://a.test', record: {record} }}]\n"
-        )
-    };
+    let provider = |record: &str| OPEN.replace("/v1'}", &format!("/v1', record: {record}}}"));
     let config = load_files(&[("toolgate.yaml", provider("digest").as_str())]).unwrap();
     assert_eq!(config.providers[0].record, Some(Record::Digest));
     assert!(refused(&provider("some")).contains("some"));
