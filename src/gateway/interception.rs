@@ -97,6 +97,7 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         agent: incoming.client.agent.clone(),
         parent_agent: incoming.client.parent_agent.clone(),
         request_id: incoming.client.request_id.clone(),
+        began: incoming.began,
         place: admission.place,
         follows: admission.follows.clone(),
         injection: admission.injection.word,

@@ -28,7 +28,8 @@ async fn f46_results_status_errors_latency_and_what_was_said_are_on_record() {
     for (api, mode) in all_forms() {
         let failing = json!({"content": [{"type": "text", "text": "no birds"}], "isError": true});
         let world = World::with(McpServer::new().tool("look", text("42 birds")).tool("fail", failing)).await;
-        let calls = say("r1").text("I look.").call("c1", "srv__look", "{}").call("c2", "srv__fail", r#"{"a":1}"#);
+        let calls =
+            say("r1").text("I look.").call("c1", "srv__look", "{}").call("c2", "srv__fail", r#"{"a":1}"#);
         for (say, id) in [(calls, "req_1"), (say("r2").text("Half saw."), "req_2")] {
             world.provider.will(with_id(api, Reply::say(api, mode, &say), id));
         }
@@ -39,7 +40,9 @@ async fn f46_results_status_errors_latency_and_what_was_said_are_on_record() {
             let outcome = call.outcome.as_ref().unwrap();
             assert!(outcome.result.as_ref().unwrap().contains(result), "{outcome:?}");
             assert!(outcome.result_bytes.unwrap() >= result.len() as u64 && outcome.duration_us.is_some());
-            assert!(call.definition.as_ref().unwrap().len() == 64 && call.policy.as_ref().unwrap().len() == 64);
+            assert!(
+                call.definition.as_ref().unwrap().len() == 64 && call.policy.as_ref().unwrap().len() == 64
+            );
         }
         let said: Vec<_> = record.rounds.iter().map(|round| (round.text.as_str(), round.status)).collect();
         assert_eq!(said, [("I look.", Some(200)), ("Half saw.", Some(200))], "{api:?} {mode:?}");
@@ -67,7 +70,8 @@ async fn f46_of_an_answer_that_breaks_off_is_kept_what_came() {
         let world = World::builder().start().await;
         let frames = api.frames(&say("r1").thinking("Hm.").text("Half a sentence"));
         let until = frames.iter().position(|frame| frame.contains("Half")).unwrap();
-        let mut steps: Vec<Step> = frames[..=until].iter().map(|frame| Step::Bytes(frame.clone().into())).collect();
+        let mut steps: Vec<Step> =
+            frames[..=until].iter().map(|frame| Step::Bytes(frame.clone().into())).collect();
         steps.push(Step::Cut);
         world.provider.will(with_id(api, Reply::steps(steps), "req_1"));
         let answer = world.ask(api, &api.request(Mode::Streamed, "Speak", &[])).await;
@@ -247,9 +251,11 @@ async fn what_is_kept_of_a_text_is_what_its_provider_server_or_tool_says() {
         .start()
         .await;
     let arguments = r#"{"to":"ada@example.com"}"#;
-    let calls = say("r1").text("I ask.").call("c1", "srv__echo", arguments).call("c2", "srv__hush", arguments);
+    let calls =
+        say("r1").text("I ask.").call("c1", "srv__echo", arguments).call("c2", "srv__hush", arguments);
     world.provider.will_say(Api::Messages, Mode::Whole, &[calls, say("r2").text("Done.")]);
-    let record = world.record(&world.ask(Api::Messages, &Api::Messages.request(Mode::Whole, "Ask", &[])).await).await;
+    let record =
+        world.record(&world.ask(Api::Messages, &Api::Messages.request(Mode::Whole, "Ask", &[])).await).await;
     let [echo, hush] = record.calls.as_slice() else { panic!("{:?}", record.calls) };
     assert_eq!((echo.arguments.as_str(), echo.body.kept), (r#"{"to":"[email]"}"#, Kept::Redacted));
     let result = echo.outcome.as_ref().unwrap().result.as_ref().unwrap();
