@@ -41,6 +41,8 @@ mod properties;
 mod provider;
 mod readiness;
 mod recall;
+mod record;
+mod recorded;
 mod reload;
 mod rendering;
 mod repeats;
