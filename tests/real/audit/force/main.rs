@@ -13,7 +13,9 @@ mod gateway;
 mod kills;
 mod ledger;
 mod load;
+mod million;
 mod play;
+mod population;
 mod provider;
 mod store;
 mod tools;
@@ -32,6 +34,8 @@ enum Command {
     Kills(kills::Args),
     /// Takes the store away under load, and brings it back
     Away(away::Args),
+    /// Fills a store, and asks it
+    Million(million::Args),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -39,6 +43,7 @@ async fn main() -> ExitCode {
     let passed = match Command::parse() {
         Command::Kills(args) => kills::run(args).await,
         Command::Away(args) => away::run(args).await,
+        Command::Million(args) => million::run(args).await,
     };
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use sqlx::any::install_default_drivers;
 use sqlx::{AnyConnection, Connection as _, Executor as _};
 use tempfile::TempDir;
+use toolgate::config;
 
 use crate::chance::Chance;
 
@@ -75,6 +76,27 @@ impl Store {
         match self.kind {
             Kind::Sqlite => format!("{}?mode=ro", self.url),
             Kind::Postgres => self.url.clone(),
+        }
+    }
+
+    /// As a gateway opens it.
+    pub async fn open(&self) -> toolgate::store::Store {
+        let path = self.url.strip_prefix("sqlite:").unwrap_or_default().into();
+        let config = config::Store { path, durability: config::Durability::Process };
+        toolgate::store::Store::open(&config).await.unwrap()
+    }
+
+    /// What it takes on disk.
+    pub async fn bytes(&self) -> u64 {
+        match self.kind {
+            Kind::Sqlite => std::fs::metadata(self.url.strip_prefix("sqlite:").unwrap()).unwrap().len(),
+            Kind::Postgres => {
+                install_default_drivers();
+                let mut connection = AnyConnection::connect(&self.url).await.unwrap();
+                let size = "SELECT pg_database_size(current_database())";
+                let size: i64 = sqlx::query_scalar(size).fetch_one(&mut connection).await.unwrap();
+                u64::try_from(size).unwrap()
+            }
         }
     }
 
