@@ -89,6 +89,7 @@ pub async fn run(args: Args) -> bool {
     load.up(gateway.ready().await);
     let mut problems = Vec::new();
     let phases = go_through(&args, &mut load, &spool, &mut problems).await;
+    let last_words = gateway.last_words();
     gateway.terminate().await;
     judge(&phases, args.on_unavailable, &mut problems);
     on_record(&phases, &Ledger::open(&store.reading()).await, &provider, &tools, &mut problems).await;
@@ -97,6 +98,9 @@ pub async fn run(args: Args) -> bool {
         problems.push(format!("`audit verify` ended with {code}: {verified}"));
     }
     println!("  verify: {}", verified.trim());
+    if !problems.is_empty() {
+        println!("  the end of the log:\n{last_words}");
+    }
     crate::passed(&problems)
 }
 
