@@ -21,7 +21,13 @@ CREATE TABLE pins (
 CREATE INDEX pins_by_use ON pins (used_at);
 CREATE INDEX pins_by_set ON pins (tool_set);
 
+-- Ids of stored responses, as they were given to callers.
+CREATE TABLE issued_ids (
+    caller_key TEXT NOT NULL,
+    id         TEXT NOT NULL,
+    last_id    TEXT NOT NULL,
+    unanswered TEXT NOT NULL, -- a JSON array of call ids
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (caller_key, id)
+);
 CREATE INDEX issued_ids_by_age ON issued_ids (created_at);
-
-ALTER TABLE interceptions ADD COLUMN continuity TEXT NOT NULL DEFAULT '[]'; -- a JSON array of notes
-ALTER TABLE interceptions ADD COLUMN repeats TEXT; -- the interception that this one goes on with

@@ -4,6 +4,7 @@
 //! writer, which commits what is there in one transaction; only an intent waits until it is durable.
 
 mod bounds;
+pub mod chain;
 mod clearance;
 mod clock;
 mod entry;

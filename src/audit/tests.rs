@@ -55,7 +55,7 @@ impl World {
     /// Makes every write of a tool call fail until [`World::heal`].
     async fn break_it(&self) {
         self.run(
-            "CREATE TRIGGER broken BEFORE INSERT ON tool_usage BEGIN SELECT RAISE(ABORT, 'disk full'); END",
+            "CREATE TRIGGER broken BEFORE INSERT ON old_tool_usage BEGIN SELECT RAISE(ABORT, 'disk full'); END",
         )
         .await;
     }
@@ -217,7 +217,7 @@ async fn intents_are_durable_before_clear_returns() {
 async fn the_intents_of_one_clear_stand_or_fall_together() {
     let world = World::new().await;
     world
-        .run("CREATE TRIGGER broken BEFORE INSERT ON tool_usage WHEN NEW.call_id = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .run("CREATE TRIGGER broken BEFORE INSERT ON old_tool_usage WHEN NEW.call_id = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END")
         .await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     let error = trail.clear(vec![intent("good"), intent("bad")]).await.unwrap_err();
@@ -327,7 +327,7 @@ async fn the_next_start_closes_what_a_killed_gateway_left_open() {
     interceptions::insert(&mut transaction, &row).await.unwrap();
     transaction
         .execute(sqlx::AssertSqlSafe(format!(
-            "INSERT INTO tool_usage (id, interception_id, seq, round, call_id, tool, injected, arguments, intended_at, truncated) \
+            "INSERT INTO old_tool_usage (id, interception_id, seq, round, call_id, tool, injected, arguments, intended_at, truncated) \
              VALUES ('{}', '{}', 0, 1, 'c', 't', 1, '{{}}', '1970-01-01T00:00:00.000000Z', 0)",
             crate::domain::ToolUseId::new(), row.id
         )))

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A BLAKE3 digest; hexadecimal when printed.
+/// A digest, BLAKE3 where nothing else is said; hexadecimal when printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
 

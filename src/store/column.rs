@@ -5,8 +5,11 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::Serializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use sqlx::Row;
 use sqlx::any::AnyRow;
+
+use super::records::Body;
 
 /// Far above any real number of tokens, and low enough that no sum of a conversation overflows.
 const MAX_COUNT: u64 = 1 << 48;
@@ -31,6 +34,56 @@ pub(super) fn read_count_if_any(row: &AnyRow, name: &str) -> Result<Option<u64>,
 
 fn from_count(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+/// A column whose number is a small one.
+pub(super) fn read_number<T: TryFrom<i64>>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
+    small(name, row.try_get(name)?)
+}
+
+pub(super) fn read_number_if_any<T: TryFrom<i64>>(
+    row: &AnyRow,
+    name: &str,
+) -> Result<Option<T>, sqlx::Error> {
+    row.try_get::<Option<i64>, _>(name)?.map(|number| small(name, number)).transpose()
+}
+
+fn small<T: TryFrom<i64>>(name: &str, number: i64) -> Result<T, sqlx::Error> {
+    T::try_from(number).map_err(|_| sqlx::Error::ColumnDecode {
+        index: name.to_owned(),
+        source: format!("{number} is out of range").into(),
+    })
+}
+
+pub(super) fn read_flag(row: &AnyRow, name: &str) -> Result<bool, sqlx::Error> {
+    row.try_get::<i64, _>(name).map(|flag| flag == 1)
+}
+
+/// The text that a row speaks of.
+pub(super) fn read_body(row: &AnyRow) -> Result<Body, sqlx::Error> {
+    Ok(Body { id: row.try_get("content")?, bytes: read_count(row, "bytes")?, kept: read_word(row, "kept")? })
+}
+
+/// A column whose text is one of the words of an enum.
+pub(super) fn read_word<T: DeserializeOwned>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
+    let word: String = row.try_get(name)?;
+    T::deserialize(word.into_deserializer()).map_err(|error: serde::de::value::Error| {
+        sqlx::Error::ColumnDecode { index: name.to_owned(), source: error.into() }
+    })
+}
+
+/// A column whose text is JSON.
+pub(super) fn read_json<T: DeserializeOwned>(row: &AnyRow, name: &str) -> Result<T, sqlx::Error> {
+    serde_json::from_str(&row.try_get::<String, _>(name)?)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: name.to_owned(), source: error.into() })
+}
+
+/// A nullable column whose text is an id.
+pub(super) fn read_parsed_if_any<T>(row: &AnyRow, name: &str) -> Result<Option<T>, sqlx::Error>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    row.try_get::<Option<String>, _>(name)?.map(|text| parse(name, &text)).transpose()
 }
 
 pub(super) fn read_round(row: &AnyRow) -> Result<u32, sqlx::Error> {
@@ -84,6 +137,32 @@ pub(super) fn time_if_any_in_json<S: Serializer>(time: &Option<Timestamp>, to: S
     match time {
         Some(time) => time_in_json(time, to),
         None => to.serialize_none(),
+    }
+}
+
+/// Bytes in JSON: hexadecimal.
+pub(super) mod hex {
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        let mut text = String::with_capacity(bytes.len() * 2);
+        for byte in bytes {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        to.serialize_str(&text)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        let digit = |c: char| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        let digits: Option<Vec<u8>> = text.chars().map(digit).collect();
+        let digits = digits.filter(|digits| digits.len() % 2 == 0);
+        let digits = digits.ok_or_else(|| D::Error::custom("expected pairs of hexadecimal digits"))?;
+        Ok(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
     }
 }
 

@@ -97,7 +97,7 @@ pub struct Summary {
 /// Writes the start; a second time changes nothing.
 pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO interceptions (id, caller_key, caller_user, caller_groups, provider, dialect, model, \
+        "INSERT INTO old_interceptions (id, caller_key, caller_user, caller_groups, provider, dialect, model, \
          client, client_session, injection, left_out, hosted, continuity, repeats, started_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
     )
@@ -124,7 +124,7 @@ pub async fn insert(connection: &mut AnyConnection, start: &Start) -> Result<(),
 /// Writes the end, unless there is one.
 pub async fn end(connection: &mut AnyConnection, end: &End) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE interceptions SET ended_at = $2, outcome = $3, status = $4, error = $5, stop_reason = $6 \
+        "UPDATE old_interceptions SET ended_at = $2, outcome = $3, status = $4, error = $5, stop_reason = $6 \
          WHERE id = $1 AND outcome IS NULL",
     )
     .bind(end.id.to_string())
@@ -145,7 +145,7 @@ pub async fn end_open(
     outcome: &str,
     error: &str,
 ) -> Result<u64, sqlx::Error> {
-    sqlx::query("UPDATE interceptions SET ended_at = $1, outcome = $2, error = $3 WHERE outcome IS NULL")
+    sqlx::query("UPDATE old_interceptions SET ended_at = $1, outcome = $2, error = $3 WHERE outcome IS NULL")
         .bind(time_text(ended_at))
         .bind(outcome)
         .bind(error)
@@ -156,7 +156,7 @@ pub async fn end_open(
 
 /// One interception.
 pub async fn get(store: &Store, id: InterceptionId) -> Result<Option<Interception>, sqlx::Error> {
-    sqlx::query("SELECT * FROM interceptions WHERE id = $1")
+    sqlx::query("SELECT * FROM old_interceptions WHERE id = $1")
         .bind(id.to_string())
         .fetch_optional(store.readers())
         .await?
@@ -167,7 +167,7 @@ pub async fn get(store: &Store, id: InterceptionId) -> Result<Option<Interceptio
 /// The ids that begin or end with this piece of an id, at most `limit`, newest first.
 pub async fn ids_like(store: &Store, piece: &str, limit: u32) -> Result<Vec<InterceptionId>, sqlx::Error> {
     sqlx::query(
-        "SELECT id FROM interceptions \
+        "SELECT id FROM old_interceptions \
          WHERE SUBSTR(id, 1, LENGTH($1)) = $1 OR SUBSTR(id, LENGTH(id) - LENGTH($1) + 1) = $1 \
          ORDER BY id DESC LIMIT $2",
     )
@@ -184,14 +184,14 @@ pub async fn ids_like(store: &Store, piece: &str, limit: u32) -> Result<Vec<Inte
 pub async fn newest(store: &Store, user: Option<&str>, limit: u32) -> Result<Vec<Summary>, sqlx::Error> {
     sqlx::query(
         "SELECT i.*, \
-         (SELECT COUNT(*) FROM tool_usage t WHERE t.interception_id = i.id AND t.injected = 1 \
+         (SELECT COUNT(*) FROM old_tool_usage t WHERE t.interception_id = i.id AND t.injected = 1 \
           AND t.intended_at IS NOT NULL AND COALESCE(t.outcome, '') <> 'not_executed') AS injected_calls, \
-         (SELECT COUNT(*) FROM tool_usage t WHERE t.interception_id = i.id AND t.injected = 0) AS client_calls, \
+         (SELECT COUNT(*) FROM old_tool_usage t WHERE t.interception_id = i.id AND t.injected = 0) AS client_calls, \
          (SELECT CAST(COALESCE(SUM(u.input + u.cache_read + u.cache_write_short + u.cache_write_long), 0) \
-          AS BIGINT) FROM token_usage u WHERE u.interception_id = i.id) AS input_tokens, \
-         (SELECT CAST(COALESCE(SUM(u.output), 0) AS BIGINT) FROM token_usage u \
+          AS BIGINT) FROM old_token_usage u WHERE u.interception_id = i.id) AS input_tokens, \
+         (SELECT CAST(COALESCE(SUM(u.output), 0) AS BIGINT) FROM old_token_usage u \
           WHERE u.interception_id = i.id) AS output_tokens \
-         FROM interceptions i WHERE ($1 IS NULL OR i.caller_user = $1) \
+         FROM old_interceptions i WHERE ($1 IS NULL OR i.caller_user = $1) \
          ORDER BY i.started_at DESC, i.id DESC LIMIT $2",
     )
     .bind(user)

@@ -3,16 +3,22 @@
 //! One file a table. Queries keep to what SQLite and PostgreSQL both understand (`$1` placeholders, TEXT and
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
+pub mod batch;
 mod column;
-pub mod records;
+pub mod content;
 pub mod continuations;
+pub mod instances;
 pub mod interceptions;
 pub mod issued;
+pub mod links;
 pub mod model_thought;
 pub mod oauth_clients;
 pub mod oauth_tokens;
+pub mod people;
 pub mod pins;
 pub mod prompt_usage;
+pub mod records;
+pub mod search;
 mod sqlite;
 pub mod token_usage;
 pub mod tool_usage;
@@ -29,9 +35,19 @@ pub use sqlite::{Claim, Pragmas};
 /// The database: one connection that writes, a few that read. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
+    database: Database,
     writer: AnyPool,
     readers: AnyPool,
     path: Option<PathBuf>,
+}
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Database {
+    /// Embedded: it belongs to one gateway.
+    Sqlite,
+    /// A server, which several gateways may share.
+    Postgres,
 }
 
 /// Why the store cannot be used.
@@ -112,6 +128,16 @@ impl Store {
     /// Where the reading queries go.
     pub fn readers(&self) -> &AnyPool {
         &self.readers
+    }
+
+    /// Which database it is.
+    pub fn database(&self) -> Database {
+        self.database
+    }
+
+    /// Whether other gateways may write to it as well.
+    pub fn is_shared(&self) -> bool {
+        self.database == Database::Postgres
     }
 
     /// The file of the database; none for a store in memory.

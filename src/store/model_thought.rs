@@ -29,7 +29,7 @@ pub struct ModelThought {
 /// Writes one row; a second time changes nothing.
 pub async fn insert(connection: &mut AnyConnection, row: &ModelThought) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO model_thought (interception_id, seq, round, thought, recorded_at) \
+        "INSERT INTO old_model_thought (interception_id, seq, round, thought, recorded_at) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (interception_id, seq) DO NOTHING",
     )
     .bind(row.interception_id.to_string())
@@ -44,7 +44,7 @@ pub async fn insert(connection: &mut AnyConnection, row: &ModelThought) -> Resul
 
 /// All of one interception, in order.
 pub async fn of(store: &Store, id: InterceptionId) -> Result<Vec<ModelThought>, sqlx::Error> {
-    sqlx::query("SELECT * FROM model_thought WHERE interception_id = $1 ORDER BY seq")
+    sqlx::query("SELECT * FROM old_model_thought WHERE interception_id = $1 ORDER BY seq")
         .bind(id.to_string())
         .fetch_all(store.readers())
         .await?

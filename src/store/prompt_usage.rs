@@ -27,7 +27,7 @@ pub struct PromptUsage {
 /// Writes one row; a second time changes nothing.
 pub async fn insert(connection: &mut AnyConnection, row: &PromptUsage) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO prompt_usage (interception_id, seq, prompt, recorded_at) VALUES ($1, $2, $3, $4) \
+        "INSERT INTO old_prompt_usage (interception_id, seq, prompt, recorded_at) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (interception_id, seq) DO NOTHING",
     )
     .bind(row.interception_id.to_string())
@@ -41,7 +41,7 @@ pub async fn insert(connection: &mut AnyConnection, row: &PromptUsage) -> Result
 
 /// All of one interception, in order.
 pub async fn of(store: &Store, id: InterceptionId) -> Result<Vec<PromptUsage>, sqlx::Error> {
-    sqlx::query("SELECT * FROM prompt_usage WHERE interception_id = $1 ORDER BY seq")
+    sqlx::query("SELECT * FROM old_prompt_usage WHERE interception_id = $1 ORDER BY seq")
         .bind(id.to_string())
         .fetch_all(store.readers())
         .await?

@@ -10,7 +10,7 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 
-use super::{Store, StoreError};
+use super::{Database, Store, StoreError};
 use crate::config::Durability;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -59,7 +59,7 @@ pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, S
     let writer = connect(&path, "rw", settings, 1).await?;
     MIGRATIONS.run(&writer).await.map_err(|source| migration_error(&path, source))?;
     let readers = connect(&path, "rw", READER, READERS).await?;
-    Ok(Store { writer, readers, path: Some(path) })
+    Ok(Store { database: Database::Sqlite, writer, readers, path: Some(path) })
 }
 
 pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
@@ -75,14 +75,14 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
     if ours.is_none() {
         return Err(StoreError::Foreign(path));
     }
-    Ok(Store { writer: readers.clone(), readers, path: Some(path) })
+    Ok(Store { database: Database::Sqlite, writer: readers.clone(), readers, path: Some(path) })
 }
 
 pub(super) async fn in_memory() -> Result<Store, StoreError> {
     // One connection in all: a second one would have to share its cache, and its table locks with it.
     let pool = pool("sqlite::memory:", MEMORY, 1).await?;
     MIGRATIONS.run(&pool).await.map_err(|source| migration_error(Path::new(":memory:"), source))?;
-    Ok(Store { writer: pool.clone(), readers: pool, path: None })
+    Ok(Store { database: Database::Sqlite, writer: pool.clone(), readers: pool, path: None })
 }
 
 pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {

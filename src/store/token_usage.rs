@@ -47,7 +47,7 @@ struct UsageInJson {
 /// Writes one row; a second time changes nothing.
 pub async fn insert(connection: &mut AnyConnection, row: &TokenUsage) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO token_usage (interception_id, seq, round, model, response_id, input, output, cache_read, \
+        "INSERT INTO old_token_usage (interception_id, seq, round, model, response_id, input, output, cache_read, \
          cache_write_short, cache_write_long, reasoning, recorded_at) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (interception_id, seq) DO NOTHING",
@@ -71,7 +71,7 @@ pub async fn insert(connection: &mut AnyConnection, row: &TokenUsage) -> Result<
 
 /// All of one interception, in order.
 pub async fn of(store: &Store, id: InterceptionId) -> Result<Vec<TokenUsage>, sqlx::Error> {
-    sqlx::query("SELECT * FROM token_usage WHERE interception_id = $1 ORDER BY seq")
+    sqlx::query("SELECT * FROM old_token_usage WHERE interception_id = $1 ORDER BY seq")
         .bind(id.to_string())
         .fetch_all(store.readers())
         .await?

@@ -76,7 +76,7 @@ pub struct Outcome {
 pub async fn insert(connection: &mut AnyConnection, row: &ToolUsage) -> Result<(), sqlx::Error> {
     let outcome = row.outcome.as_ref();
     sqlx::query(
-        "INSERT INTO tool_usage (id, interception_id, seq, round, call_id, tool, server, server_tool, \
+        "INSERT INTO old_tool_usage (id, interception_id, seq, round, call_id, tool, server, server_tool, \
          server_url, injected, arguments, rule, intended_at, outcome, result, result_bytes, truncated, \
          duration_ms, ended_at, via) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
@@ -110,7 +110,7 @@ pub async fn insert(connection: &mut AnyConnection, row: &ToolUsage) -> Result<(
 /// Writes the outcome of a call, unless it has one.
 pub async fn settle(connection: &mut AnyConnection, outcome: &Outcome) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE tool_usage SET outcome = $2, result = $3, result_bytes = $4, truncated = $5, \
+        "UPDATE old_tool_usage SET outcome = $2, result = $3, result_bytes = $4, truncated = $5, \
          duration_ms = $6, ended_at = $7 WHERE id = $1 AND outcome IS NULL",
     )
     .bind(outcome.id.to_string())
@@ -131,7 +131,7 @@ pub async fn settle_open(
     ended_at: Timestamp,
     outcome: &str,
 ) -> Result<u64, sqlx::Error> {
-    sqlx::query("UPDATE tool_usage SET outcome = $1, ended_at = $2 WHERE outcome IS NULL")
+    sqlx::query("UPDATE old_tool_usage SET outcome = $1, ended_at = $2 WHERE outcome IS NULL")
         .bind(outcome)
         .bind(time_text(ended_at))
         .execute(connection)
@@ -141,7 +141,7 @@ pub async fn settle_open(
 
 /// All of one interception, in the model's order.
 pub async fn of(store: &Store, id: InterceptionId) -> Result<Vec<ToolUsage>, sqlx::Error> {
-    sqlx::query("SELECT * FROM tool_usage WHERE interception_id = $1 ORDER BY round, seq")
+    sqlx::query("SELECT * FROM old_tool_usage WHERE interception_id = $1 ORDER BY round, seq")
         .bind(id.to_string())
         .fetch_all(store.readers())
         .await?

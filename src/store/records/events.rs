@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::Row;
+use sqlx::any::AnyRow;
 
-use super::Who;
+use super::{Who, read_who};
 use crate::domain::EventId;
-use crate::store::column::micros;
+use crate::store::column::{micros, read_count, read_json, read_parsed, read_word};
 
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,4 +46,37 @@ pub enum Action {
     Close,
     /// What came too late for its own row: the end of an interception that had been closed meanwhile.
     Late,
+}
+
+/// How an event goes to the database.
+#[derive(Serialize)]
+pub(in crate::store) struct InJson<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    /// As text, in which its fields keep their order.
+    detail_text: String,
+}
+
+impl<'a> InJson<'a> {
+    pub(in crate::store) fn new(event: &'a Event) -> Self {
+        Self { event, detail_text: event.detail.to_string() }
+    }
+}
+
+pub(in crate::store) const INSERT: &str = "INSERT INTO audit_events \
+    (id, instance, epoch, who, person, caller, action, detail, at) \
+    SELECT value->>'id', value->>'instance', CAST(value->>'epoch' AS BIGINT), value->'who'->>'proof', \
+    value->'who'->>'person', value->'who'->>'caller', value->>'action', value->>'detail_text', value->>'at' \
+    FROM json_each($rows) WHERE true ON CONFLICT (id) DO NOTHING";
+
+pub(super) fn read(row: &AnyRow) -> Result<Event, sqlx::Error> {
+    Ok(Event {
+        id: read_parsed(row, "id")?,
+        instance: row.try_get("instance")?,
+        epoch: read_count(row, "epoch")?,
+        who: read_who(row)?,
+        action: read_word(row, "action")?,
+        detail: read_json(row, "detail")?,
+        at: read_parsed(row, "at")?,
+    })
 }

@@ -7,21 +7,25 @@
 pub mod events;
 pub mod interceptions;
 pub mod prompts;
+mod read;
 pub mod thoughts;
 pub mod tokens;
 pub mod tools;
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 pub use events::Event;
 pub use interceptions::{End, Start};
 pub use prompts::Prompt;
+pub use read::{fetch, of};
 pub use thoughts::Thought;
 pub use tokens::Tokens;
 pub use tools::{Outcome, ToolUse};
 
 /// One record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Row {
     /// `interception_start`
     Start(Box<Start>),
@@ -133,6 +137,21 @@ impl Row {
             Self::Event(_) => Kind::Event,
         }
     }
+
+    /// Which row it is.
+    pub fn key(&self) -> RowKey {
+        let (id, seq) = match self {
+            Self::Start(row) => (row.id.as_uuid(), 0),
+            Self::End(row) => (row.id.as_uuid(), 0),
+            Self::Prompt(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Tokens(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Thought(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::ToolUse(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Outcome(row) => (row.interception_id.as_uuid(), row.seq),
+            Self::Event(row) => (row.id.as_uuid(), 0),
+        };
+        RowKey { kind: self.kind(), id, seq }
+    }
 }
 
 /// A text that belongs to a row, and what is kept of it.
@@ -190,4 +209,9 @@ pub struct Who {
     pub person: Option<String>,
     /// Which key and groups (`callers`); `None` once pruned.
     pub caller: Option<String>,
+}
+
+fn read_who(row: &AnyRow) -> Result<Option<Who>, sqlx::Error> {
+    let Some(proof) = row.try_get("who")? else { return Ok(None) };
+    Ok(Some(Who { proof, person: row.try_get("person")?, caller: row.try_get("caller")? }))
 }

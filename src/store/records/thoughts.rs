@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
 
 use super::Body;
 use crate::domain::InterceptionId;
-use crate::store::column::micros;
+use crate::store::column::{micros, read_body, read_number, read_parsed};
 
 /// One row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,4 +22,20 @@ pub struct Thought {
     /// When it was recorded.
     #[serde(with = "micros")]
     pub recorded_at: Timestamp,
+}
+
+pub(in crate::store) const INSERT: &str = "INSERT INTO model_thought \
+    (interception_id, seq, round, content, bytes, kept, recorded_at) \
+    SELECT value->>'interception_id', CAST(value->>'seq' AS BIGINT), CAST(value->>'round' AS BIGINT), \
+    value->'body'->>'id', CAST(value->'body'->>'bytes' AS BIGINT), value->'body'->>'kept', value->>'recorded_at' \
+    FROM json_each($rows) WHERE true ON CONFLICT (interception_id, seq) DO NOTHING";
+
+pub(super) fn read(row: &AnyRow) -> Result<Thought, sqlx::Error> {
+    Ok(Thought {
+        interception_id: read_parsed(row, "interception_id")?,
+        seq: read_number(row, "seq")?,
+        round: read_number(row, "round")?,
+        body: read_body(row)?,
+        recorded_at: read_parsed(row, "recorded_at")?,
+    })
 }

@@ -18,7 +18,7 @@ CREATE TABLE links (
     epoch    BIGINT NOT NULL,
     seq      BIGINT NOT NULL,
     made_at  TEXT   NOT NULL,
-    leaves   BLOB   NOT NULL,    -- which rows, each with its digest
+    leaves    BYTEA  NOT NULL,    -- which rows, each with its digest
     hash     TEXT   NOT NULL,
     PRIMARY KEY (instance, epoch, seq)
 );
@@ -40,7 +40,7 @@ CREATE TABLE people (
     created_at TEXT NOT NULL,
     erased_at  TEXT
 );
-CREATE UNIQUE INDEX people_by_name ON people (user_name);
+CREATE INDEX people_by_name ON people (user_name); -- gateways that share a store may each have met the same user first
 
 -- The keys and groups with which people came.
 CREATE TABLE callers (
@@ -55,7 +55,7 @@ CREATE INDEX callers_by_person ON callers (person);
 CREATE TABLE content (
     id      TEXT NOT NULL PRIMARY KEY,     -- a digest of the text under the person's key
     person  TEXT NOT NULL,
-    body    BLOB NOT NULL,
+    body    BYTEA NOT NULL,
     used_at TEXT NOT NULL                  -- to the day or so
 );
 CREATE INDEX content_by_use ON content (used_at);

@@ -1,0 +1,271 @@
+//! One commit of the audit: rows, the texts they speak of, and the link that chains them, all or nothing.
+//!
+//! The rows of each table travel as one JSON object, numbered from 0, and are taken apart by `json_each`. SQLite runs
+//! one statement a table in a transaction; for PostgreSQL they are joined into one statement, so that a commit is one
+//! round trip.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize, Serializer};
+use sqlx::AssertSqlSafe;
+use sqlx::error::DatabaseError;
+
+use super::content::{self, Content, ContentInJson};
+use super::links::{self, Link, Run};
+use super::people::{self, CallerRow, PersonRow};
+use super::records::interceptions::{self, WithEnd};
+use super::records::tools::{self, WithOutcome};
+use super::records::{End, Outcome, Prompt, Row, Thought, Tokens};
+use super::records::{events, prompts, thoughts, tokens};
+use super::search::{self, Words};
+use super::{Database, Store};
+
+/// What is committed together, and chained by one link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// The link over all rows.
+    pub link: Link,
+    /// In the order in which they are chained.
+    pub rows: Vec<Row>,
+    /// Texts that may not be in the store yet; those that are there count as used.
+    pub content: Vec<Content>,
+    /// People who are not in the store yet.
+    pub people: Vec<PersonRow>,
+    /// Callers that may not be in the store yet.
+    pub callers: Vec<CallerRow>,
+    /// What can be searched for.
+    pub words: Vec<Words>,
+}
+
+/// A batch as it goes to the database: rendered once, committed as often as it takes.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    run: Run,
+    seq: u64,
+    hash: String,
+    parts: Vec<Part>,
+}
+
+/// The rows of one statement.
+#[derive(Debug, Clone)]
+struct Part {
+    what: What,
+    /// A JSON object of objects.
+    rows: String,
+}
+
+/// What a statement writes, in the order in which they run: nothing is written before what it refers to.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    People,
+    Callers,
+    Content,
+    Starts,
+    Ends,
+    Prompts,
+    Tokens,
+    Thoughts,
+    ToolUses,
+    Outcomes,
+    Events,
+    Words,
+    Link,
+}
+
+/// Why a batch is not in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Another link stands at this place of the chain: somebody has closed this run.
+    #[error("another gateway has closed this run of {} (epoch {})", .0.instance, .0.epoch)]
+    Fenced(Run),
+    /// It may work later.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Prepared {
+    /// Renders a batch. An end joins its start, and an outcome its call, where both are in this batch.
+    pub fn new(batch: &Batch) -> Result<Self, sqlx::Error> {
+        let rows = Sorted::new(&batch.rows);
+        let mut callers: Vec<_> = batch.callers.iter().collect();
+        callers.sort_by(|a, b| a.id.cmp(&b.id));
+        // Whoever writes the same rows writes them in the same order, or two gateways could wait for each other.
+        let mut content: Vec<_> =
+            batch.content.iter().map(|content| ContentInJson::new(content, batch.link.made_at)).collect();
+        content.sort_by(|a, b| a.id.cmp(b.id));
+        content.dedup_by(|a, b| a.id == b.id);
+        let mut parts = Parts::default();
+        parts.add(What::People, &batch.people)?;
+        parts.add(What::Callers, &callers)?;
+        parts.add(What::Content, &content)?;
+        parts.add(What::Starts, &rows.starts)?;
+        parts.add(What::Ends, &rows.ends)?;
+        parts.add(What::Prompts, &rows.prompts)?;
+        parts.add(What::Tokens, &rows.tokens)?;
+        parts.add(What::Thoughts, &rows.thoughts)?;
+        parts.add(What::ToolUses, &rows.tool_uses)?;
+        parts.add(What::Outcomes, &rows.outcomes)?;
+        parts.add(What::Events, &rows.events)?;
+        parts.add(What::Words, &batch.words)?;
+        parts.add(What::Link, &[&batch.link])?;
+        let Link { instance, epoch, seq, hash, .. } = batch.link.clone();
+        Ok(Self { run: Run { instance, epoch }, seq, hash, parts: parts.0 })
+    }
+
+    /// Its size, bytes.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(|part| part.rows.len()).sum()
+    }
+}
+
+impl Store {
+    /// Writes a batch; it is as durable as the configuration says when this returns. Once more is as good as once.
+    pub async fn commit(&self, batch: &Prepared) -> Result<(), CommitError> {
+        let Err(error) = self.write(batch).await else { return Ok(()) };
+        let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
+        if !taken {
+            return Err(error.into());
+        }
+        match links::hash_at(self, &batch.run, batch.seq).await? {
+            Some(hash) if hash == batch.hash => Ok(()),
+            Some(_) => Err(CommitError::Fenced(batch.run.clone())),
+            None => Err(error.into()),
+        }
+    }
+
+    async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
+        let statements: Vec<_> = batch.parts.iter().map(|part| part.what.sql(self.database)).collect();
+        let mut query = sqlx::query(AssertSqlSafe(joined(&statements, self.database)));
+        for part in &batch.parts {
+            query = query.bind(part.rows.as_str());
+        }
+        match self.database {
+            Database::Sqlite => {
+                let mut transaction = self.writer.begin().await?;
+                query.execute(&mut *transaction).await?;
+                transaction.commit().await
+            }
+            // One statement is a transaction of its own.
+            Database::Postgres => query.execute(&self.writer).await.map(drop),
+        }
+    }
+}
+
+impl What {
+    fn sql(self, database: Database) -> &'static str {
+        match self {
+            Self::People => people::INSERT,
+            Self::Callers => people::INSERT_CALLERS,
+            Self::Content => content::INSERT,
+            Self::Starts => interceptions::INSERT,
+            Self::Ends => interceptions::END,
+            Self::Prompts => prompts::INSERT,
+            Self::Tokens => tokens::INSERT,
+            Self::Thoughts => thoughts::INSERT,
+            Self::ToolUses => tools::INSERT,
+            Self::Outcomes => tools::SETTLE,
+            Self::Events => events::INSERT,
+            Self::Words => match database {
+                Database::Sqlite => search::INSERT_SQLITE,
+                Database::Postgres => search::INSERT_POSTGRES,
+            },
+            Self::Link => links::INSERT,
+        }
+    }
+}
+
+/// One SQL text of several statements, whose `$rows` become `$1`, `$2` and so on.
+fn joined(statements: &[&str], database: Database) -> String {
+    let numbered: Vec<String> = statements
+        .iter()
+        .enumerate()
+        .map(|(number, sql)| sql.replace("$rows", &format!("CAST(${} AS TEXT)", number + 1)))
+        .collect();
+    match (database, numbered.split_last()) {
+        (Database::Postgres, Some((last, others))) if !others.is_empty() => {
+            let others = others.iter().enumerate().map(|(number, sql)| format!("part_{number} AS ({sql})"));
+            format!("WITH {} {last}", others.collect::<Vec<_>>().join(", "))
+        }
+        _ => numbered.join("; "),
+    }
+}
+
+#[derive(Default)]
+struct Parts(Vec<Part>);
+
+impl Parts {
+    fn add<T: Serialize>(&mut self, what: What, rows: &[T]) -> Result<(), sqlx::Error> {
+        if !rows.is_empty() {
+            self.0.push(Part { what, rows: render(rows)? });
+        }
+        Ok(())
+    }
+}
+
+/// Rows as `json_each` takes them.
+pub(super) fn render<T: Serialize>(rows: &[T]) -> Result<String, sqlx::Error> {
+    struct Numbered<'a, T>(&'a [T]);
+
+    impl<T: Serialize> Serialize for Numbered<'_, T> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.collect_map(self.0.iter().enumerate())
+        }
+    }
+
+    serde_json::to_string(&Numbered(rows)).map_err(|error| sqlx::Error::Encode(error.into()))
+}
+
+/// The rows of a batch by statement.
+#[derive(Default)]
+struct Sorted<'a> {
+    starts: Vec<WithEnd<'a>>,
+    ends: Vec<&'a End>,
+    prompts: Vec<&'a Prompt>,
+    tokens: Vec<&'a Tokens>,
+    thoughts: Vec<&'a Thought>,
+    tool_uses: Vec<WithOutcome<'a>>,
+    outcomes: Vec<&'a Outcome>,
+    events: Vec<events::InJson<'a>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(rows: &'a [Row]) -> Self {
+        let mut sorted = Self::default();
+        let mut starts = HashMap::new();
+        let mut calls = HashMap::new();
+        for row in rows {
+            match row {
+                Row::Start(start) => {
+                    starts.insert(start.id, sorted.starts.len());
+                    sorted.starts.push(WithEnd { start, end: None });
+                }
+                Row::ToolUse(call) => {
+                    calls.insert(call.id, sorted.tool_uses.len());
+                    sorted.tool_uses.push(WithOutcome { call, result: None });
+                }
+                Row::Prompt(prompt) => sorted.prompts.push(prompt),
+                Row::Tokens(tokens) => sorted.tokens.push(tokens),
+                Row::Thought(thought) => sorted.thoughts.push(thought),
+                Row::Event(event) => sorted.events.push(events::InJson::new(event)),
+                Row::End(_) | Row::Outcome(_) => {}
+            }
+        }
+        for row in rows {
+            match row {
+                Row::End(end) => match starts.get(&end.id).and_then(|at| sorted.starts.get_mut(*at)) {
+                    // The first one counts, here as in the database.
+                    Some(start) => start.end = start.end.or(Some(end)),
+                    None => sorted.ends.push(end),
+                },
+                Row::Outcome(outcome) => {
+                    match calls.get(&outcome.id).and_then(|at| sorted.tool_uses.get_mut(*at)) {
+                        Some(call) => call.result = call.result.or(Some(outcome)),
+                        None => sorted.outcomes.push(outcome),
+                    }
+                }
+                _ => {}
+            }
+        }
+        sorted
+    }
+}

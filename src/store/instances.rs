@@ -1,0 +1,168 @@
+//! `instances`: the runs of gateways, each with a lease that it renews while it lives.
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::Store;
+use super::column::{count, read_count, read_number, read_parsed, time_text};
+use super::links::Run;
+use crate::domain::{InterceptionId, ToolUseId};
+
+/// How often the next epoch is tried for, when others of the same name begin at the same time.
+const TRIES: u32 = 16;
+
+/// What a run has begun and not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Interceptions without an end.
+    pub interceptions: Vec<InterceptionId>,
+    /// Calls without an outcome.
+    pub calls: Vec<OpenCall>,
+}
+
+/// A call without an outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenCall {
+    /// The call.
+    pub id: ToolUseId,
+    /// Where it belongs.
+    pub interception_id: InterceptionId,
+    /// Its place among the interception's records.
+    pub seq: u32,
+}
+
+impl Open {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.interceptions.is_empty() && self.calls.is_empty()
+    }
+}
+
+/// Begins the next run of a gateway.
+pub async fn begin(
+    store: &Store,
+    instance: &str,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<Run, sqlx::Error> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match try_to_begin(store, instance, now, lease_until).await {
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() && tries < TRIES => {}
+            epoch => return Ok(Run { instance: instance.to_owned(), epoch: epoch? }),
+        }
+    }
+}
+
+async fn try_to_begin(
+    store: &Store,
+    instance: &str,
+    now: Timestamp,
+    lease_until: Timestamp,
+) -> Result<u64, sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    let begun = sqlx::query(
+        "INSERT INTO instances (instance, epoch, started_at, lease_until) \
+         SELECT CAST($1 AS TEXT), COALESCE(MAX(epoch), 0) + 1, CAST($2 AS TEXT), CAST($3 AS TEXT) \
+         FROM instances WHERE instance = $1 RETURNING epoch",
+    )
+    .bind(instance)
+    .bind(time_text(now))
+    .bind(time_text(lease_until))
+    .fetch_one(&mut *transaction)
+    .await?;
+    let epoch = read_count(&begun, "epoch")?;
+    transaction.commit().await?;
+    Ok(epoch)
+}
+
+/// Renews the lease of a run; false where somebody has ended it meanwhile.
+pub async fn renew(store: &Store, run: &Run, lease_until: Timestamp) -> Result<bool, sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    let renewed = sqlx::query(
+        "UPDATE instances SET lease_until = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(time_text(lease_until))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(renewed.rows_affected() > 0)
+}
+
+/// Notes that a run has ended, unless that is known.
+pub async fn end(store: &Store, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    sqlx::query("UPDATE instances SET ended_at = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL")
+        .bind(&run.instance)
+        .bind(count(run.epoch))
+        .bind(time_text(now))
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
+}
+
+/// The runs that nobody has ended and whose lease is over.
+pub async fn gone(store: &Store, now: Timestamp) -> Result<Vec<Run>, sqlx::Error> {
+    sqlx::query(
+        "SELECT instance, epoch FROM instances WHERE ended_at IS NULL AND lease_until < $1 \
+         ORDER BY instance, epoch",
+    )
+    .bind(time_text(now))
+    .fetch_all(store.readers())
+    .await?
+    .iter()
+    .map(run)
+    .collect()
+}
+
+/// The runs that nobody has ended.
+pub async fn unended(store: &Store) -> Result<Vec<Run>, sqlx::Error> {
+    sqlx::query("SELECT instance, epoch FROM instances WHERE ended_at IS NULL ORDER BY instance, epoch")
+        .fetch_all(store.readers())
+        .await?
+        .iter()
+        .map(run)
+        .collect()
+}
+
+/// What this run, and those of the same gateway before it, left open: at most `limit` of each kind.
+pub async fn open_of(store: &Store, run: &Run, limit: u32) -> Result<Open, sqlx::Error> {
+    let interceptions = sqlx::query(
+        "SELECT id FROM interceptions WHERE instance = $1 AND epoch <= $2 AND outcome IS NULL \
+         ORDER BY id LIMIT $3",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(i64::from(limit))
+    .fetch_all(store.readers())
+    .await?;
+    let calls = sqlx::query(
+        "SELECT t.id, t.interception_id, t.seq FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
+         WHERE t.outcome IS NULL AND i.instance = $1 AND i.epoch <= $2 ORDER BY t.id LIMIT $3",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(i64::from(limit))
+    .fetch_all(store.readers())
+    .await?;
+    Ok(Open {
+        interceptions: interceptions.iter().map(|row| read_parsed(row, "id")).collect::<Result<_, _>>()?,
+        calls: calls.iter().map(open_call).collect::<Result<_, _>>()?,
+    })
+}
+
+fn open_call(row: &AnyRow) -> Result<OpenCall, sqlx::Error> {
+    Ok(OpenCall {
+        id: read_parsed(row, "id")?,
+        interception_id: read_parsed(row, "interception_id")?,
+        seq: read_number(row, "seq")?,
+    })
+}
+
+fn run(row: &AnyRow) -> Result<Run, sqlx::Error> {
+    Ok(Run { instance: row.try_get("instance")?, epoch: read_count(row, "epoch")? })
+}
