@@ -175,7 +175,8 @@ impl Compared {
         let mut passed = true;
         for (name, percent) in [("p50", 50), ("p99", 99)] {
             let [without, with] = [0, 1].map(|which| {
-                let percentile = |took: &[Vec<Duration>; 2]| took[which][(took[which].len() - 1) * percent / 100];
+                let percentile =
+                    |took: &[Vec<Duration>; 2]| took[which][(took[which].len() - 1) * percent / 100];
                 median(self.turns.iter().map(percentile).collect())
             });
             let (least, most) = (micros(without), micros(with));

@@ -24,7 +24,7 @@ const AROUND: Duration = Duration::from_secs(3);
 /// How long the store is away once that has been noticed.
 const AWAY: Duration = Duration::from_secs(5);
 /// How long it may take until it is noticed, and until all is as before.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What new interceptions get meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -136,7 +136,8 @@ async fn go_through(args: &Args, load: &mut Load, spool: &PathBuf, problems: &mu
     while began.elapsed() < PATIENCE {
         sleep(Duration::from_millis(50)).await;
         let asked = load.take();
-        let (recovered, still): (Vec<_>, Vec<_>) = asked.into_iter().partition(|asked| asked.status == Some(200));
+        let (recovered, still): (Vec<_>, Vec<_>) =
+            asked.into_iter().partition(|asked| asked.status == Some(200));
         away.extend(still);
         if recovered.is_empty() {
             continue;
@@ -186,8 +187,7 @@ async fn on_record(
 ) {
     let asked = || phases.before.iter().chain(&phases.away).chain(&phases.after);
     let answered: Vec<&Asked> = asked().filter(|asked| asked.status == Some(200) && asked.whole).collect();
-    let interceptions: Vec<String> =
-        answered.iter().filter_map(|asked| asked.interception.clone()).collect();
+    let interceptions: Vec<String> = answered.iter().filter_map(|asked| asked.interception.clone()).collect();
     let ended = "SELECT id FROM interceptions WHERE outcome = 'completed' AND id IN";
     let without_end = ledger.without(&interceptions, ended).await;
     let rounds: Vec<String> = provider.take_answered().into_iter().collect();

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 /// How long a gateway has to start, to get its tools, and to end.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Seals what gateways keep, and stands for the key of the scripted provider.
 const SECRET: &str = "a-secret-that-no-one-else-has-0123456789";
@@ -91,7 +91,7 @@ impl Gateway {
         };
         match tokio::time::timeout(PATIENCE, ready).await {
             Ok(address) => address,
-            Err(_) => panic!("the gateway did not get ready:\n{}", self.last_words()),
+            Err(_late) => panic!("the gateway did not get ready:\n{}", self.last_words()),
         }
     }
 
@@ -115,7 +115,7 @@ impl Gateway {
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
         match tokio::time::timeout(PATIENCE, self.child.wait()).await {
             Ok(status) => assert!(status.unwrap().success(), "it did not end well:\n{}", self.last_words()),
-            Err(_) => panic!("the gateway did not end:\n{}", self.last_words()),
+            Err(_late) => panic!("the gateway did not end:\n{}", self.last_words()),
         }
     }
 

@@ -14,7 +14,7 @@ use crate::gateway::{Gateway, Setup};
 use crate::ledger::{Ledger, Sample};
 use crate::load::{Asked, Load};
 use crate::provider::{Pace, Provider};
-use crate::store::{Kind, Store};
+use crate::store::Store;
 use crate::tools::Tools;
 
 const CLIENTS: u64 = 64;
@@ -22,8 +22,10 @@ const CLIENTS: u64 = 64;
 const LIFE: Duration = Duration::from_millis(2500);
 /// Between two samples of what is committed.
 const SAMPLE: Duration = Duration::from_millis(40);
+/// Each gateway has a name of its own, and a short lease, for others wait until it has run out.
+const AUDIT: &str = "audit: { instance: '${INSTANCE}', lease: 3s }\n";
 /// How long another gateway has to close what a killed one left open.
-const CLOSING: Duration = Duration::from_secs(60);
+const CLOSING: Duration = Duration::from_mins(1);
 
 /// What is asked for.
 #[derive(Debug, clap::Args)]
@@ -72,12 +74,11 @@ pub async fn run(args: Args) -> bool {
 impl Run {
     async fn begin(args: &Args, seed: u64) -> Self {
         let mut chance = Chance::new(seed);
-        let pace =
-            Pace { head: Duration::from_millis(25), frame: Duration::from_micros(400), steady: false };
+        let pace = Pace { head: Duration::from_millis(25), frame: Duration::from_micros(400), steady: false };
         let (_, provider) = Provider::start(pace, chance.branch()).await;
         let (tools, address) = Tools::start(Duration::from_millis(30), false, chance.branch()).await;
         let store = Store::make(&args.store).await;
-        let setup = Setup::new(&store.program, store.yaml(), provider, address, audit(store.kind));
+        let setup = Setup::new(&store.program, store.yaml(), provider, address, AUDIT);
         let load = Load::start(CLIENTS, &mut chance);
         let gateways = (0..store.replicas()).map(|_| None).collect();
         let mut run = Self {
@@ -201,9 +202,19 @@ impl Run {
             self.problems.push(format!("`audit verify` ended with {code}: {verified}"));
         }
         println!("  {count} kills in {:.0} s: {}", began.elapsed().as_secs_f64(), counts(&self.asked));
-        println!("  tool calls that the server saw: {}, all have their intent: {}", calls.len(), self.none_says("without an intent"));
-        println!("  rows seen committed before a kill: {}, all are there: {}", self.seen.len(), self.none_says(" is gone") && self.none_says(" was "));
-        println!("  of {rows} interceptions {interrupted} were closed as interrupted, {unknown} calls as unknown; open: 0");
+        println!(
+            "  tool calls that the server saw: {}, all have their intent: {}",
+            calls.len(),
+            self.none_says("without an intent")
+        );
+        println!(
+            "  rows seen committed before a kill: {}, all are there: {}",
+            self.seen.len(),
+            self.none_says(" is gone") && self.none_says(" was ")
+        );
+        println!(
+            "  of {rows} interceptions {interrupted} were closed as interrupted, {unknown} calls as unknown; open: 0"
+        );
         println!("  verify: {}", verified.trim());
         crate::passed(&self.problems)
     }
@@ -215,14 +226,6 @@ impl Run {
 
 fn name(which: usize) -> String {
     format!("gateway-{which}")
-}
-
-/// Each gateway's own name, and a short lease, for a run ends when nobody's is left.
-fn audit(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Sqlite => "",
-        Kind::Postgres => "audit: { instance: '${INSTANCE}', lease: 2s }\n",
-    }
 }
 
 fn counts(asked: &[Asked]) -> String {

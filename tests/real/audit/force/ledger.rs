@@ -82,7 +82,8 @@ impl Ledger {
 
     /// Which of these calls have no intent on record.
     pub async fn without_intent(&self, calls: &[String]) -> Vec<String> {
-        self.without(calls, "SELECT call_id FROM tool_usage WHERE intended_at IS NOT NULL AND call_id IN").await
+        self.without(calls, "SELECT call_id FROM tool_usage WHERE intended_at IS NOT NULL AND call_id IN")
+            .await
     }
 
     /// Which of these have no row in the answer to a question.

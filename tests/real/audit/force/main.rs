@@ -61,6 +61,13 @@ fn passed(problems: &[String]) -> bool {
     for problem in problems.iter().take(20) {
         println!("  PROBLEM: {problem}");
     }
-    println!("  {}", if problems.is_empty() { "passed".to_owned() } else { format!("FAILED: {} problems", problems.len()) });
+    println!(
+        "  {}",
+        if problems.is_empty() {
+            "passed".to_owned()
+        } else {
+            format!("FAILED: {} problems", problems.len())
+        }
+    );
     problems.is_empty()
 }

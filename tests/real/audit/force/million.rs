@@ -36,8 +36,8 @@ pub async fn run(args: Args) -> bool {
     println!("million: {} interceptions of {USERS} users on {}", args.count, store.name(1));
     let began = Instant::now();
     fill(&store, args.count, &mut chance).await;
-    let seconds = began.elapsed().as_secs_f64();
-    println!("  written in {seconds:.0} s, {:.0} a second", args.count as f64 / seconds);
+    let seconds = began.elapsed().as_secs().max(1);
+    println!("  written in {seconds} s, {} a second", args.count / seconds);
     let bytes = store.bytes().await;
     println!("  {} MiB, {} bytes an interception", bytes >> 20, bytes / args.count);
     true

@@ -8,9 +8,7 @@ use toolgate::audit::{
     ToolOutcome,
 };
 use toolgate::config::Config;
-use toolgate::domain::{
-    Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
-};
+use toolgate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
 use toolgate::policy::Policy;
 
 use crate::chance::Chance;
@@ -20,6 +18,8 @@ const MODELS: usize = 20;
 const SERVERS: usize = 12;
 const TOOLS: usize = 8;
 const WORDS: usize = 6000;
+/// A word that stands in one prompt of fifty.
+pub const RARE: &str = "reconcile";
 const CLIENTS: [&str; 6] = ["claude-code", "codex", "opencode", "copilot", "python-sdk", "unknown"];
 const PROVIDERS: [(&str, &str); 3] = [("anthropic", "messages"), ("openai", "responses"), ("azure", "chat")];
 
@@ -73,7 +73,8 @@ impl Population {
         let model = start.model.clone();
         let mut trail = audit.begin(start).await.unwrap();
         trail.prompt(Role::System, self.instructions[chance.index(self.instructions.len())].clone());
-        trail.prompt(Role::User, self.text(chance, 60));
+        let rare = if chance.once_in(50) { RARE } else { "" };
+        trail.prompt(Role::User, self.text(chance, 60) + rare);
         let rounds = if chance.below(10) < 6 { 2 } else { 1 };
         for round in 1..=rounds {
             if chance.once_in(2) {
@@ -159,7 +160,8 @@ fn start(caller: &Arc<Caller>, chance: &mut Chance) -> InterceptionStart {
 }
 
 fn tool(number: usize) -> ToolDefinition {
-    let source = ToolRef { server: format!("server-{}", number / TOOLS), tool: format!("tool_{}", number % TOOLS) };
+    let source =
+        ToolRef { server: format!("server-{}", number / TOOLS), tool: format!("tool_{}", number % TOOLS) };
     ToolDefinition {
         name: format!("{}__{}", source.server, source.tool),
         server_url: format!("https://{}.example.com/mcp", source.server),
@@ -184,11 +186,10 @@ fn usage(chance: &mut Chance) -> Usage {
 }
 
 fn word(chance: &mut Chance) -> String {
-    let syllables = 1 + chance.below(3);
-    (0..=syllables)
-        .map(|_| {
-            let consonant = chance.pick(&["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v"]);
-            format!("{consonant}{}", chance.pick(&["a", "e", "i", "o", "u", "ei"]))
-        })
-        .collect()
+    let mut word = String::new();
+    for _ in 0..=1 + chance.below(3) {
+        word += chance.pick::<&str>(&["b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "st", "t", "v"]);
+        word += chance.pick::<&str>(&["a", "e", "i", "o", "u", "ei"]);
+    }
+    word
 }

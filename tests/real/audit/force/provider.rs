@@ -63,7 +63,8 @@ async fn answer(State(provider): State<Arc<Provider>>, uri: Uri, body: Bytes) ->
     };
     let body = std::str::from_utf8(&body).unwrap();
     let Some((play, round)) = Play::read(body) else {
-        return (StatusCode::BAD_REQUEST, r#"{"error":{"message":"no play in this prompt"}}"#).into_response();
+        return (StatusCode::BAD_REQUEST, r#"{"error":{"message":"no play in this prompt"}}"#)
+            .into_response();
     };
     let said = play.say(round);
     tokio::time::sleep(provider.pause(provider.pace.head)).await;

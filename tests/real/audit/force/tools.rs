@@ -27,8 +27,7 @@ pub struct Tools {
 impl Tools {
     /// Starts on loopback; gives where.
     pub async fn start(longest: Duration, steady: bool, chance: Chance) -> (Arc<Self>, SocketAddr) {
-        let tools =
-            Arc::new(Self { calls: Mutex::default(), chance: Mutex::new(chance), longest, steady });
+        let tools = Arc::new(Self { calls: Mutex::default(), chance: Mutex::new(chance), longest, steady });
         let routes = Router::new().route("/mcp", post(receive)).with_state(Arc::clone(&tools));
         (tools, crate::serve(routes).await)
     }
@@ -41,8 +40,7 @@ impl Tools {
     async fn call(&self, arguments: &Value) -> Value {
         let id = arguments["call"].as_str().unwrap_or_default().to_owned();
         self.calls.lock().unwrap().push(id);
-        let pause =
-            if self.steady { self.longest } else { self.chance.lock().unwrap().up_to(self.longest) };
+        let pause = if self.steady { self.longest } else { self.chance.lock().unwrap().up_to(self.longest) };
         tokio::time::sleep(pause).await;
         json!({"content": [{"type": "text", "text": "It is written, between the lines that were there before."}],
             "isError": false})
