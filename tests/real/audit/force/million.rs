@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use toolgate::audit::{Audit, Clock, Settings};
+use toolgate::seal::Sealer;
 
 use crate::chance::Chance;
 use crate::population::{Population, USERS};
@@ -46,8 +47,9 @@ pub async fn run(args: Args) -> bool {
 /// Records of the last thirty days.
 async fn fill(store: &Store, count: u64, chance: &mut Chance) {
     let database = store.open().await;
-    let audit = Audit::open(database.clone(), Settings { clock: month(count), ..Settings::default() }).await;
-    let audit = audit.unwrap();
+    let settings = Settings { clock: month(count), ..Settings::default() };
+    let sealer = Arc::new(Sealer::random());
+    let audit = Audit::open(database.clone(), sealer, Vec::new(), settings).await.unwrap();
     let population = Arc::new(Population::new(chance));
     let left = Arc::new(AtomicU64::new(count));
     let mut askers = JoinSet::new();

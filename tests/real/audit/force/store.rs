@@ -40,7 +40,7 @@ pub struct Store {
     pub program: PathBuf,
     pub kind: Kind,
     url: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Store {
@@ -54,7 +54,7 @@ impl Store {
             Some(cluster) if args.store == Kind::Postgres => new_database(cluster).await,
             _ => format!("sqlite:{}", folder.path().join("toolgate.db").display()),
         };
-        Self { program: args.program.clone(), kind: args.store, url, _folder: folder }
+        Self { program: args.program.clone(), kind: args.store, url, folder }
     }
 
     /// What is under test, where so many gateways are.
@@ -81,9 +81,11 @@ impl Store {
 
     /// As a gateway opens it.
     pub async fn open(&self) -> toolgate::store::Store {
-        let path = self.url.strip_prefix("sqlite:").unwrap_or_default().into();
-        let config = config::Store { path, durability: config::Durability::Process };
-        toolgate::store::Store::open(&config).await.unwrap()
+        let file = self.folder.path().join("toolgate.yaml");
+        let provider = "providers: [{ name: none, type: anthropic, base_url: 'http://127.0.0.1:1' }]";
+        std::fs::write(&file, format!("auth: none\nstore: {}\n{provider}\n", self.url)).unwrap();
+        let config = config::load_with(&file, &|_| None).unwrap();
+        toolgate::store::Store::open(&config.store).await.unwrap()
     }
 
     /// What it takes on disk.
