@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::chance::Chance;
 use crate::gateway::Setup;
 use crate::ledger::Ledger;
-use crate::load::{Asked, Load};
+use crate::load::{Asked, Ending, Load};
 use crate::provider::{Pace, Provider};
 use crate::store::Store;
 use crate::tools::Tools;
@@ -167,9 +167,12 @@ fn judge(phases: &Phases, on_unavailable: OnUnavailable, problems: &mut Vec<Stri
             let some = asked.iter().find(|asked| asked.status == Some(503));
             problems.push(format!("{name}: {} requests were refused, such as {some:?}", with(503)));
         }
-        let cut = asked.iter().filter(|asked| asked.status == Some(200) && !asked.whole).count();
-        if cut > 0 {
-            problems.push(format!("{name}: {cut} answers were cut"));
+        let ended = |ending: Ending| {
+            asked.iter().filter(|asked| asked.status == Some(200) && asked.ending == ending).count()
+        };
+        println!("    of those with 200, {} were told of a failure in mid-stream", ended(Ending::Failed));
+        if ended(Ending::Cut) > 0 {
+            problems.push(format!("{name}: {} answers were cut", ended(Ending::Cut)));
         }
         if name != "away" && with(200) == 0 {
             problems.push(format!("{name}: nobody was answered"));
@@ -186,9 +189,10 @@ async fn on_record(
     problems: &mut Vec<String>,
 ) {
     let asked = || phases.before.iter().chain(&phases.away).chain(&phases.after);
-    let answered: Vec<&Asked> = asked().filter(|asked| asked.status == Some(200) && asked.whole).collect();
+    let answered: Vec<&Asked> =
+        asked().filter(|asked| asked.status == Some(200) && asked.ending != Ending::Cut).collect();
     let interceptions: Vec<String> = answered.iter().filter_map(|asked| asked.interception.clone()).collect();
-    let ended = "SELECT id FROM interceptions WHERE outcome = 'completed' AND id IN";
+    let ended = "SELECT id FROM interceptions WHERE outcome IN ('completed', 'failed') AND id IN";
     let without_end = ledger.without(&interceptions, ended).await;
     let rounds: Vec<String> = provider.take_answered().into_iter().collect();
     let without_tokens =

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::chance::Chance;
 use crate::gateway::{Gateway, Setup};
 use crate::ledger::{Ledger, Sample};
-use crate::load::{Asked, Load};
+use crate::load::{Asked, Ending, Load};
 use crate::provider::{Pace, Provider};
 use crate::store::Store;
 use crate::tools::Tools;
@@ -230,6 +230,6 @@ fn name(which: usize) -> String {
 
 fn counts(asked: &[Asked]) -> String {
     let answered = asked.iter().filter(|asked| asked.status == Some(200));
-    let (whole, cut): (Vec<_>, Vec<_>) = answered.partition(|asked| asked.whole);
+    let (whole, cut): (Vec<_>, Vec<_>) = answered.partition(|asked| asked.ending == Ending::Complete);
     format!("{} requests, {} answered whole, {} cut in the midst", asked.len(), whole.len(), cut.len())
 }

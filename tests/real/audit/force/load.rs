@@ -18,10 +18,21 @@ pub struct Asked {
     pub interception: Option<String>,
     /// The status, where there was an answer.
     pub status: Option<u16>,
-    /// The answer came to its end.
-    pub whole: bool,
+    /// How far the answer came.
+    pub ending: Ending,
     /// The body of a refusal.
     pub refusal: Option<String>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// With all that there was to say.
+    Complete,
+    /// With an error after its beginning, in the words that the API has for it.
+    Failed,
+    /// In the midst, or there was none.
+    Cut,
 }
 
 /// Clients at work.
@@ -117,14 +128,14 @@ impl Client {
         let body = play.request(api, mode);
         let request = self.http.post(format!("http://{gateway}{}", api.path()));
         let sent = request.header("content-type", "application/json").body(body).send().await;
-        let mut asked = Asked { interception: None, status: None, whole: false, refusal: None };
+        let mut asked = Asked { interception: None, status: None, ending: Ending::Cut, refusal: None };
         let Ok(answer) = sent else { return asked };
         asked.status = Some(answer.status().as_u16());
         let id = answer.headers().get("x-toolgate-interception");
         asked.interception = id.and_then(|id| id.to_str().ok()).map(str::to_owned);
         let refused = !answer.status().is_success();
         let body = answer.text().await;
-        asked.whole = body.as_ref().is_ok_and(|body| is_whole(api, mode, body));
+        asked.ending = body.as_ref().map_or(Ending::Cut, |body| ending(api, mode, body));
         if refused {
             asked.refusal = body.ok();
         }
@@ -132,12 +143,22 @@ impl Client {
     }
 }
 
-/// Whether the answer came to the end that its API has for it.
-fn is_whole(api: Api, mode: Mode, body: &str) -> bool {
-    match (mode, api) {
-        (Mode::Whole, _) => serde_json::from_str::<serde_json::Value>(body).is_ok(),
-        (Mode::Streamed, Api::Messages) => body.contains("event: message_stop"),
-        (Mode::Streamed, Api::Chat) => body.contains("data: [DONE]"),
-        (Mode::Streamed, Api::Responses) => body.contains("event: response.completed"),
+/// How far the answer came: to the end that its API has for it, or to the API's word for a failure in mid-stream.
+fn ending(api: Api, mode: Mode, body: &str) -> Ending {
+    let (end, failure) = match (mode, api) {
+        (Mode::Whole, _) if serde_json::from_str::<serde_json::Value>(body).is_ok() => {
+            return Ending::Complete;
+        }
+        (Mode::Whole, _) => return Ending::Cut,
+        (Mode::Streamed, Api::Messages) => ("event: message_stop", "event: error"),
+        (Mode::Streamed, Api::Chat) => ("data: [DONE]", "data: {\"error\""),
+        (Mode::Streamed, Api::Responses) => ("event: response.completed", "event: response.failed"),
+    };
+    if body.contains(failure) {
+        Ending::Failed
+    } else if body.contains(end) {
+        Ending::Complete
+    } else {
+        Ending::Cut
     }
 }
