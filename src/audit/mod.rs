@@ -7,6 +7,8 @@ mod bounds;
 pub mod chain;
 mod clearance;
 mod clock;
+#[allow(dead_code)]
+pub mod content_key;
 mod entry;
 mod log;
 mod outlet;

@@ -17,6 +17,7 @@ pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
 pub mod prompt_usage;
+pub mod queries;
 pub mod records;
 pub mod search;
 mod sqlite;
