@@ -10,9 +10,11 @@ mod clock;
 #[allow(dead_code)]
 pub mod content_key;
 mod entry;
+pub mod export;
 mod log;
 mod outlet;
 mod queue;
+pub mod read;
 mod record;
 mod trail;
 mod writer;
@@ -26,6 +28,7 @@ use tokio_util::task::TaskTracker;
 pub use crate::store::records::prompts::Role;
 pub use clearance::Clearance;
 pub use clock::Clock;
+pub use read::Reader;
 pub use outlet::{Outlet, Published};
 pub use record::{
     CallReport, Follows, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, TokenUsage, ToolOutcome,

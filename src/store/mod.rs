@@ -4,7 +4,7 @@
 //! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
 
 pub mod batch;
-mod column;
+pub(crate) mod column;
 pub mod content;
 pub mod continuations;
 pub mod instances;
@@ -153,5 +153,7 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;
