@@ -283,8 +283,7 @@ mod tests {
             recorded_at: time(1_700_000_000_000_000),
         });
         let digests = [digest(&prompt), digest(&event(who(Some("a")), "x"))].map(|it| Digest(it).to_string());
-        insta::assert_snapshot!(digests.join("
-"), @r"
+        insta::assert_snapshot!(digests.join("\n"), @r"
         5a2bcae496d943a5e194e21ed8d374c1171d82eabb69f550f6fed16839dea41e
         b8d99069af3e0c0981688c1658068089184a3852f8a6c8d66c8ac1011cd143ec
         ");

@@ -2,15 +2,20 @@
 //! written.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::Pattern;
+use super::continuity::{LONGEST, SHORTEST};
+use super::limits::{self, DurationSchema};
+use super::scope::Scope;
+use super::signing_key::signing_key;
+use super::yaml::At;
+use super::{Pattern, environment, units, url};
 
 /// How the audit works.
 #[derive(Debug, Clone)]
@@ -179,4 +184,227 @@ impl ServerRecord {
         let fits = self.tools.iter().find(|(pattern, _)| pattern.matches(tool));
         fits.map(|(_, record)| *record).or(self.default)
     }
+}
+
+/// What is kept of what passes through, for how long, where else it goes, and what happens when it cannot be written.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Audit")]
+pub(super) struct WrittenAudit {
+    /// The name of this gateway among those that share a store; the host's name by default.
+    instance: Option<At<String>>,
+    /// How long the others wait for a sign of life before they close what this gateway left open; 15s by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    lease: Option<At<String>>,
+    /// What is kept of prompts, thoughts, answers, arguments and results, where no provider, server or tool says
+    /// otherwise: `none` (sizes alone), `digest`, `redacted` (without personal data and secrets) or `full`, the default.
+    record: Option<Record>,
+    /// What happens to texts while the queue to the store is full: `block` (rounds wait, the default) or `drop` (their
+    /// sizes alone are kept, and counted).
+    on_full: Option<OnFull>,
+    /// What happens while the store cannot be written: `refuse` (new requests get a 503, the default) or `spool`
+    /// (records go into a file, and from there into the store when it is back).
+    on_unavailable: Option<OnUnavailable>,
+    /// The file of `spool`; `toolgate.spool` beside this file by default, or the database's own name and `.spool`.
+    spool: Option<At<String>>,
+    /// How long records are kept.
+    retention: WrittenRetention,
+    /// The signed heads of all chains.
+    checkpoints: WrittenCheckpoints,
+    /// What signs checkpoints, as a reference: an Ed25519 key, PKCS#8 in PEM or the seed in base64. Where none is given,
+    /// one is made in a file beside the store.
+    signing_key: Option<At<String>>,
+    /// Where the records go as structured log lines; nowhere by default.
+    log: Option<WrittenAuditLog>,
+    /// To whom the records are posted as CloudEvents.
+    webhooks: Vec<WrittenWebhook>,
+}
+
+/// How long records are kept, each 1h to 3650d, or `0` for ever; 60d by default.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Retention")]
+struct WrittenRetention {
+    /// The records themselves. What they refer to is kept no longer than they are.
+    #[schemars(with = "Option<KeptSchema>")]
+    metadata: Option<At<String>>,
+    /// Prompts, thoughts, answers, arguments and results, after their last use.
+    #[schemars(with = "Option<KeptSchema>")]
+    content: Option<At<String>>,
+    /// Who it was.
+    #[schemars(with = "Option<KeptSchema>")]
+    identity: Option<At<String>>,
+}
+
+/// How long something is kept: a duration, or 0 for ever.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum KeptSchema {
+    Ever(#[schemars(range(min = 0, max = 0))] u8),
+    For(DurationSchema),
+}
+
+/// The signed heads of all chains, which prove later that nothing was taken away.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Checkpoints")]
+struct WrittenCheckpoints {
+    /// How often they are made, if there is anything new; 5m by default.
+    #[schemars(with = "Option<DurationSchema>")]
+    every: Option<At<String>>,
+    /// A file to which they are appended, best on another machine; they are logged in any case.
+    file: Option<At<String>>,
+}
+
+/// Where the records go as structured log lines.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "AuditLog")]
+struct WrittenAuditLog {
+    /// `stdout`, or a file to which they are appended.
+    to: At<String>,
+    /// The most that they say of texts: `none` (the default), `digest`, `redacted` or `full`.
+    content: Option<Record>,
+}
+
+/// To whom records are posted as CloudEvents.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Webhook")]
+struct WrittenWebhook {
+    /// Where they are posted.
+    url: At<String>,
+    /// Signs each delivery (HMAC-SHA256), as a reference.
+    secret: Option<At<String>>,
+    /// Which records: `interception_start`, `interception_end`, `prompt_usage`, `token_usage`, `model_thought`,
+    /// `tool_usage`, `audit_event`, `audit_checkpoint`; all by default.
+    #[serde(default)]
+    records: Vec<At<String>>,
+    /// The most that they say of texts: `none` (the default), `digest`, `redacted` or `full`.
+    content: Option<Record>,
+}
+
+/// What webhooks can ask for.
+const RECORDS: [&str; 8] = [
+    "interception_start",
+    "interception_end",
+    "prompt_usage",
+    "token_usage",
+    "model_thought",
+    "tool_usage",
+    "audit_event",
+    "audit_checkpoint",
+];
+
+/// The chain of the commands, which no gateway may use.
+const RESERVED_INSTANCE: &str = "cli";
+
+/// The longest name of a gateway, characters.
+const LONGEST_INSTANCE: usize = 100;
+
+/// With the file of the store, where it has one.
+pub(super) fn build(written: &WrittenAudit, store: Option<&Path>, scope: &mut Scope<'_>) -> Audit {
+    let default = Audit::default();
+    let instance = match &written.instance {
+        Some(name) => scope.parsed(name, instance),
+        None => environment::host_name().and_then(|name| instance(&name).ok()),
+    };
+    let spool = match (&written.spool, store) {
+        (Some(path), _) => scope.path(path),
+        (None, Some(store)) => Some(with_suffix(store, ".spool")),
+        (None, None) => Some(scope.resolve_path(&default.spool)),
+    };
+    let every = limits::duration(written.checkpoints.every.as_ref(), scope);
+    Audit {
+        instance: instance.unwrap_or(default.instance),
+        lease: limits::duration(written.lease.as_ref(), scope).unwrap_or(default.lease),
+        record: written.record.unwrap_or_default(),
+        on_full: written.on_full.unwrap_or_default(),
+        on_unavailable: written.on_unavailable.unwrap_or_default(),
+        spool: spool.unwrap_or(default.spool),
+        retention: retention(&written.retention, scope),
+        checkpoint_every: every.unwrap_or(default.checkpoint_every),
+        checkpoint_file: written.checkpoints.file.as_ref().and_then(|path| scope.path(path)),
+        signing_key: written.signing_key.as_ref().and_then(|key| secret_key(key, scope)),
+        log: written.log.as_ref().and_then(|log| audit_log(log, scope)),
+        webhooks: written.webhooks.iter().filter_map(|webhook| self::webhook(webhook, scope)).collect(),
+    }
+}
+
+fn instance(name: &str) -> Result<String, String> {
+    let name = name.trim();
+    if name == RESERVED_INSTANCE {
+        return Err(format!("`{name}` is the name under which commands write to the audit"));
+    }
+    let fits =
+        !name.is_empty() && name.chars().count() <= LONGEST_INSTANCE && !name.chars().any(char::is_control);
+    if fits {
+        Ok(name.to_owned())
+    } else {
+        Err(format!("expected a name of 1 to {LONGEST_INSTANCE} characters"))
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// What a row refers to is not kept longer than the row.
+fn retention(written: &WrittenRetention, scope: &mut Scope<'_>) -> Retention {
+    let default = Retention::default();
+    let mut kept = |written: &Option<At<String>>, default: Option<Duration>| match written {
+        Some(written) => scope.parsed(written, time_kept).unwrap_or(default),
+        None => default,
+    };
+    let metadata = kept(&written.metadata, default.metadata);
+    let no_longer =
+        |kept: Option<Duration>| metadata.map_or(kept, |most| Some(kept.map_or(most, |kept| kept.min(most))));
+    let content = no_longer(kept(&written.content, default.content));
+    let identity = no_longer(kept(&written.identity, default.identity));
+    Retention { metadata, content, identity }
+}
+
+fn time_kept(text: &str) -> Result<Option<Duration>, String> {
+    if text.trim() == "0" {
+        return Ok(None);
+    }
+    let duration = units::duration(text)?;
+    let fits = (SHORTEST..=LONGEST).contains(&duration);
+    if fits { Ok(Some(duration)) } else { Err("expected 1h to 3650d, or 0 for ever".into()) }
+}
+
+fn secret_key(written: &At<String>, scope: &mut Scope<'_>) -> Option<SecretString> {
+    let secret = scope.secret(written)?;
+    match signing_key(secret.expose_secret()) {
+        Ok(_) => Some(secret),
+        Err(what) => {
+            let help =
+                "make one with `openssl genpkey -algorithm ed25519`, and refer to its file: `${file:…}`";
+            scope.refuse_with_help(written.place, what, help);
+            None
+        }
+    }
+}
+
+fn audit_log(written: &WrittenAuditLog, scope: &mut Scope<'_>) -> Option<AuditLog> {
+    let file = if written.to.value == "stdout" { None } else { Some(scope.path(&written.to)?) };
+    Some(AuditLog { file, content: written.content.unwrap_or(Record::None) })
+}
+
+fn webhook(written: &WrittenWebhook, scope: &mut Scope<'_>) -> Option<Webhook> {
+    let url = url::build(&written.url, scope);
+    let secret = match &written.secret {
+        Some(secret) => Some(scope.secret(secret)?),
+        None => None,
+    };
+    let records = written.records.iter().map(|name| scope.parsed(name, record_type)).collect::<Option<_>>();
+    Some(Webhook { url: url?, secret, records: records?, content: written.content.unwrap_or(Record::None) })
+}
+
+fn record_type(name: &str) -> Result<String, String> {
+    let known = RECORDS.contains(&name);
+    if known { Ok(name.to_owned()) } else { Err(format!("expected one of `{}`", RECORDS.join("`, `"))) }
 }

@@ -48,8 +48,10 @@ pub(super) struct WrittenContinuity {
     repeat_window: Option<At<String>>,
 }
 
-const SHORTEST: Duration = Duration::from_hours(1);
-const LONGEST: Duration = Duration::from_hours(3650 * 24);
+/// The shortest time for which anything is kept.
+pub(super) const SHORTEST: Duration = Duration::from_hours(1);
+/// The longest, but for ever.
+pub(super) const LONGEST: Duration = Duration::from_hours(3650 * 24);
 
 /// A shorter key could be guessed, characters.
 const SHORTEST_KEY: usize = 32;

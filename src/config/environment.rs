@@ -47,6 +47,13 @@ pub fn user_name() -> Option<String> {
         .filter(|name| !name.trim().is_empty())
 }
 
+/// The name of this machine, or of the container, as far as the system tells it.
+pub(super) fn host_name() -> Option<String> {
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| env::var("HOSTNAME").ok());
+    name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// The caller's key for commands that ask a running gateway.
 #[must_use]
 pub fn caller_key() -> Option<SecretString> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::audit::{self, WrittenAudit};
 use super::continuity::{self, WrittenContinuity};
 use super::endpoints::{self, LockMode, WrittenEgress};
 use super::inject::{self, WrittenInject};
@@ -15,7 +16,7 @@ use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
-use super::{Audit, Config, HostedTools, Telemetry, url};
+use super::{Config, HostedTools, Telemetry, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -27,6 +28,9 @@ pub(super) struct WrittenConfig {
     listen: Option<At<String>>,
     /// Where the records go; `sqlite:toolgate.db` by default.
     store: Option<At<WrittenStore>>,
+    /// What is kept of what passes through, for how long, where else it goes, and what happens when it cannot be written.
+    #[serde(default)]
+    audit: WrittenAudit,
     /// `none` lets in everyone on this machine, on a loopback address only; otherwise give `keys`.
     auth: Option<At<WrittenAuth>>,
     /// When approved tools are added to requests, where neither key nor provider says; `auto` by default. Or that as
@@ -88,6 +92,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         scope,
     );
     let store = store::build(written.store.as_ref(), scope);
+    let audit = audit::build(&written.audit, store.as_ref().map(|store| store.path.as_path()), scope);
     let tool_name = match &written.tool_name {
         Some(pattern) => scope.parsed(pattern, tool_name),
         None => Some(DEFAULT_TOOL_NAME.into()),
@@ -108,7 +113,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         folder,
         listen: listen?,
         store: store?,
-        audit: Audit::default(),
+        audit,
         telemetry: Telemetry::default(),
         auth: auth?,
         providers,

@@ -29,6 +29,7 @@ mod schema;
 mod scope;
 mod secret;
 mod server;
+mod signing_key;
 mod store;
 mod units;
 mod url;
@@ -69,6 +70,8 @@ pub(crate) use schema::schema_of;
 pub use schema::schemas;
 pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
+#[allow(unused_imports)]
+pub(crate) use signing_key::signing_key;
 pub use store::{Durability, Store};
 
 use crate::domain::ToolSettings;

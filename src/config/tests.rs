@@ -1,3 +1,4 @@
+mod audit;
 mod fleet;
 
 use std::fs;
@@ -20,6 +21,7 @@ fn variables(name: &str) -> Option<String> {
         "EVIL" => Some("x\nproviders: []\n- {a: b} # c".into()),
         "PORT" => Some("9000".into()),
         "URL" => Some("not-a-url-but-hush".into()),
+        "SIGN" => Some("nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=".into()),
         "SEAL" => Some("hush-hush-hush-hush-hush-hush-hush".into()),
         _ => None,
     }
@@ -202,7 +204,7 @@ fn the_shape_of_a_file_is_explained() {
     toolgate.yaml:2:1: unknown field `zebra`
       2 | zebra: 1
         | ^^^^^
-      help: the known fields are `listen`, `store`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
+      help: the known fields are `listen`, `store`, `audit`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
     toolgate.yaml:1:7: expected `none`, found `nome`
