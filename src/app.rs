@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::reload::Reloader;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Reader};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
@@ -61,6 +61,7 @@ struct Shared {
     policy: Arc<InForce>,
     fleet: Fleet,
     audit: Audit,
+    reader: Reader,
     issued: Arc<IssuedIds>,
     searches: Arc<Searches>,
     pins: Arc<Pins>,
@@ -78,6 +79,7 @@ impl Shared {
             policy,
             fleet,
             audit,
+            reader,
             issued,
             searches,
             pins,
@@ -93,6 +95,7 @@ impl Shared {
             policy,
             fleet,
             audit,
+            reader,
             limits: config.limits.clone(),
             settings: config.settings,
             inject_limits: config.inject_limits,
@@ -163,6 +166,7 @@ impl App {
             policy: Arc::new(InForce::new(policy)),
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
+            reader: Reader::new(store.clone(), Arc::clone(&sealer)),
             searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
             pins: Arc::new(Pins::new(store.clone())),

@@ -1,99 +1,152 @@
-use jiff::Timestamp;
-use sqlx::AnyConnection;
+//! What travels to the writer.
+
+use std::sync::Arc;
+
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{AuditUnavailable, ToolOutcome};
-use crate::domain::ToolUseId;
-use crate::store::model_thought::ModelThought;
-use crate::store::prompt_usage::PromptUsage;
-use crate::store::token_usage::TokenUsage;
-use crate::store::tool_usage::{Outcome, ToolUsage};
-use crate::store::{interceptions, model_thought, prompt_usage, token_usage, tool_usage};
+use super::bounds::{CONTENT, cut_content};
+use super::{AuditUnavailable, Follows};
+use crate::config::Record as Keep;
+use crate::domain::{Caller, InterceptionId};
+use crate::store::records::{Body, Kept, Row};
 
-/// What travels to the writer at once, and is committed at once.
+/// Records that are committed at once.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub start: Option<interceptions::Start>,
+    /// Whose they are; nobody's, where the gateway did something by itself.
+    pub caller: Option<Arc<Caller>>,
     pub records: Vec<Record>,
-    pub end: Option<interceptions::End>,
-    /// Who waits until this is durable.
-    pub durable: Option<oneshot::Sender<Result<(), AuditUnavailable>>>,
-    /// Its place in the queue, free again when this is committed and dropped.
-    #[expect(dead_code, reason = "held, not read")]
-    pub place: OwnedSemaphorePermit,
+    /// Who waits until they are durable.
+    pub waiting: Option<Waiting>,
+    /// Its places in the queue, free again when this is committed and dropped.
+    pub places: Places,
 }
 
-/// One record between start and end.
+/// Places in the queue, held and not read.
+pub(super) type Places = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+/// Who waits until records are durable.
 #[derive(Debug)]
-pub(super) enum Record {
-    Prompt(PromptUsage),
-    Tokens(TokenUsage),
-    Thought(ModelThought),
-    Tool(Box<ToolUsage>),
-    Outcome(Outcome),
+pub(super) struct Waiting {
+    /// The interception whose calls are to run.
+    pub interception: Option<InterceptionId>,
+    pub durable: oneshot::Sender<Result<(), AuditUnavailable>>,
+}
+
+/// One record on its way: what only the writer knows is still missing in its row (who, where in the conversation, the
+/// digest of its text).
+#[derive(Debug)]
+pub(super) struct Record {
+    pub row: Row,
+    pub text: Option<Text>,
+    /// By what its interception's place in a conversation is found, where it is a start.
+    pub follows: Option<Follows>,
+}
+
+/// A text, and what is to be kept of it.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub text: String,
+    pub keep: Keep,
+    /// There was more of it.
+    pub is_cut: bool,
 }
 
 impl Entry {
-    pub(super) fn new(place: OwnedSemaphorePermit) -> Self {
-        Self { start: None, records: Vec::new(), end: None, durable: None, place }
+    pub(super) fn new(
+        caller: Option<Arc<Caller>>,
+        records: Vec<Record>,
+        place: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { caller, records, waiting: None, places: (place, None) }
     }
 
-    /// Writes everything in order; a second time changes nothing.
-    pub(super) async fn write(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        if let Some(start) = &self.start {
-            interceptions::insert(connection, start).await?;
-        }
-        for record in &self.records {
-            match record {
-                Record::Prompt(row) => prompt_usage::insert(connection, row).await?,
-                Record::Tokens(row) => token_usage::insert(connection, row).await?,
-                Record::Thought(row) => model_thought::insert(connection, row).await?,
-                Record::Tool(row) => tool_usage::insert(connection, row).await?,
-                Record::Outcome(outcome) => tool_usage::settle(connection, outcome).await?,
-            }
-        }
-        if let Some(end) = &self.end {
-            interceptions::end(connection, end).await?;
-        }
-        Ok(())
+    /// Size of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.iter().filter_map(|record| record.text.as_ref()).map(|text| text.text.len()).sum()
     }
 
-    /// Tells who waits that this is durable.
-    pub(super) fn settle(self) {
-        if let Some(durable) = self.durable {
-            // Whoever waited may have gone; the records say what became of the calls.
-            let _gone = durable.send(Ok(()));
-        }
+    /// The interceptions that it ends.
+    pub(super) fn ends(&self) -> usize {
+        self.records.iter().filter(|record| matches!(record.row, Row::End(_))).count()
     }
 
-    /// Tells who waits that this is not durable: its calls will not run, and its records say so from now on.
-    pub(super) fn refuse(&mut self, why: &AuditUnavailable, now: Timestamp) -> bool {
-        let Some(durable) = self.durable.take() else { return false };
-        for record in &mut self.records {
-            if let Record::Tool(row) = record
-                && row.outcome.is_none()
-            {
-                row.outcome = Some(without_result(row.id, ToolOutcome::NotExecuted.as_str(), now));
-            }
-        }
-        let _gone = durable.send(Err(why.clone()));
+    /// Tells who waits that this is not durable: its calls will not run, and its trail says so.
+    pub(super) fn refuse(&mut self, why: &AuditUnavailable) -> bool {
+        let Some(waiting) = self.waiting.take() else { return false };
+        waiting.answer(Err(why.clone()));
         true
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.records.len() + usize::from(self.start.is_some()) + usize::from(self.end.is_some())
     }
 }
 
-/// An outcome of a call that brought nothing back.
-pub(super) fn without_result(id: ToolUseId, outcome: &str, now: Timestamp) -> Outcome {
-    Outcome {
-        id,
-        outcome: outcome.to_owned(),
-        result: None,
-        result_bytes: None,
-        truncated: false,
-        duration_ms: None,
-        ended_at: now,
+impl Waiting {
+    pub(super) fn answer(self, answer: Result<(), AuditUnavailable>) {
+        // Whoever waited may have gone; the records say what became of the calls.
+        let _gone = self.durable.send(answer);
+    }
+}
+
+impl Record {
+    /// A record without a text.
+    pub(super) fn of(row: Row) -> Self {
+        Self { row, text: None, follows: None }
+    }
+
+    /// A record with this text, of which there is room for so many bytes.
+    pub(super) fn with_text(mut row: Row, mut text: String, keep: Keep, room: usize) -> Self {
+        if keep == Keep::None || text.is_empty() {
+            return Self::of(row);
+        }
+        let is_cut = cut_content(&mut text, CONTENT.min(room));
+        // The digest of a part would pass for that of the whole.
+        if is_cut && (text.is_empty() || keep == Keep::Digest) {
+            set_kept(&mut row, Kept::Dropped);
+            return Self::of(row);
+        }
+        Self { row, text: Some(Text { text, keep, is_cut }), follows: None }
+    }
+
+    /// Gives the text up for want of room; tells whether there was one.
+    pub(super) fn drop_text(&mut self) -> bool {
+        let dropped = self.text.take().is_some();
+        if dropped {
+            set_kept(&mut self.row, Kept::Dropped);
+        }
+        dropped
+    }
+
+    /// Whether its text was given up.
+    pub(super) fn was_dropped(&self) -> bool {
+        body(&self.row).is_some_and(|body| body.kept == Kept::Dropped)
+    }
+}
+
+fn set_kept(row: &mut Row, kept: Kept) {
+    if let Some(body) = body_mut(row) {
+        body.kept = kept;
+    }
+}
+
+/// What a row says of its text.
+pub(super) fn body(row: &Row) -> Option<&Body> {
+    match row {
+        Row::Prompt(row) => Some(&row.body),
+        Row::Tokens(row) => Some(&row.body),
+        Row::Thought(row) => Some(&row.body),
+        Row::ToolUse(row) => Some(&row.body),
+        Row::Outcome(row) => row.body.as_ref(),
+        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
+    }
+}
+
+/// The same, to be written.
+pub(super) fn body_mut(row: &mut Row) -> Option<&mut Body> {
+    match row {
+        Row::Prompt(row) => Some(&mut row.body),
+        Row::Tokens(row) => Some(&mut row.body),
+        Row::Thought(row) => Some(&mut row.body),
+        Row::ToolUse(row) => Some(&mut row.body),
+        Row::Outcome(row) => row.body.as_mut(),
+        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
     }
 }

@@ -2,20 +2,41 @@
 
 use tracing::info;
 
-use crate::domain::InterceptionId;
-use crate::store::interceptions::{End, Start};
-use crate::store::token_usage::TokenUsage;
-use crate::store::tool_usage::{Outcome, ToolUsage};
+use super::Published;
+use crate::store::records::{End, Outcome, Row, Start, Tokens, ToolUse};
 
 const TARGET: &str = "toolgate::audit";
 
-pub(super) fn start(start: &Start) {
+/// Writes the line of a record.
+pub(super) fn told(published: &Published) {
+    match &published.row {
+        Row::Start(row) => start(row, published),
+        Row::End(row) => end(row),
+        Row::Prompt(row) => {
+            let (interception, bytes) = (row.interception_id, row.body.bytes);
+            info!(target: TARGET, record_type = "prompt_usage", %interception, bytes, "interception log");
+        }
+        Row::Thought(row) => {
+            let (interception, bytes, round) = (row.interception_id, row.body.bytes, row.round);
+            info!(target: TARGET, record_type = "model_thought", %interception, round, bytes, "interception log");
+        }
+        Row::Tokens(row) => tokens(row),
+        Row::ToolUse(row) => tool(row),
+        Row::Outcome(row) => outcome(row),
+        Row::Event(row) => {
+            info!(target: TARGET, record_type = "audit_event", event = %row.id, action = ?row.action, "interception log");
+        }
+    }
+}
+
+fn start(start: &Start, published: &Published) {
+    let caller = published.caller.as_deref();
     info!(
         target: TARGET,
         record_type = "interception_start",
         interception = %start.id,
-        key = start.caller_key,
-        user = start.caller_user,
+        key = caller.map(|caller| &caller.key),
+        user = caller.map(|caller| &caller.user),
         provider = start.provider,
         dialect = start.dialect,
         model = start.model,
@@ -26,15 +47,7 @@ pub(super) fn start(start: &Start) {
     );
 }
 
-pub(super) fn prompt(interception: InterceptionId, bytes: usize) {
-    info!(target: TARGET, record_type = "prompt_usage", %interception, bytes, "interception log");
-}
-
-pub(super) fn thought(interception: InterceptionId, round: u32, bytes: usize) {
-    info!(target: TARGET, record_type = "model_thought", %interception, round, bytes, "interception log");
-}
-
-pub(super) fn tokens(row: &TokenUsage) {
+fn tokens(row: &Tokens) {
     info!(
         target: TARGET,
         record_type = "token_usage",
@@ -42,17 +55,17 @@ pub(super) fn tokens(row: &TokenUsage) {
         round = row.round,
         model = row.model,
         response_id = row.response_id,
-        input = row.usage.input,
-        output = row.usage.output,
-        cache_read = row.usage.cache_read,
-        cache_write_short = row.usage.cache_write_short,
-        cache_write_long = row.usage.cache_write_long,
-        reasoning = row.usage.reasoning,
+        input = row.input,
+        output = row.output,
+        cache_read = row.cache_read,
+        cache_write_short = row.cache_write_short,
+        cache_write_long = row.cache_write_long,
+        reasoning = row.reasoning,
         "interception log"
     );
 }
 
-pub(super) fn tool(row: &ToolUsage) {
+fn tool(row: &ToolUse) {
     info!(
         target: TARGET,
         record_type = "tool_usage",
@@ -66,26 +79,25 @@ pub(super) fn tool(row: &ToolUsage) {
         injected = row.injected,
         via = row.via,
         rule = row.rule,
-        outcome = row.outcome.as_ref().map_or("intended", |outcome| outcome.outcome.as_str()),
         "interception log"
     );
 }
 
-pub(super) fn outcome(interception: InterceptionId, outcome: &Outcome) {
+fn outcome(outcome: &Outcome) {
     info!(
         target: TARGET,
         record_type = "tool_usage",
-        %interception,
+        interception = %outcome.interception_id,
         tool_use = %outcome.id,
         outcome = outcome.outcome,
-        result_bytes = outcome.result_bytes,
+        result_bytes = outcome.body.as_ref().map(|body| body.bytes),
         truncated = outcome.truncated,
-        duration_ms = outcome.duration_ms,
+        duration_us = outcome.duration_us,
         "interception log"
     );
 }
 
-pub(super) fn end(end: &End) {
+fn end(end: &End) {
     info!(
         target: TARGET,
         record_type = "interception_end",

@@ -1,45 +1,64 @@
 //! What happened: the records of every interception, and the clearances that calls need.
 //!
-//! One [`Audit`] per gateway, one [`Trail`] per interception. Records go through one bounded queue to one
-//! writer, which commits what is there in one transaction; only an intent waits until it is durable.
+//! One [`Audit`] per gateway, one [`Trail`] per interception. Records go through one bounded queue (`queue.rs`) to one
+//! writer, which makes rows of what is there (`prepare.rs`), links them to the chain (`own_chain.rs`) and commits them
+//! together; only an intent waits until it is durable. While the store is away they may go into a file (`spool.rs`,
+//! `replay.rs`). `instance.rs` closes what gateways that are gone left open.
 
 mod bounds;
 pub mod chain;
 mod clearance;
 mod clock;
-#[allow(dead_code)]
 pub mod content_key;
 mod entry;
 pub mod export;
+mod instance;
+mod lineage;
 mod log;
+mod opening;
 mod outlet;
+mod own_chain;
+mod people;
+mod prepare;
 mod queue;
 pub mod read;
 mod record;
+mod recording;
+mod replay;
+mod settings;
+mod spool;
 mod trail;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use jiff::Timestamp;
+use arc_swap::ArcSwap;
+use serde_json::Value;
+use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+pub use crate::store::records::events::Action;
 pub use crate::store::records::prompts::Role;
 pub use clearance::Clearance;
 pub use clock::Clock;
-pub use read::Reader;
+pub use opening::OpenError;
 pub use outlet::{Outlet, Published};
+pub use read::Reader;
 pub use record::{
     CallReport, Follows, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, TokenUsage, ToolOutcome,
     ToolUse,
 };
+pub use recording::Recording;
+pub use settings::Settings;
 pub use trail::Trail;
 
-use crate::store::{Store, StoreError, interceptions, tool_usage};
-use entry::Entry;
-use queue::Queue;
-use writer::Writer;
+use crate::domain::{Caller, EventId};
+use crate::store::records::{Event, Row};
+use entry::{Entry, Record, Waiting};
+use people::People;
+use queue::{Queue, stopped};
+use trail::Beginning;
 
 /// The word for a call whose outcome nobody saw: the gateway stopped, or lost it, while the call ran.
 pub const OUTCOME_UNKNOWN: &str = "unknown";
@@ -49,89 +68,107 @@ pub const OUTCOME_UNKNOWN: &str = "unknown";
 #[error("the audit cannot record now: {0}")]
 pub struct AuditUnavailable(pub String);
 
-/// How the audit works.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where times come from.
-    pub clock: Clock,
-    /// Places in the queue, and as many again for the ends of interceptions that run.
-    pub capacity: u32,
-    /// After how many failed tries in a row intents, and new interceptions, are refused.
-    pub write_attempts: u32,
-    /// The pause after the first failed try; it doubles with each.
-    pub retry_after: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            clock: Clock::default(),
-            capacity: 4096,
-            write_attempts: 3,
-            retry_after: Duration::from_millis(50),
-        }
-    }
-}
-
 /// The gateway's end of the records; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Audit {
     queue: Arc<Queue>,
-    writer: TaskTracker,
+    /// What is kept of texts, in interceptions that begin from now on.
+    recording: Arc<ArcSwap<Recording>>,
+    people: Option<Arc<People>>,
+    spooled: Arc<AtomicU64>,
+    tasks: TaskTracker,
+}
+
+/// How the audit is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Places of the queue that are taken.
+    pub waiting: u32,
+    /// Places of the queue.
+    pub capacity: u32,
+    /// Texts that were not kept for want of room.
+    pub dropped_texts: u64,
+    /// Batches that wait in the spool.
+    pub spooled: u64,
+    /// Why nothing can be recorded now.
+    pub unavailable: Option<String>,
 }
 
 impl Audit {
-    /// Takes the store, closes what an earlier gateway left open, and starts the writer.
-    ///
-    /// Interceptions without an end become `interrupted`, calls without an outcome `unknown`.
-    pub async fn open(store: Store, settings: Settings) -> Result<Self, StoreError> {
-        let claim = store.claim()?;
-        close_open(
-            &store,
-            settings.clock.now(),
-            "the gateway stopped before this ended; closed at its next start",
-        )
-        .await?;
-        let (queue, entries, trouble) = Queue::new(&settings);
-        let writer =
-            Writer { store, entries, trouble, closing: queue.closing.clone(), settings, _claim: claim };
-        let tasks = TaskTracker::new();
-        tasks.spawn(writer.run());
-        tasks.close();
-        Ok(Self { queue: Arc::new(queue), writer: tasks })
-    }
-
     /// Admits an interception: queues its start and reserves the place of its end. Waits while the queue is
     /// full; that is the back-pressure.
     pub async fn begin(&self, start: InterceptionStart) -> Result<Trail, AuditUnavailable> {
         let end_place = self.queue.place_for_end().await?;
-        let place = self.queue.place(0).await?;
-        let start = start.into_row(self.queue.clock.now());
-        let trail = Trail::new(Arc::clone(&self.queue), start.id, end_place);
-        log::start(&start);
-        self.queue.send(Entry { start: Some(start), ..Entry::new(place) });
-        Ok(trail)
+        let place = self.queue.small_place().await?;
+        let beginning = Beginning {
+            id: start.id,
+            caller: Arc::clone(&start.caller),
+            provider: start.provider.clone(),
+            policy: start.policy.clone(),
+            began: start.began,
+            recording: self.recording.load_full(),
+            end_place,
+        };
+        let (row, follows) = start.into_row(self.queue.clock.now());
+        let record = Record { follows: Some(follows), ..Record::of(Row::Start(Box::new(row))) };
+        let caller = Some(Arc::clone(&beginning.caller));
+        self.queue.send(Entry::new(caller, vec![record], place));
+        Ok(Trail::new(Arc::clone(&self.queue), beginning))
+    }
+
+    /// Records something that is done with the records themselves; returns when that is durable.
+    pub async fn event(
+        &self,
+        caller: Option<&Arc<Caller>>,
+        action: Action,
+        detail: Value,
+    ) -> Result<(), AuditUnavailable> {
+        let place = self.queue.small_place().await?;
+        let event = Event {
+            id: EventId::new(),
+            instance: String::new(),
+            epoch: 0,
+            who: None,
+            action,
+            detail,
+            at: self.queue.clock.now(),
+        };
+        let (durable, done) = oneshot::channel();
+        let record = Record::of(Row::Event(Box::new(event)));
+        let waiting = Some(Waiting { interception: None, durable });
+        self.queue.send(Entry { waiting, ..Entry::new(caller.cloned(), vec![record], place) });
+        done.await.unwrap_or_else(|_lost| Err(stopped()))
+    }
+
+    /// What is kept of texts, in interceptions that begin from now on.
+    pub fn record(&self, recording: Recording) {
+        self.recording.store(Arc::new(recording));
+    }
+
+    /// The key of this user's texts has been thrown away: it is used no more.
+    pub fn forget(&self, user: &str) {
+        if let Some(people) = &self.people {
+            people.forget(user);
+        }
+    }
+
+    /// How it is.
+    pub fn health(&self) -> Health {
+        Health {
+            waiting: self.queue.waiting(),
+            capacity: self.queue.capacity,
+            dropped_texts: self.queue.dropped_texts(),
+            spooled: self.spooled.load(Ordering::Relaxed),
+            unavailable: self.queue.trouble().map(|why| why.0),
+        }
     }
 
     /// Refuses everything new, commits everything queued, and ends the writer. Interceptions that have no end
     /// by then become `interrupted`.
     pub async fn close(&self) {
         self.queue.close();
-        self.writer.wait().await;
+        self.tasks.wait().await;
     }
-}
-
-/// Ends every interception without an end, and every call without an outcome.
-async fn close_open(store: &Store, now: Timestamp, reason: &str) -> Result<(), StoreError> {
-    let mut transaction = store.begin().await?;
-    let calls = tool_usage::settle_open(&mut transaction, now, OUTCOME_UNKNOWN).await?;
-    let interrupted = Outcome::Interrupted.as_str();
-    let interceptions = interceptions::end_open(&mut transaction, now, interrupted, reason).await?;
-    transaction.commit().await?;
-    if interceptions > 0 || calls > 0 {
-        tracing::warn!(target: "toolgate::audit", interceptions, calls, "closed what was left open");
-    }
-    Ok(())
 }
 
 #[cfg(test)]

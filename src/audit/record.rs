@@ -1,15 +1,15 @@
 //! The records, as the gateway reports them. Times are made when a record is made.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
+use tokio::time::{Duration, Instant};
 
 use super::bounds::{NAME, NAMES, cut};
 use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, Usage, Via};
 use crate::policy::Permit;
-use crate::store::interceptions;
+use crate::store::records::{self, Who};
 
 /// `interception_start`: a known caller's request was admitted or refused; either way it has a record.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct InterceptionStart {
     pub continuity: Vec<String>,
     /// The interception whose request came again, where this one goes on with it.
     pub repeats: Option<InterceptionId>,
+    /// When the request came.
+    pub began: Instant,
 }
 
 /// What a request goes on from, as far as it tells: the audit finds the interceptions.
@@ -89,27 +91,40 @@ impl InterceptionStart {
             hosted: Vec::new(),
             continuity: Vec::new(),
             repeats: None,
+            began: Instant::now(),
         }
     }
 
-    pub(super) fn into_row(self, started_at: Timestamp) -> interceptions::Start {
-        interceptions::Start {
+    /// The row, as far as the gateway itself can tell; and by what its place in a conversation is found.
+    pub(super) fn into_row(self, started_at: Timestamp) -> (records::Start, Follows) {
+        let name = |name: String| cut(name, NAME);
+        let start = records::Start {
             id: self.id,
-            caller_key: self.caller.key.clone(),
-            caller_user: self.caller.user.clone(),
-            caller_groups: self.caller.groups.clone(),
-            provider: cut(self.provider, NAME),
+            instance: String::new(),
+            epoch: 0,
+            who: Who::default(),
+            provider: name(self.provider),
             dialect: self.dialect.to_owned(),
-            model: cut(self.model, NAME),
-            client: cut(self.client, NAME),
-            client_session: self.client_session.map(|session| cut(session, NAME)),
+            model: name(self.model),
+            client: name(self.client),
+            client_version: self.client_version.map(name),
+            client_session: self.client_session.map(name),
+            agent: self.agent.map(name),
+            parent_agent: self.parent_agent.map(name),
+            request_id: self.request_id.map(name),
+            trace: self.trace.map(name),
+            thread: self.id,
+            parent: None,
+            place: self.place.map(|place| place.to_string()),
             injection: self.injection.to_owned(),
             left_out: some(self.left_out),
             hosted: some(self.hosted),
             continuity: some(self.continuity),
-            repeats: self.repeats.map(|id| id.to_string()),
+            repeats: self.repeats,
+            policy: name(self.policy),
             started_at,
-        }
+        };
+        (start, self.follows)
     }
 }
 
@@ -142,19 +157,6 @@ pub struct Times {
     pub provider: Duration,
     /// Waited for tools.
     pub tools: Duration,
-}
-
-impl InterceptionEnd {
-    pub(super) fn into_row(self, id: InterceptionId, ended_at: Timestamp) -> interceptions::End {
-        interceptions::End {
-            id,
-            ended_at,
-            outcome: self.outcome.as_str().to_owned(),
-            status: self.status,
-            error: self.error.map(|error| cut(error, NAME)),
-            stop_reason: self.stop_reason.map(|reason| cut(reason, NAME)),
-        }
-    }
 }
 
 /// How an interception ended.

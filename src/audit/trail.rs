@@ -1,21 +1,22 @@
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Duration, Instant};
 
-use super::bounds::{self, cut};
-use super::entry::{Entry, Record, without_result};
+use super::bounds::{self, count, cut};
+use super::entry::{Entry, Record, Waiting};
 use super::queue::{Queue, stopped};
+use super::recording::Recording;
 use super::{
     AuditUnavailable, CallReport, Clearance, Intent, InterceptionEnd, OUTCOME_UNKNOWN, Outcome, Times,
-    TokenUsage, ToolOutcome, ToolUse, log,
+    TokenUsage, ToolOutcome, ToolUse,
 };
-use crate::domain::{InterceptionId, ToolUseId};
-use crate::store::model_thought::ModelThought;
-use crate::store::prompt_usage::PromptUsage;
+use crate::config::Record as Keep;
+use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, ToolUseId, Usage};
 use crate::store::records::prompts::Role;
-use crate::store::{token_usage, tool_usage};
+use crate::store::records::{self, Body, End, Prompt, Row, Thought, Tokens};
 
-/// The most content that is gathered between two flushes, bytes; the rest is cut.
+/// The most content that is gathered between two flushes, bytes; for the rest there is no room.
 const GATHERED: usize = 4 << 20;
 
 /// The records of one interception, from its start to its one end.
@@ -24,11 +25,19 @@ const GATHERED: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Trail {
     id: InterceptionId,
+    caller: Arc<Caller>,
+    /// The digest of the policy that decides on its calls.
+    policy: String,
+    recording: Arc<Recording>,
+    /// What is kept of prompts, thoughts and answers.
+    keep: Keep,
     queue: Arc<Queue>,
     gathered: Vec<Record>,
     gathered_bytes: usize,
-    next_seq: u64,
+    next_seq: u32,
     open_calls: Vec<OpenCall>,
+    began: Instant,
+    sums: Sums,
     /// The reserved place of the end; gone when the end is sent.
     end_place: Option<OwnedSemaphorePermit>,
 }
@@ -37,18 +46,50 @@ pub struct Trail {
 #[derive(Debug)]
 struct OpenCall {
     id: ToolUseId,
+    seq: u32,
+    /// What is kept of its result.
+    keep: Keep,
     cleared: bool,
 }
 
+/// What an end says of all rounds.
+#[derive(Debug, Default)]
+struct Sums {
+    rounds: u32,
+    answered_by: Option<String>,
+    usage: Usage,
+    injected_calls: u32,
+    client_calls: u32,
+}
+
+/// What a trail is made of.
+#[derive(Debug)]
+pub(super) struct Beginning {
+    pub id: InterceptionId,
+    pub caller: Arc<Caller>,
+    pub provider: String,
+    pub policy: String,
+    pub began: Instant,
+    pub recording: Arc<Recording>,
+    pub end_place: OwnedSemaphorePermit,
+}
+
 impl Trail {
-    pub(super) fn new(queue: Arc<Queue>, id: InterceptionId, end_place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(queue: Arc<Queue>, beginning: Beginning) -> Self {
+        let Beginning { id, caller, provider, policy, began, recording, end_place } = beginning;
         Self {
             id,
+            caller,
+            policy,
+            keep: recording.of_provider(&provider),
+            recording,
             queue,
             gathered: Vec::new(),
             gathered_bytes: 0,
             next_seq: 0,
             open_calls: Vec::new(),
+            began,
+            sums: Sums::default(),
             end_place: Some(end_place),
         }
     }
@@ -59,72 +100,83 @@ impl Trail {
     }
 
     /// `prompt_usage`: what was said to the model.
-    pub fn prompt(&mut self, _role: Role, prompt: String) {
-        log::prompt(self.id, prompt.len());
-        let row = PromptUsage {
+    pub fn prompt(&mut self, role: Role, prompt: String) {
+        let row = Prompt {
             interception_id: self.id,
             seq: self.seq(),
-            prompt: self.content(prompt),
+            role,
+            body: body_of(&prompt),
             recorded_at: self.queue.clock.now(),
         };
-        self.gathered.push(Record::Prompt(row));
+        self.gather(Row::Prompt(row), prompt, self.keep);
     }
 
     /// `token_usage` of one round.
     pub fn tokens(&mut self, usage: TokenUsage) {
-        let row = token_usage::TokenUsage {
+        let tokens = capped(usage.usage);
+        self.sums.add(usage.round, &usage.model, tokens);
+        let row = Tokens {
             interception_id: self.id,
             seq: self.seq(),
             round: usage.round,
             model: cut(usage.model, bounds::NAME),
             response_id: cut(usage.response_id, bounds::NAME),
-            usage: usage.usage,
+            request_id: usage.request_id.map(|id| cut(id, bounds::NAME)),
+            status: usage.status,
+            stop_reason: usage.stop_reason.map(|reason| cut(reason, bounds::NAME)),
+            input: tokens.input,
+            output: tokens.output,
+            cache_read: tokens.cache_read,
+            cache_write_short: tokens.cache_write_short,
+            cache_write_long: tokens.cache_write_long,
+            reasoning: tokens.reasoning,
+            body: body_of(&usage.text),
+            first_byte_us: usage.first_byte.map(micros),
+            duration_us: usage.duration.map(micros),
             recorded_at: self.queue.clock.now(),
         };
-        log::tokens(&row);
-        self.gathered.push(Record::Tokens(row));
+        self.gather(Row::Tokens(Box::new(row)), usage.text, self.keep);
     }
 
     /// `model_thought`: what the model thought in one round, as far as the provider shows it.
     pub fn thought(&mut self, round: u32, text: String) {
-        log::thought(self.id, round, text.len());
-        let row = ModelThought {
+        let row = Thought {
             interception_id: self.id,
             seq: self.seq(),
             round,
-            thought: self.content(text),
+            body: body_of(&text),
             recorded_at: self.queue.clock.now(),
         };
-        self.gathered.push(Record::Thought(row));
+        self.gather(Row::Thought(row), text, self.keep);
     }
 
     /// `tool_usage` of a call that the gateway does not run.
     pub fn tool_use(&mut self, tool_use: ToolUse) {
-        let id = ToolUseId::new();
-        let outcome = tool_usage::Outcome {
-            result_bytes: tool_use.result.as_ref().map(|result| result.len() as u64),
-            result: tool_use.result.map(|result| self.content(result)),
-            ..without_result(id, tool_use.outcome.as_str(), self.queue.clock.now())
-        };
-        let row = tool_usage::ToolUsage {
-            id,
-            interception_id: self.id,
-            seq: self.seq(),
-            round: tool_use.round,
+        if tool_use.definition.is_none() && tool_use.outcome == ToolOutcome::Released {
+            self.sums.client_calls = self.sums.client_calls.saturating_add(1);
+        }
+        let keep = self.keep_of(tool_use.definition.as_deref());
+        let now = self.queue.clock.now();
+        let call = records::ToolUse {
             call_id: cut(tool_use.call_id, bounds::NAME),
             tool: cut(tool_use.tool, bounds::NAME),
-            server: tool_use.definition.as_ref().map(|tool| tool.source.server.clone()),
-            server_tool: tool_use.definition.as_ref().map(|tool| tool.source.tool.clone()),
-            server_url: tool_use.definition.as_ref().map(|tool| tool.server_url.clone()),
-            injected: tool_use.definition.is_some(),
-            via: None,
-            arguments: self.content(tool_use.arguments),
-            rule: tool_use.rule,
-            intended_at: None,
-            outcome: Some(outcome),
+            body: body_of(&tool_use.arguments),
+            policy: tool_use.rule.is_some().then(|| self.policy.clone()),
+            rule: tool_use.rule.map(|rule| cut(rule, bounds::NAME)),
+            ..self.call(ToolUseId::new(), tool_use.round, tool_use.definition.as_deref())
         };
-        log::tool(&row);
-        self.gathered.push(Record::Tool(Box::new(row)));
+        let outcome = records::Outcome {
+            id: call.id,
+            interception_id: self.id,
+            seq: call.seq,
+            outcome: tool_use.outcome.as_str().to_owned(),
+            body: tool_use.result.as_deref().map(body_of),
+            truncated: false,
+            duration_us: None,
+            ended_at: now,
+        };
+        self.gather(Row::ToolUse(Box::new(call)), tool_use.arguments, keep);
+        self.gather(Row::Outcome(outcome), tool_use.result.unwrap_or_default(), keep);
     }
 
     /// `tool_usage` of the calls that are about to run: returns when all are durable, in one commit.
@@ -140,36 +192,40 @@ impl Trail {
             self.give_up_uncleared_calls();
             return Err(unavailable);
         }
-        for call in &mut self.open_calls {
+        for call in self.open_calls.iter_mut().filter(|call| !call.cleared) {
             call.cleared = true;
+            self.sums.injected_calls = self.sums.injected_calls.saturating_add(1);
         }
         Ok(clearances)
     }
 
     /// The outcome of a cleared call.
     pub fn outcome(&mut self, id: ToolUseId, report: CallReport) {
-        self.open_calls.retain(|call| call.id != id);
-        let outcome = tool_usage::Outcome {
-            result: Some(self.content(report.result)),
-            result_bytes: Some(report.result_bytes),
-            truncated: report.truncated,
-            duration_ms: Some(u64::try_from(report.duration.as_millis()).unwrap_or(u64::MAX)),
-            ..without_result(id, report.outcome.as_str(), self.queue.clock.now())
+        let Some(at) = self.open_calls.iter().position(|call| call.id == id) else {
+            tracing::error!(target: "toolgate::audit", tool_use = %id, "a call that is not open has an outcome");
+            return;
         };
-        self.gather_outcome(outcome);
+        let call = self.open_calls.swap_remove(at);
+        let outcome = records::Outcome {
+            body: Some(Body { bytes: count(report.result_bytes), ..Body::default() }),
+            truncated: report.truncated,
+            duration_us: Some(micros(report.duration)),
+            ..self.without_result(&call, report.outcome.as_str())
+        };
+        self.gather(Row::Outcome(outcome), report.result, call.keep);
     }
 
     /// Queues what has been gathered since the last time; called between rounds, where waiting is allowed.
     ///
-    /// After an error everything stays gathered, and goes with the next flush or the end.
-    pub async fn flush(&mut self) -> Result<(), AuditUnavailable> {
+    /// Where nothing can be written now, everything stays gathered, and goes with the next flush or the end.
+    pub async fn flush(&mut self) {
         if self.gathered.is_empty() {
-            return Ok(());
+            return;
         }
-        let place = self.queue.place(self.gathered_bytes).await?;
-        let records = self.take_gathered();
-        self.queue.send(Entry { records, ..Entry::new(place) });
-        Ok(())
+        if let Ok(place) = self.queue.place(&mut self.gathered, &mut self.gathered_bytes).await {
+            let entry = self.take_gathered(place);
+            self.queue.send(entry);
+        }
     }
 
     /// `interception_end`, in its reserved place: never waits.
@@ -181,12 +237,41 @@ impl Trail {
         let Some(place) = self.end_place.take() else { return };
         self.give_up_uncleared_calls();
         for call in std::mem::take(&mut self.open_calls) {
-            self.gather_outcome(without_result(call.id, OUTCOME_UNKNOWN, self.queue.clock.now()));
+            self.gather_outcome(&call, OUTCOME_UNKNOWN);
         }
-        let end = end.into_row(self.id, self.queue.clock.now());
-        log::end(&end);
-        let records = self.take_gathered();
-        self.queue.send(Entry { records, end: Some(end), ..Entry::new(place) });
+        let end = self.end_row(end);
+        self.gathered.push(Record::of(Row::End(Box::new(end))));
+        let room = self.queue.more_room(&mut self.gathered, self.gathered_bytes);
+        let mut entry = self.take_gathered(place);
+        entry.places.1 = room;
+        self.queue.send(entry);
+    }
+
+    fn end_row(&mut self, end: InterceptionEnd) -> End {
+        let Sums { rounds, answered_by, usage, injected_calls, client_calls } = std::mem::take(&mut self.sums);
+        let Times { first_byte, provider, tools } = end.times;
+        let usage = capped(usage);
+        End {
+            id: self.id,
+            ended_at: self.queue.clock.now(),
+            outcome: end.outcome.as_str().to_owned(),
+            status: end.status,
+            error: end.error.map(|error| cut(error, bounds::REASON)),
+            stop_reason: end.stop_reason.map(|reason| cut(reason, bounds::NAME)),
+            answered_by: answered_by.map(|model| cut(model, bounds::NAME)),
+            first_byte_us: first_byte.map(micros),
+            total_us: Some(micros(self.began.elapsed())),
+            provider_us: micros(provider),
+            tools_us: micros(tools),
+            rounds,
+            injected_calls,
+            client_calls,
+            input: usage.input,
+            output: usage.output,
+            cache_read: usage.cache_read,
+            cache_write: count(usage.cache_write_short.saturating_add(usage.cache_write_long)),
+            reasoning: usage.reasoning,
+        }
     }
 
     /// Gathers the intent of a call, and makes the clearance that becomes good with its commit.
@@ -195,69 +280,140 @@ impl Trail {
         let (caller, tool) = (Arc::clone(intent.permit.caller()), Arc::clone(intent.permit.tool()));
         let arguments = serde_json::to_string(&intent.arguments)
             .unwrap_or_else(|error| format!("arguments that cannot be written: {error}"));
-        let row = tool_usage::ToolUsage {
+        let keep = self.keep_of(Some(&tool));
+        let row = records::ToolUse {
+            call_id: cut(intent.call_id, bounds::NAME),
+            tool: tool.name.clone(),
+            via: Some(intent.via.word().to_owned()),
+            body: body_of(&arguments),
+            rule: Some(cut(intent.permit.rule().to_owned(), bounds::NAME)),
+            policy: Some(self.policy.clone()),
+            intended_at: Some(self.queue.clock.now()),
+            ..self.call(id, intent.round, Some(&tool))
+        };
+        self.open_calls.push(OpenCall { id, seq: row.seq, keep, cleared: false });
+        self.gather(Row::ToolUse(Box::new(row)), arguments, keep);
+        Clearance::new(id, caller, tool, intent.arguments)
+    }
+
+    /// A call's row, as far as its tool tells.
+    fn call(&mut self, id: ToolUseId, round: u32, tool: Option<&ToolDefinition>) -> records::ToolUse {
+        records::ToolUse {
             id,
             interception_id: self.id,
             seq: self.seq(),
-            round: intent.round,
-            call_id: cut(intent.call_id, bounds::NAME),
-            tool: tool.name.clone(),
-            server: Some(tool.source.server.clone()),
-            server_tool: Some(tool.source.tool.clone()),
-            server_url: Some(tool.server_url.clone()),
-            injected: true,
-            via: Some(intent.via.word().to_owned()),
-            arguments: self.content(arguments),
-            rule: Some(intent.permit.rule().to_owned()),
-            intended_at: Some(self.queue.clock.now()),
-            outcome: None,
-        };
-        log::tool(&row);
-        self.gathered.push(Record::Tool(Box::new(row)));
-        self.open_calls.push(OpenCall { id, cleared: false });
-        Clearance::new(id, caller, tool, intent.arguments)
+            round,
+            call_id: String::new(),
+            tool: String::new(),
+            server: tool.map(|tool| tool.source.server.clone()),
+            server_tool: tool.map(|tool| cut(tool.source.tool.clone(), bounds::NAME)),
+            server_url: tool.map(|tool| cut(tool.server_url.clone(), bounds::REASON)),
+            definition: tool.map(|tool| digest_of(tool).to_string()),
+            injected: tool.is_some(),
+            via: None,
+            body: Body::default(),
+            rule: None,
+            policy: None,
+            approver: None,
+            intended_at: None,
+            recorded_at: self.queue.clock.now(),
+        }
     }
 
     /// Queues what is gathered and waits until it is durable.
     async fn commit(&mut self) -> Result<(), AuditUnavailable> {
-        let place = self.queue.place(self.gathered_bytes).await?;
+        let place = self.queue.place(&mut self.gathered, &mut self.gathered_bytes).await?;
         let (durable, done) = oneshot::channel();
-        let records = self.take_gathered();
-        self.queue.send(Entry { records, durable: Some(durable), ..Entry::new(place) });
+        let waiting = Some(Waiting { interception: Some(self.id), durable });
+        let entry = Entry { waiting, ..self.take_gathered(place) };
+        self.queue.send(entry);
         done.await.unwrap_or_else(|_lost| Err(stopped()))
     }
 
     fn give_up_uncleared_calls(&mut self) {
         let uncleared: Vec<_> = self.open_calls.extract_if(.., |call| !call.cleared).collect();
         for call in uncleared {
-            let outcome = without_result(call.id, ToolOutcome::NotExecuted.as_str(), self.queue.clock.now());
-            self.gather_outcome(outcome);
+            self.gather_outcome(&call, ToolOutcome::NotExecuted.as_str());
         }
     }
 
-    fn gather_outcome(&mut self, outcome: tool_usage::Outcome) {
-        log::outcome(self.id, &outcome);
-        self.gathered.push(Record::Outcome(outcome));
+    fn gather_outcome(&mut self, call: &OpenCall, outcome: &str) {
+        let row = self.without_result(call, outcome);
+        self.gathered.push(Record::of(Row::Outcome(row)));
     }
 
-    fn seq(&mut self) -> u64 {
+    /// An outcome of a call that brought nothing back.
+    fn without_result(&self, call: &OpenCall, outcome: &str) -> records::Outcome {
+        records::Outcome {
+            id: call.id,
+            interception_id: self.id,
+            seq: call.seq,
+            outcome: outcome.to_owned(),
+            body: None,
+            truncated: false,
+            duration_us: None,
+            ended_at: self.queue.clock.now(),
+        }
+    }
+
+    fn seq(&mut self) -> u32 {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
     }
 
-    /// A text of content, cut to what one text and what the trail may hold.
-    fn content(&mut self, text: String) -> String {
-        let room = GATHERED.saturating_sub(self.gathered_bytes);
-        let text = cut(text, bounds::CONTENT.min(room));
-        self.gathered_bytes += text.len();
-        text
+    /// What is kept of the arguments and the result of a call.
+    fn keep_of(&self, tool: Option<&ToolDefinition>) -> Keep {
+        tool.map_or(self.keep, |tool| self.recording.of_tool(&tool.source))
     }
 
-    fn take_gathered(&mut self) -> Vec<Record> {
-        self.gathered_bytes = 0;
-        std::mem::take(&mut self.gathered)
+    fn gather(&mut self, row: Row, text: String, keep: Keep) {
+        let room = GATHERED.saturating_sub(self.gathered_bytes);
+        let record = Record::with_text(row, text, keep, room);
+        self.queue.count_dropped(u64::from(record.was_dropped()));
+        self.gathered_bytes += record.text.as_ref().map_or(0, |text| text.text.len());
+        self.gathered.push(record);
     }
+
+    fn take_gathered(&mut self, place: OwnedSemaphorePermit) -> Entry {
+        self.gathered_bytes = 0;
+        Entry::new(Some(Arc::clone(&self.caller)), std::mem::take(&mut self.gathered), place)
+    }
+}
+
+impl Sums {
+    fn add(&mut self, round: u32, model: &str, tokens: Usage) {
+        self.rounds = self.rounds.max(round);
+        if !model.is_empty() {
+            self.answered_by = Some(model.to_owned());
+        }
+        self.usage += tokens;
+    }
+}
+
+/// What a row says of a text before it is known what is kept of it.
+fn body_of(text: &str) -> Body {
+    Body { bytes: count(text.len() as u64), ..Body::default() }
+}
+
+fn capped(usage: Usage) -> Usage {
+    Usage {
+        input: count(usage.input),
+        output: count(usage.output),
+        cache_read: count(usage.cache_read),
+        cache_write_short: count(usage.cache_write_short),
+        cache_write_long: count(usage.cache_write_long),
+        reasoning: count(usage.reasoning),
+    }
+}
+
+/// Of what a model is shown of a tool.
+fn digest_of(tool: &ToolDefinition) -> Digest {
+    Digest::of_parts(&[tool.name.as_bytes(), tool.description.as_bytes(), tool.input_schema.as_bytes()])
+}
+
+fn micros(duration: Duration) -> u64 {
+    count(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
 }
 
 impl Drop for Trail {

@@ -1,132 +1,418 @@
-use std::time::Duration;
+//! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
+//! listens.
 
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
-use super::entry::Entry;
-use super::{AuditUnavailable, Settings, close_open};
-use crate::store::{Claim, Store};
+use arc_swap::ArcSwap;
+use tokio::time::sleep;
+use tokio_util::task::TaskTracker;
 
-/// The most entries of one transaction.
-const BATCH: usize = 256;
+use super::entry::{Entry, Places, Waiting};
+use super::instance;
+use super::lineage::Lineage;
+use super::own_chain::OwnChain;
+use super::people::{Face, Newcomers, People};
+use super::prepare::{Aside, Complete, Preparer};
+use super::queue::Sent;
+use super::replay::{MAX_PAUSE, Progress, Replay};
+use super::{AuditUnavailable, Outlet, Published, Settings, log};
+use crate::store::batch::{Batch, CommitError, Prepared};
+use crate::store::links::Run;
+use crate::store::records::Row;
+use crate::store::{Claim, Store, instances};
 
-/// The longest pause between two tries.
-const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The most entries of one commit.
+const ENTRIES: usize = 256;
 
-/// The one task that writes: takes what is there, commits it in one transaction, tells who waits.
+/// The most text of one commit, bytes, but for a single entry that has more.
+const TEXT: usize = 8 << 20;
+
+/// Texts of more bytes are prepared on a thread of their own.
+const LARGE: usize = 64 << 10;
+
 pub(super) struct Writer {
     pub store: Store,
-    pub entries: mpsc::Receiver<Entry>,
-    /// Why nothing can be written now; `None` when all is well.
-    pub trouble: watch::Sender<Option<AuditUnavailable>>,
-    pub closing: CancellationToken,
+    pub sent: Sent,
     pub settings: Settings,
+    pub people: Arc<People>,
+    pub lineage: Lineage,
+    pub preparer: Option<Preparer>,
+    pub chain: OwnChain,
+    /// Under which run this gateway writes, for who keeps its lease.
+    pub run: Arc<ArcSwap<Run>>,
+    /// Where batches wait for the store, if they are to.
+    pub replay: Option<Replay>,
+    /// Whether they do.
+    pub spooling: bool,
+    pub outlets: Vec<Arc<dyn Outlet>>,
+    pub tasks: TaskTracker,
     pub _claim: Claim,
+}
+
+/// A batch on its way, with all who have to do with it.
+struct Lot {
+    batch: Batch,
+    prepared: Prepared,
+    asides: Vec<Aside>,
+    waiting: Vec<Waiting>,
+    /// Held until it is durable.
+    _places: Vec<Places>,
+}
+
+/// Why nothing can be written.
+#[derive(Debug, thiserror::Error)]
+enum WriteError {
+    #[error(transparent)]
+    Store(#[from] CommitError),
+    #[error("the spool cannot be written: {0}")]
+    Spool(#[from] std::io::Error),
+    /// The thread that prepares was lost, and what it prepared with it.
+    #[error("the audit lost records while it prepared them")]
+    Lost,
+}
+
+impl From<sqlx::Error> for WriteError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(CommitError::Database(error))
+    }
 }
 
 impl Writer {
     /// Runs until the queue is closed and empty, or closing and still unable to write.
     pub(super) async fn run(mut self) {
-        let mut pending = Vec::new();
+        let mut pending = VecDeque::new();
+        let mut lot = None;
         let mut failures = 0;
         loop {
-            if pending.is_empty() && !self.wait_for_entries(&mut pending).await {
+            if lot.is_none() && pending.is_empty() && !self.wait_for_entries(&mut pending).await {
                 break;
             }
-            let batch = pending.len().min(BATCH);
-            match self.commit(&pending[..batch]).await {
-                Ok(()) => {
-                    failures = 0;
-                    self.recovered();
-                    pending.drain(..batch).for_each(Entry::settle);
-                }
-                Err(error) => {
-                    failures += 1;
-                    let last_try = failures >= self.settings.write_attempts;
-                    if last_try {
-                        self.refuse(&mut pending, &error);
-                    }
-                    if last_try && self.closing.is_cancelled() {
-                        self.entries.close();
-                        self.take_what_is_there(&mut pending);
-                        report_lost(&pending);
-                        return;
-                    }
-                    self.pause(failures).await;
+            let Err(error) = self.write(&mut pending, &mut lot).await else {
+                failures = 0;
+                self.recovered();
+                continue;
+            };
+            failures += 1;
+            let is_last_try = failures >= self.settings.write_attempts;
+            if is_last_try && self.takes_to_spool(&error) {
+                continue;
+            }
+            if is_last_try {
+                self.refuse(&mut pending, lot.as_mut(), &error);
+                if self.sent.closing.is_cancelled() {
+                    self.sent.entries.close();
                     self.take_what_is_there(&mut pending);
+                    return report_lost(&pending, lot.as_ref());
                 }
             }
+            self.pause(failures).await;
+            self.take_what_is_there(&mut pending);
         }
-        self.close_what_is_open().await;
+        self.finish().await;
     }
 
     /// Takes entries as soon as there are any; false when there will never be any again.
-    async fn wait_for_entries(&mut self, pending: &mut Vec<Entry>) -> bool {
-        tokio::select! {
-            biased;
-            () = self.closing.cancelled() => {
-                self.entries.close();
-                self.entries.recv_many(pending, BATCH).await > 0
+    async fn wait_for_entries(&mut self, pending: &mut VecDeque<Entry>) -> bool {
+        loop {
+            let mut taken = Vec::new();
+            let passed = async {
+                match &mut self.replay {
+                    Some(replay) => replay.passed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.sent.closing.cancelled() => {
+                    self.sent.entries.close();
+                    self.sent.entries.recv_many(&mut taken, ENTRIES).await;
+                    pending.extend(taken);
+                    return !pending.is_empty();
+                }
+                count = self.sent.entries.recv_many(&mut taken, ENTRIES) => {
+                    pending.extend(taken);
+                    return count > 0;
+                }
+                progress = passed => self.replayed(progress).await,
             }
-            taken = self.entries.recv_many(pending, BATCH) => taken > 0,
         }
     }
 
-    fn take_what_is_there(&mut self, pending: &mut Vec<Entry>) {
-        while let Ok(entry) = self.entries.try_recv() {
-            pending.push(entry);
+    fn take_what_is_there(&mut self, pending: &mut VecDeque<Entry>) {
+        while let Ok(entry) = self.sent.entries.try_recv() {
+            pending.push_back(entry);
         }
     }
 
-    async fn commit(&self, batch: &[Entry]) -> Result<(), sqlx::Error> {
-        let mut transaction = self.store.begin().await?;
-        for entry in batch {
-            entry.write(&mut transaction).await?;
+    /// Makes the next batch, if there is none under way, and makes it durable.
+    async fn write(&mut self, pending: &mut VecDeque<Entry>, lot: &mut Option<Lot>) -> Result<(), WriteError> {
+        let mut next = match lot.take() {
+            Some(lot) => lot,
+            None => self.prepare(pending).await?,
+        };
+        let written = self.commit(&mut next).await;
+        if written.is_err() {
+            *lot = Some(next);
+        } else {
+            self.settle(next);
         }
-        transaction.commit().await
+        written
+    }
+
+    /// Makes a batch of what waits longest. After an error everything waits as before.
+    async fn prepare(&mut self, pending: &mut VecDeque<Entry>) -> Result<Lot, WriteError> {
+        let now = self.settings.clock.now();
+        let asks = !self.spooling;
+        let (count, bytes) = portion(pending);
+        let mut newcomers = Newcomers::default();
+        let mut faces = Vec::with_capacity(count);
+        for entry in pending.iter().take(count) {
+            faces.push(match &entry.caller {
+                Some(caller) => Some(self.people.face(caller, asks, now, &mut newcomers).await?),
+                None => None,
+            });
+        }
+        let mut entries: Vec<_> = pending.drain(..count).zip(faces).collect();
+        for (entry, face) in &mut entries {
+            self.place(entry, face.as_ref(), asks).await;
+        }
+        let Complete { mut rows, asides, content, words, waiting, places } =
+            self.complete(entries, bytes, now).await?;
+        let link = self.chain.link(&mut rows, now);
+        let batch =
+            Batch { link, rows, content, people: newcomers.people, callers: newcomers.callers, words };
+        let prepared = Prepared::new(&batch)?;
+        Ok(Lot { batch, prepared, asides, waiting, _places: places })
+    }
+
+    /// Puts what an entry begins into its conversation, and remembers by what the next request finds it.
+    async fn place(&self, entry: &mut Entry, face: Option<&Face>, asks: bool) {
+        let Some(face) = face else { return };
+        for record in &mut entry.records {
+            if let (Row::Start(start), Some(follows)) = (&mut record.row, &record.follows) {
+                self.lineage.place(&face.person, start, follows, asks).await;
+            }
+            self.lineage.note(&face.person, &record.row);
+        }
+    }
+
+    async fn complete(
+        &mut self,
+        entries: Vec<(Entry, Option<Face>)>,
+        bytes: usize,
+        now: jiff::Timestamp,
+    ) -> Result<Complete, WriteError> {
+        let Some(mut preparer) = self.preparer.take() else { return Err(WriteError::Lost) };
+        let (preparer, complete) = if bytes > LARGE {
+            let completing = move || {
+                let complete = preparer.complete(entries, now);
+                (preparer, complete)
+            };
+            self.tasks.spawn_blocking(completing).await.map_err(|_| WriteError::Lost)?
+        } else {
+            let complete = preparer.complete(entries, now);
+            (preparer, complete)
+        };
+        self.preparer = Some(preparer);
+        Ok(complete)
+    }
+
+    /// Makes a batch durable: in the store, or in the spool where there is something in it already.
+    async fn commit(&mut self, lot: &mut Lot) -> Result<(), WriteError> {
+        if let Some(replay) = self.replay.as_mut().filter(|_| self.spooling) {
+            return Ok(replay.append(&lot.batch).await?);
+        }
+        loop {
+            match self.store.commit(&lot.prepared).await {
+                Ok(()) => {
+                    self.people.note_written(&lot.batch.callers);
+                    if let Some(preparer) = &self.preparer {
+                        preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
+                    }
+                    return Ok(());
+                }
+                Err(CommitError::Fenced(run)) => {
+                    self.begin_anew(&run).await?;
+                    lot.batch.link = self.chain.link(&mut lot.batch.rows, lot.batch.link.made_at);
+                    lot.prepared = Prepared::new(&lot.batch)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Somebody has closed this run, because its lease was over: from here on this gateway writes under a new one.
+    async fn begin_anew(&mut self, closed: &Run) -> Result<(), sqlx::Error> {
+        let run = instance::begin(&self.store, &self.settings).await?;
+        tracing::error!(
+            target: "toolgate::audit",
+            instance = run.instance, epoch = closed.epoch, new_epoch = run.epoch,
+            "another gateway took this one for gone and closed what it had open; it goes on under a new epoch",
+        );
+        self.run.store(Arc::new(run.clone()));
+        self.chain = OwnChain::anew(run);
+        Ok(())
+    }
+
+    /// Tells who waits that a batch is durable, then who listens.
+    fn settle(&self, lot: Lot) {
+        for waiting in lot.waiting {
+            let is_closed = waiting.interception.is_some_and(|id| self.chain.is_closed(id));
+            waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
+        }
+        let records = lot.batch.rows.into_iter().zip(lot.asides);
+        let records: Vec<_> = records
+            .map(|(row, Aside { text, caller })| Published { row, text, caller })
+            .inspect(log::told)
+            .collect();
+        self.outlets.iter().for_each(|outlet| outlet.publish(&records));
     }
 
     fn recovered(&self) {
-        if self.trouble.borrow().is_some() {
+        if self.sent.trouble.borrow().is_some() {
             tracing::info!(target: "toolgate::audit", "the audit records again");
-            self.trouble.send_replace(None);
+            self.sent.trouble.send_replace(None);
         }
     }
 
     /// After too many failures: no call may wait any longer, and nothing new is admitted.
-    fn refuse(&self, pending: &mut [Entry], error: &sqlx::Error) {
+    fn refuse(&self, pending: &mut VecDeque<Entry>, lot: Option<&mut Lot>, error: &WriteError) {
         let why = AuditUnavailable(error.to_string());
-        self.trouble.send_replace(Some(why.clone()));
-        let now = self.settings.clock.now();
-        let refused = pending.iter_mut().filter_map(|entry| entry.refuse(&why, now).then_some(())).count();
+        self.sent.trouble.send_replace(Some(why.clone()));
+        let mut refused = pending.iter_mut().filter_map(|entry| entry.refuse(&why).then_some(())).count();
+        let mut waiting: usize = pending.iter().map(|entry| entry.records.len()).sum();
+        if let Some(lot) = lot {
+            refused += lot.waiting.len();
+            waiting += lot.batch.rows.len();
+            lot.waiting.drain(..).for_each(|waiting| waiting.answer(Err(why.clone())));
+        }
         tracing::error!(
             target: "toolgate::audit",
             %error,
             refused_intents = refused,
-            waiting_records = pending.iter().map(Entry::len).sum::<usize>(),
+            waiting_records = waiting,
             "the audit cannot write: new interceptions and tool calls are refused until it can",
         );
     }
 
-    async fn pause(&self, failures: u32) {
+    /// A pause after a failed try; what is spooled may come into the store meanwhile.
+    async fn pause(&mut self, failures: u32) {
         let doubled = self.settings.retry_after.saturating_mul(2_u32.saturating_pow(failures - 1));
-        tokio::time::sleep(doubled.min(MAX_PAUSE)).await;
+        let pause = sleep(doubled.min(MAX_PAUSE));
+        tokio::pin!(pause);
+        let passed = async {
+            match &mut self.replay {
+                Some(replay) => replay.passed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = &mut pause => {}
+            progress = passed => self.replayed(progress).await,
+        }
+    }
+
+    /// Whether what the store does not take goes into the spool from now on.
+    fn takes_to_spool(&mut self, error: &WriteError) -> bool {
+        let Some(replay) = &self.replay else { return false };
+        if self.spooling {
+            // Where nothing is in it that must come first, the store may be tried again.
+            self.spooling = replay.is_active();
+            return false;
+        }
+        tracing::error!(
+            target: "toolgate::audit",
+            %error, spool = %replay.spool.path().display(),
+            "the audit cannot write to its store: records go into the spool until it can",
+        );
+        self.spooling = true;
+        true
+    }
+
+    /// A pass over the spool has ended.
+    async fn replayed(&mut self, progress: Progress) {
+        let Some(replay) = &mut self.replay else { return };
+        if let Some(CommitError::Fenced(run)) = progress.stopped {
+            if let Err(error) = self.respool(progress.offset, &run).await {
+                tracing::error!(target: "toolgate::audit", %error, "the spool cannot be put under a new epoch yet");
+            }
+            return;
+        }
+        if replay.go_on(progress).await {
+            self.spooling = false;
+            tracing::info!(target: "toolgate::audit", "everything that was spooled is in the store");
+        }
+    }
+
+    /// Puts what is left in the spool under a new run.
+    async fn respool(&mut self, from: u64, closed: &Run) -> Result<(), WriteError> {
+        let begun = self.begin_anew(closed).await;
+        let Some(replay) = &mut self.replay else { return Ok(()) };
+        let chain = &mut self.chain;
+        let respooled = match begun {
+            Ok(()) => replay.respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at)).await,
+            Err(error) => return replay.begin_later(from, error.into()),
+        };
+        respooled.or_else(|error| replay.begin_later(from, error.into()))
     }
 
     /// At the very end nobody can write an end any more: what is open now was lost.
-    async fn close_what_is_open(&self) {
-        let reason = "the gateway stopped before this ended";
-        if let Err(error) = close_open(&self.store, self.settings.clock.now(), reason).await {
+    async fn finish(mut self) {
+        while self.spooling {
+            let Some(replay) = &mut self.replay else { break };
+            match replay.last_pass().await {
+                Some(Progress { stopped: Some(CommitError::Database(error)), .. }) => {
+                    tracing::warn!(target: "toolgate::audit", %error, "records wait in the spool for the next start");
+                    return;
+                }
+                Some(progress) => self.replayed(progress).await,
+                None => break,
+            }
+        }
+        let (now, reason) = (self.settings.clock.now(), "the gateway stopped before this ended");
+        let run = self.chain.run().clone();
+        let closed = instance::close(&self.store, &run, &mut self.chain.head, reason, now, false).await;
+        if let Err(error) = match closed {
+            Ok(()) => instances::end(&self.store, &run, now).await.map_err(CommitError::from),
+            error => error,
+        } {
             tracing::error!(target: "toolgate::audit", %error, "cannot close what is open; the next start will");
         }
     }
 }
 
-fn report_lost(pending: &[Entry]) {
+/// How many entries go into the next batch, and how much text they have.
+fn portion(pending: &VecDeque<Entry>) -> (usize, usize) {
+    let (mut count, mut bytes) = (0, 0);
+    for entry in pending.iter().take(ENTRIES) {
+        let more = entry.bytes();
+        if count > 0 && bytes + more > TEXT {
+            break;
+        }
+        (count, bytes) = (count + 1, bytes + more);
+    }
+    (count, bytes)
+}
+
+fn closed() -> AuditUnavailable {
+    AuditUnavailable("another gateway took this one for gone and closed this interception".to_owned())
+}
+
+fn report_lost(pending: &VecDeque<Entry>, lot: Option<&Lot>) {
+    let rows = lot.map(|lot| lot.batch.rows.as_slice()).unwrap_or_default();
+    let ends = rows.iter().filter(|row| matches!(row, Row::End(_))).count();
     tracing::error!(
         target: "toolgate::audit",
-        records = pending.iter().map(Entry::len).sum::<usize>(),
-        interceptions_ended = pending.iter().filter(|entry| entry.end.is_some()).count(),
+        records = rows.len() + pending.iter().map(|entry| entry.records.len()).sum::<usize>(),
+        interceptions_ended = ends + pending.iter().map(Entry::ends).sum::<usize>(),
         "the gateway stops and its audit still cannot write: these records are lost",
     );
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("chain", &self.chain).finish_non_exhaustive()
+    }
 }

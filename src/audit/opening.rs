@@ -1,0 +1,165 @@
+//! How the audit begins: what an earlier run left is brought in order first.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::ArcSwap;
+use tokio_util::task::TaskTracker;
+
+use super::instance::{self, Keeper};
+use super::lineage::Lineage;
+use super::own_chain::OwnChain;
+use super::people::People;
+use super::prepare::Preparer;
+use super::queue::{Queue, Sent};
+use super::replay::{Replay, replay};
+use super::spool::Spool;
+use super::writer::Writer;
+use super::{Audit, Outlet, Settings};
+use crate::config::OnUnavailable;
+use crate::seal::Sealer;
+use crate::store::batch::CommitError;
+use crate::store::{Store, StoreError};
+
+/// Why the audit cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The store is to blame.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Records wait in a file for the store, and cannot be had; or the file cannot be made.
+    #[error("cannot use {path} as the audit's spool: {source}")]
+    Spool {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+}
+
+impl Audit {
+    /// Takes the store, brings in what was spooled, closes what earlier runs of this gateway left open, and starts the
+    /// writer. The outlets are told of every record that is durable.
+    ///
+    /// Interceptions without an end become `interrupted`, calls without an outcome `unknown`.
+    pub async fn open(
+        store: Store,
+        sealer: Arc<Sealer>,
+        outlets: Vec<Arc<dyn Outlet>>,
+        settings: Settings,
+    ) -> Result<Self, OpenError> {
+        let claim = store.claim()?;
+        let spool = open_spool(&store, &settings).await?;
+        instance::close_earlier(&store, &settings).await?;
+        let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;
+        let (queue, sent) = Queue::new(&settings);
+        let (tasks, spooled) = (TaskTracker::new(), Arc::new(AtomicU64::new(0)));
+        let current = Arc::new(ArcSwap::from_pointee(run.clone()));
+        if store.is_shared() {
+            let keeper = Keeper {
+                store: store.clone(),
+                instance: settings.instance.clone(),
+                lease: settings.lease,
+                clock: settings.clock.clone(),
+                run: Arc::clone(&current),
+                closing: sent.closing.clone(),
+            };
+            tasks.spawn(keeper.keep());
+        }
+        let people = Arc::new(People::new(store.clone(), sealer));
+        let recording = Arc::new(ArcSwap::from_pointee(settings.recording.clone()));
+        let new_replay = |spool| {
+            let closing = sent.closing.clone();
+            Replay::new(spool, store.clone(), Arc::clone(&spooled), tasks.clone(), closing, settings.retry_after)
+        };
+        let writer = Writer {
+            people: Arc::clone(&people),
+            lineage: Lineage::new(store.clone()),
+            preparer: Some(Preparer::new(!outlets.is_empty())),
+            chain: OwnChain::new(run),
+            run: current,
+            replay: spool.map(new_replay),
+            spooling: false,
+            outlets,
+            tasks: tasks.clone(),
+            _claim: claim,
+            store,
+            sent,
+            settings,
+        };
+        tasks.spawn(writer.run());
+        tasks.close();
+        Ok(Self { queue: Arc::new(queue), recording, people: Some(people), spooled, tasks })
+    }
+
+    /// An audit that takes everything and keeps nothing, to measure what the real one costs.
+    #[doc(hidden)]
+    pub fn discarding() -> Self {
+        let (queue, sent) = Queue::new(&Settings::default());
+        let tasks = TaskTracker::new();
+        tasks.spawn(discard(sent));
+        tasks.close();
+        Self {
+            queue: Arc::new(queue),
+            recording: Arc::default(),
+            people: None,
+            spooled: Arc::default(),
+            tasks,
+        }
+    }
+}
+
+async fn discard(mut sent: Sent) {
+    loop {
+        tokio::select! {
+            biased;
+            () = sent.closing.cancelled() => return,
+            entry = sent.entries.recv() => match entry {
+                Some(entry) => {
+                    if let Some(waiting) = entry.waiting {
+                        waiting.answer(Ok(()));
+                    }
+                }
+                None => return,
+            }
+        }
+    }
+}
+
+/// The spool, empty, where there is to be one; what an earlier run left in it is in the store then.
+async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>, OpenError> {
+    let path = &settings.spool;
+    let wanted = settings.on_unavailable == OnUnavailable::Spool;
+    if !wanted && !path.exists() {
+        return Ok(None);
+    }
+    let failed = |source| OpenError::Spool { path: path.clone(), source };
+    let mut spool = Spool::open(path, settings.sync_spool).await.map_err(failed)?;
+    if spool.length() > 0 {
+        tracing::warn!(target: "toolgate::audit", spool = %path.display(), bytes = spool.length(), "records of an earlier run wait in the spool");
+        let left = AtomicU64::new(u64::MAX);
+        let mut from = 0;
+        loop {
+            let progress = replay(store, path, from, spool.length(), &left).await;
+            match progress.stopped {
+                None => break,
+                Some(CommitError::Database(error)) => return Err(StoreError::from(error).into()),
+                // Somebody has closed that run: what is left goes under a run of its own.
+                Some(CommitError::Fenced(_)) => {
+                    let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
+                    let mut chain = OwnChain::anew(run);
+                    let relink = |batch: &mut crate::store::batch::Batch| {
+                        batch.link = chain.link(&mut batch.rows, batch.link.made_at);
+                    };
+                    spool.rewrite(progress.offset, relink).await.map_err(failed)?;
+                    from = 0;
+                }
+            }
+        }
+        spool.empty().await.map_err(failed)?;
+        tracing::info!(target: "toolgate::audit", "everything that was spooled is in the store");
+    }
+    Ok(wanted.then_some(spool))
+}

@@ -1,0 +1,146 @@
+//! Whose records a batch holds: the people behind callers, and the keys of their texts.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use moka::sync::Cache;
+use tokio::time::{Duration, Instant};
+use uuid::Uuid;
+
+use super::content_key::ContentKey;
+use crate::domain::{Caller, Digest};
+use crate::seal::Sealer;
+use crate::store::Store;
+use crate::store::people::{self, CallerRow, Person, PersonRow};
+use crate::store::records::Who;
+
+/// People that are remembered.
+const PEOPLE: u64 = 10_000;
+
+/// How long a key may be used before the store is asked again whether it has been thrown away.
+const KEY_AGE: Duration = Duration::from_secs(60);
+
+/// The people that are known, and how to know others.
+#[derive(Debug)]
+pub(super) struct People {
+    store: Store,
+    sealer: Arc<Sealer>,
+    known: Cache<String, Known>,
+    /// Callers whose rows are in the store.
+    written: Cache<String, ()>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    id: Arc<str>,
+    key: Arc<ContentKey>,
+    asked: Instant,
+}
+
+/// Who is behind an entry.
+#[derive(Debug, Clone)]
+pub(super) struct Face {
+    pub person: Arc<str>,
+    pub key: Arc<ContentKey>,
+    caller: CallerRow,
+}
+
+/// The rows of people and callers that the store may not have yet.
+#[derive(Debug, Default)]
+pub(super) struct Newcomers {
+    pub people: Vec<PersonRow>,
+    pub callers: Vec<CallerRow>,
+}
+
+impl People {
+    pub(super) fn new(store: Store, sealer: Arc<Sealer>) -> Self {
+        let written = Cache::builder().max_capacity(PEOPLE).time_to_live(KEY_AGE).build();
+        Self { store, sealer, known: Cache::new(PEOPLE), written }
+    }
+
+    /// Who this caller is. Where the store is not to be asked, whoever is not known becomes somebody new.
+    pub(super) async fn face(
+        &self,
+        caller: &Caller,
+        ask: bool,
+        now: Timestamp,
+        newcomers: &mut Newcomers,
+    ) -> Result<Face, sqlx::Error> {
+        let known = match self.known.get(&caller.user) {
+            Some(known) if !ask || known.asked.elapsed() < KEY_AGE => known,
+            _ => self.meet(&caller.user, ask, now, newcomers).await?,
+        };
+        let row = caller_row(&known.id, caller);
+        if !self.written.contains_key(&row.id) && newcomers.callers.iter().all(|other| other.id != row.id) {
+            newcomers.callers.push(row.clone());
+        }
+        Ok(Face { person: known.id, key: known.key, caller: row })
+    }
+
+    /// The callers' rows are in the store.
+    pub(super) fn note_written(&self, callers: &[CallerRow]) {
+        callers.iter().for_each(|caller| self.written.insert(caller.id.clone(), ()));
+    }
+
+    /// A key that was thrown away is used no more.
+    pub(super) fn forget(&self, user: &str) {
+        self.known.invalidate(user);
+    }
+
+    /// Asks the store for a person, or makes one.
+    async fn meet(
+        &self,
+        user: &str,
+        ask: bool,
+        now: Timestamp,
+        newcomers: &mut Newcomers,
+    ) -> Result<Known, sqlx::Error> {
+        let stored = if ask { people::by_name(&self.store, user).await? } else { None };
+        let known = match stored.and_then(|person| self.open(&person)) {
+            Some(known) => known,
+            None => {
+                let id = Uuid::now_v7().to_string();
+                let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
+                let user_name = user.to_owned();
+                newcomers.people.push(PersonRow { id: id.clone(), user_name, sealed_key, created_at: now });
+                Known { id: id.into(), key: Arc::new(key), asked: Instant::now() }
+            }
+        };
+        self.known.insert(user.to_owned(), known.clone());
+        Ok(known)
+    }
+
+    fn open(&self, person: &Person) -> Option<Known> {
+        let key = ContentKey::open(&self.sealer, &person.id, person.sealed_key.as_deref()?);
+        if key.is_none() {
+            tracing::error!(
+                target: "toolgate::audit",
+                person = person.id,
+                "the key of this person's texts does not open: secret_keys lacks the one that it was sealed with",
+            );
+        }
+        let key = Arc::new(key?);
+        Some(Known { id: person.id.as_str().into(), key, asked: Instant::now() })
+    }
+}
+
+impl Face {
+    /// How a row with this id names it.
+    pub(super) fn who(&self, row: Uuid) -> Who {
+        let CallerRow { id, person, key, groups } = &self.caller;
+        let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), key.as_bytes()];
+        parts.extend(groups.iter().map(String::as_bytes));
+        Who { proof: self.key.proof(&parts), person: Some(person.clone()), caller: Some(id.clone()) }
+    }
+}
+
+fn caller_row(person: &str, caller: &Caller) -> CallerRow {
+    let mut parts = vec![person.as_bytes(), caller.key.as_bytes()];
+    parts.extend(caller.groups.iter().map(String::as_bytes));
+    CallerRow {
+        id: Digest::of_parts(&parts).to_string(),
+        person: person.to_owned(),
+        key: caller.key.clone(),
+        groups: caller.groups.clone(),
+    }
+}

@@ -1,0 +1,205 @@
+//! Brings what was spooled into the store, in order, while more is spooled.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::spool::{Lines, Spool};
+use crate::store::Store;
+use crate::store::batch::{Batch, CommitError, Prepared};
+
+/// The longest pause between two tries.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
+
+/// How much may be left for the writer to bring over while everybody waits, bytes.
+const SMALL: u64 = 1 << 20;
+/// After so many passes everybody waits all the same: more comes than the store takes.
+const PASSES: u32 = 20;
+
+/// How far the lines of a spool have come into the store.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Everything before this is there.
+    pub offset: u64,
+    /// Why not more.
+    pub stopped: Option<CommitError>,
+}
+
+/// A spool, and its way into the store.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub spool: Spool,
+    store: Store,
+    /// Everything before this is in the store.
+    pub from: u64,
+    /// Batches that are not.
+    left: Arc<AtomicU64>,
+    passes: u32,
+    task: Option<JoinHandle<Progress>>,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+    retry_after: Duration,
+}
+
+impl Replay {
+    pub(super) fn new(
+        spool: Spool,
+        store: Store,
+        left: Arc<AtomicU64>,
+        tasks: TaskTracker,
+        closing: CancellationToken,
+        retry_after: Duration,
+    ) -> Self {
+        Self { spool, store, from: 0, left, passes: 0, task: None, tasks, closing, retry_after }
+    }
+
+    /// Whether there is anything in the spool that is not in the store.
+    pub(super) fn is_active(&self) -> bool {
+        self.spool.length() > 0
+    }
+
+    /// Spools a batch.
+    pub(super) async fn append(&mut self, batch: &Batch) -> std::io::Result<()> {
+        self.spool.append(batch).await?;
+        self.left.fetch_add(1, Ordering::Relaxed);
+        if self.task.is_none() {
+            self.begin();
+        }
+        Ok(())
+    }
+
+    /// Brings over what is there by now, in the background.
+    pub(super) fn begin(&mut self) {
+        self.begin_after(Duration::ZERO);
+    }
+
+    /// The same from an offset on, in a while.
+    pub(super) fn begin_later<E>(&mut self, from: u64, because: E) -> Result<(), E> {
+        self.from = from;
+        self.begin_after(MAX_PAUSE);
+        Err(because)
+    }
+
+    fn begin_after(&mut self, delay: Duration) {
+        self.passes += 1;
+        let (from, end) = (self.from, self.spool.length());
+        let (store, path, left) = (self.store.clone(), self.spool.path().to_owned(), Arc::clone(&self.left));
+        let (closing, pause) = (self.closing.clone(), self.retry_after);
+        self.task = Some(self.tasks.spawn(async move {
+            wait(delay, &closing).await;
+            persist(&store, &path, from, end, &left, &closing, pause).await
+        }));
+    }
+
+    /// Leaves out what is before an offset, changes what is left, and begins with it anew.
+    pub(super) async fn respool(&mut self, from: u64, change: impl FnMut(&mut Batch)) -> std::io::Result<()> {
+        self.spool.rewrite(from, change).await?;
+        self.from = 0;
+        self.begin();
+        Ok(())
+    }
+
+    /// Waits for the end of a pass; for ever, where there is none.
+    pub(super) async fn passed(&mut self) -> Progress {
+        let Some(task) = &mut self.task else { return std::future::pending().await };
+        let progress = task.await;
+        self.task = None;
+        let lost = |_| Progress { offset: self.from, stopped: Some(sqlx::Error::WorkerCrashed.into()) };
+        progress.unwrap_or_else(lost)
+    }
+
+    /// Goes on after a pass that was not fenced; true when everything is in the store and the spool is empty.
+    pub(super) async fn go_on(&mut self, progress: Progress) -> bool {
+        let mut progress = progress;
+        loop {
+            self.from = progress.offset;
+            let behind = self.spool.length().saturating_sub(self.from);
+            if progress.stopped.is_some() || (behind > SMALL && self.passes < PASSES) {
+                self.begin();
+                return false;
+            }
+            if behind == 0 {
+                return self.empty().await;
+            }
+            let (from, end) = (self.from, self.spool.length());
+            progress = replay(&self.store, self.spool.path(), from, end, &self.left).await;
+        }
+    }
+
+    async fn empty(&mut self) -> bool {
+        if let Err(error) = self.spool.empty().await {
+            // What is in it is in the store: once more changes nothing.
+            tracing::error!(target: "toolgate::audit", %error, "the spool cannot be emptied");
+            self.begin();
+            return false;
+        }
+        (self.from, self.passes) = (0, 0);
+        self.left.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// Waits for the pass under way, which ends soon when the gateway closes.
+    pub(super) async fn last_pass(&mut self) -> Option<Progress> {
+        if self.task.is_some() { Some(self.passed().await) } else { None }
+    }
+}
+
+/// Commits the lines between two offsets. What was committed before is committed once more, which changes nothing.
+pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left: &AtomicU64) -> Progress {
+    let stopped = |offset, error| Progress { offset, stopped: Some(error) };
+    let mut lines = match Lines::open(path, from, end).await {
+        Ok(lines) => lines,
+        Err(error) => return stopped(from, sqlx::Error::Io(error).into()),
+    };
+    loop {
+        let offset = lines.offset;
+        match lines.next().await {
+            Ok(Some(batch)) => {
+                if let Err(error) = commit(store, &batch).await {
+                    return stopped(offset, error);
+                }
+                left.fetch_sub(1, Ordering::Relaxed);
+            }
+            Ok(None) => return Progress { offset: lines.offset, stopped: None },
+            Err(error) => return stopped(offset, sqlx::Error::Io(error).into()),
+        }
+    }
+}
+
+async fn commit(store: &Store, batch: &Batch) -> Result<(), CommitError> {
+    store.commit(&Prepared::new(batch)?).await
+}
+
+/// The same, as often as it takes, but for the end of the gateway or of the run.
+async fn persist(
+    store: &Store,
+    path: &Path,
+    mut from: u64,
+    end: u64,
+    left: &AtomicU64,
+    closing: &CancellationToken,
+    mut pause: Duration,
+) -> Progress {
+    loop {
+        let progress = replay(store, path, from, end, left).await;
+        match progress.stopped {
+            Some(CommitError::Database(_)) if !closing.is_cancelled() => {}
+            _ => return progress,
+        }
+        from = progress.offset;
+        wait(pause, closing).await;
+        pause = pause.saturating_mul(2).min(MAX_PAUSE);
+    }
+}
+
+async fn wait(pause: Duration, closing: &CancellationToken) {
+    tokio::select! {
+        () = closing.cancelled() => {}
+        () = sleep(pause) => {}
+    }
+}
