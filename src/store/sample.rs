@@ -180,7 +180,7 @@ impl Sample {
     }
 
     pub fn words(&mut self, number: u64, user: &str, text: &str) {
-        self.words.extend(Words::new(id(number), format!("person-{user}"), text));
+        self.words.extend(Words::new(id(number), &format!("person-{user}"), text));
     }
 
     /// Writes it as the n-th link of its chain.

@@ -37,9 +37,9 @@ pub struct Words {
 
 impl Words {
     /// The words of a text that may stand in the clear; `None` where it has none.
-    pub fn new(interception_id: InterceptionId, person: String, text: &str) -> Option<Self> {
+    pub fn new(interception_id: InterceptionId, person: &str, text: &str) -> Option<Self> {
         let words = folded(text);
-        (!words.is_empty()).then(|| Self { interception_id, person, words: words.join(" ") })
+        (!words.is_empty()).then(|| Self { interception_id, person: person.to_owned(), words: words.join(" ") })
     }
 }
 

@@ -79,7 +79,7 @@ impl Asked {
 
     /// What opens the records, once it is recorded who reads what.
     async fn read(&self, action: Action, detail: Value) -> Result<&Reader, Problem> {
-        self.gateway.audit.event(Some(&self.caller), action, detail).await.map_err(|error| {
+        self.gateway.audit.event(&self.caller, action, detail).await.map_err(|error| {
             let why = format!("reading the audit is recorded, and that is not possible now: {error}");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
         })?;
