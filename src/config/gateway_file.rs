@@ -16,7 +16,7 @@ use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
 use super::yaml::At;
-use super::{Config, HostedTools, Telemetry, url};
+use super::{Config, HostedTools, Store, Telemetry, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -105,6 +105,15 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     let limits = limits::build(&written.limits, scope);
     let continuity = continuity::build(&written.continuity, scope);
     let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
+    if let (Some(place), true) = (&written.store, store.as_ref().is_some_and(Store::is_shared))
+        && written.secret_keys.is_empty()
+    {
+        scope.refuse_masked_with_help(
+            place.place,
+            "with PostgreSQL, `secret_keys` must be given: gateways that share a store must share its keys",
+            "make one with `openssl rand -base64 32`, and write `secret_keys: [\"${TOOLGATE_SECRET_KEY}\"]`",
+        );
+    }
     let public_url = written.public_url.as_ref().and_then(|written| url::build(written, scope));
     let allowed_hosts = endpoints::hosts(&written.allowed_hosts, scope);
     let allowed_origins = endpoints::origins(&written.allowed_origins, scope);

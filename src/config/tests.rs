@@ -87,7 +87,7 @@ fn the_gateways_own_name_is_no_servers() {
 fn what_is_left_out_has_its_default() {
     let config = config(OPEN);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.store.path, config.folder.join("toolgate.db"));
+    assert_eq!(config.store.path(), Some(&*config.folder.join("toolgate.db")));
     assert_eq!(config.store.durability, Durability::Process);
     assert_eq!(config.tool_name, "{server}__{tool}");
     assert_eq!(config.limits.wall_clock_whole, Duration::from_mins(4));
@@ -131,7 +131,7 @@ limits: { max_body: 1MiB, max_result: 2048, max_rounds: 3, drain: 5s, keep_alive
 "#,
     );
     assert_eq!(config.listen.to_string(), "[::1]:9000");
-    assert_eq!(config.store.path, config.folder.join("data/x.db"));
+    assert_eq!(config.store.path(), Some(&*config.folder.join("data/x.db")));
     assert_eq!(config.store.durability, Durability::Power);
     let [claude, gpt] = &config.providers[..] else { panic!("two providers") };
     assert_eq!(
