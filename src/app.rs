@@ -5,7 +5,7 @@ mod changes;
 mod files;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -270,11 +270,14 @@ fn sealer(config: &Config, store: &Store) -> Result<Sealer, KeyFileError> {
         return Ok(sealer);
     }
     match store.path() {
-        Some(path) => {
-            let mut file = path.as_os_str().to_owned();
-            file.push(".key");
-            Sealer::from_file(Path::new(&file))
-        }
+        Some(path) => Sealer::from_file(&key_file(path)),
         None => Ok(Sealer::random()),
     }
+}
+
+/// The file of the sealing key of an embedded store, where no key is configured.
+pub(crate) fn key_file(store: &Path) -> PathBuf {
+    let mut file = store.as_os_str().to_owned();
+    file.push(".key");
+    PathBuf::from(file)
 }

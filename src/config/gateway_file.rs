@@ -92,7 +92,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         scope,
     );
     let store = store::build(written.store.as_ref(), scope);
-    let audit = audit::build(&written.audit, store.as_ref().map(|store| store.path.as_path()), scope);
+    let audit = audit::build(&written.audit, store.as_ref().and_then(|store| store.path()), scope);
     let tool_name = match &written.tool_name {
         Some(pattern) => scope.parsed(pattern, tool_name),
         None => Some(DEFAULT_TOOL_NAME.into()),
