@@ -7,11 +7,14 @@
 
 mod bounds;
 pub mod chain;
+pub mod checkpoint;
 mod clearance;
 mod clock;
 pub mod content_key;
 mod entry;
 pub mod export;
+pub mod erase;
+pub mod event;
 mod instance;
 mod lineage;
 mod log;
@@ -23,11 +26,13 @@ mod prepare;
 mod queue;
 pub mod read;
 mod record;
+pub mod retention;
 mod recording;
 mod replay;
 mod settings;
 mod spool;
 mod trail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;

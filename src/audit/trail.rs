@@ -248,7 +248,8 @@ impl Trail {
     }
 
     fn end_row(&mut self, end: InterceptionEnd) -> End {
-        let Sums { rounds, answered_by, usage, injected_calls, client_calls } = std::mem::take(&mut self.sums);
+        let Sums { rounds, answered_by, usage, injected_calls, client_calls } =
+            std::mem::take(&mut self.sums);
         let Times { first_byte, provider, tools } = end.times;
         let usage = capped(usage);
         End {

@@ -147,7 +147,11 @@ impl Writer {
     }
 
     /// Makes the next batch, if there is none under way, and makes it durable.
-    async fn write(&mut self, pending: &mut VecDeque<Entry>, lot: &mut Option<Lot>) -> Result<(), WriteError> {
+    async fn write(
+        &mut self,
+        pending: &mut VecDeque<Entry>,
+        lot: &mut Option<Lot>,
+    ) -> Result<(), WriteError> {
         let mut next = match lot.take() {
             Some(lot) => lot,
             None => self.prepare(pending).await?,
@@ -352,7 +356,11 @@ impl Writer {
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let chain = &mut self.chain;
         let respooled = match begun {
-            Ok(()) => replay.respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at)).await,
+            Ok(()) => {
+                replay
+                    .respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at))
+                    .await
+            }
             Err(error) => return replay.begin_later(from, error.into()),
         };
         respooled.or_else(|error| replay.begin_later(from, error.into()))

@@ -70,7 +70,6 @@ pub(crate) use schema::schema_of;
 pub use schema::schemas;
 pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
-#[allow(unused_imports)]
 pub(crate) use signing_key::signing_key;
 pub use store::{Durability, Location, Postgres, Store};
 

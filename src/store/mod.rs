@@ -5,6 +5,7 @@
 //! one database's own is in `sqlite.rs` and `postgres.rs`.
 
 pub mod batch;
+pub mod checkpoints;
 pub(crate) mod column;
 pub mod content;
 pub mod continuations;
@@ -18,6 +19,7 @@ pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
 mod postgres;
+pub mod prune;
 pub mod prompt_usage;
 pub mod queries;
 pub mod records;

@@ -6,6 +6,7 @@
 
 pub mod events;
 pub mod interceptions;
+pub mod keys;
 pub mod prompts;
 mod read;
 pub mod thoughts;
