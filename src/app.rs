@@ -104,6 +104,7 @@ impl Shared {
             journals,
             places,
             tasks,
+            exports_traces: config.telemetry.otlp.is_some(),
             closing,
         }
     }

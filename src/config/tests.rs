@@ -1,5 +1,6 @@
 mod audit;
 mod fleet;
+mod telemetry;
 
 use std::fs;
 use std::path::Path;
