@@ -310,3 +310,6 @@ impl Texts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,8 @@ use crate::domain::InterceptionId;
 use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
 use crate::store::StoreError;
 
+pub use show::render as render_show;
+
 /// Reads the audit.
 #[derive(Debug, clap::Args)]
 pub struct Args {

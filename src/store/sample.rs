@@ -115,7 +115,6 @@ impl Sample {
         self.rows.push(Row::Prompt(Prompt { interception_id: id(number), seq, role, body, recorded_at }));
     }
 
-    #[allow(dead_code)]
     pub fn round(&mut self, number: u64, seq: u32, round: u32, body: Body) {
         self.rows.push(Row::Tokens(Box::new(Tokens {
             interception_id: id(number),

@@ -229,8 +229,8 @@ impl Families {
     /// Takes over what is not counted from records.
     pub(super) fn look(&self, now: &Now<'_>) {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        self.queue.set(count(now.audit.waiting));
-        self.queue_capacity.set(count(now.audit.capacity));
+        self.queue.set(now.audit.waiting.into());
+        self.queue_capacity.set(now.audit.capacity.into());
         self.dropped_texts.inner().store(now.audit.dropped_texts, Ordering::Relaxed);
         self.spooled.set(count(now.audit.spooled));
         self.unavailable.set(i64::from(now.audit.unavailable.is_some()));
