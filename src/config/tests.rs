@@ -1,5 +1,6 @@
 mod audit;
 mod fleet;
+mod store;
 mod telemetry;
 
 use std::fs;
@@ -19,6 +20,8 @@ const OPEN: &str = "auth: none\nproviders: [{name: p, type: openai, base_url: 'h
 fn variables(name: &str) -> Option<String> {
     match name {
         "KEY" => Some("hush-hush".into()),
+        "SPECIAL" => Some("h@/ush".into()),
+        "DB" => Some("postgres://gate:hush@db.test/toolgate".into()),
         "EVIL" => Some("x\nproviders: []\n- {a: b} # c".into()),
         "PORT" => Some("9000".into()),
         "URL" => Some("not-a-url-but-hush".into()),
@@ -494,10 +497,10 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
       3 | listen: 8080
         |         ^^^^
 
-    toolgate.yaml:4:8: PostgreSQL comes later: this version keeps its records in SQLite
+    toolgate.yaml:4:8: a password must not stand in the file
       4 | store: *****************************************
         |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      help: write `sqlite:toolgate.db`
+      help: keep it out of the file: write `${NAME}` for an environment variable or `${file:path}`
 
     toolgate.yaml:5:12: `{tool}` must stand in it, or all tools would have one name
       5 | tool_name: '{server}'
@@ -533,7 +536,7 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
         |                                      ^^^^^^^
     "#);
     assert_snapshot!(refused(&format!("{OPEN}store: {{ url: 'mysql:x' }}\n")), @r#"
-    toolgate.yaml:3:15: expected `sqlite:` and a path, such as `sqlite:toolgate.db`
+    toolgate.yaml:3:15: expected `sqlite:` and a path, such as `sqlite:toolgate.db`, or `postgres://user@host/database`
       3 | store: { url: 'mysql:x' }
         |               ^^^^^^^^^
     "#);

@@ -9,6 +9,7 @@ pub mod checkpoints;
 pub(crate) mod column;
 pub mod content;
 pub mod continuations;
+pub mod health;
 pub mod instances;
 pub mod interceptions;
 pub mod issued;

@@ -20,9 +20,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
     WHERE table_name = '_sqlx_migrations' AND table_schema = current_schema()";
 
-/// Without these a statement could wait for ever for another one's lock.
-const LIMITS: &str = "SET application_name = 'toolgate'; SET statement_timeout = '30s'; \
-    SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'; SET jit = off";
+const ALL: &str = "SET application_name = 'toolgate'; SET jit = off";
+/// Without these a statement of the gateway could wait for ever for another one's lock.
+const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
+    SET idle_in_transaction_session_timeout = '60s'";
 /// A commit's statement is planned once, not each time for its parameters.
 const WRITER_PROCESS: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
 const WRITER_POWER: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on";
@@ -35,14 +36,14 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
         Durability::Power => WRITER_POWER,
     };
     // The audit has a connection of its own. It tries again after an error, so nothing need be asked before each commit.
-    let commits = connect(at, settings, Use { connections: 1, tested: false }).await?;
-    let writer = connect(at, settings, Use { connections: WRITERS, tested: true }).await?;
-    let readers = connect(at, READER, Use { connections: READERS, tested: true }).await?;
+    let commits = connect(at, &[LIMITS, settings], Use { connections: 1, tested: false }).await?;
+    let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
+    let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
     Ok(Store { database: Database::Postgres, commits, writer, readers, path: None })
 }
 
 pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
-    let readers = connect(at, READER, Use { connections: READERS, tested: true }).await?;
+    let readers = connect(at, &[READER], Use { connections: READERS, tested: true }).await?;
     match schema::compare(&readers, SCHEMA, &MIGRATIONS).await? {
         Schema::Missing => Err(StoreError::Foreign(at.shown.clone())),
         Schema::Behind => Err(StoreError::Behind(at.shown.clone())),
@@ -67,6 +68,36 @@ pub(super) async fn settings(pool: &AnyPool) -> Result<Vec<(String, String)>, sq
     Ok(settings)
 }
 
+/// What is broken, as far as the server knows.
+pub(super) async fn broken(pool: &AnyPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut broken: Vec<String> = sqlx::query_scalar(
+        "SELECT 'the index ' || CAST(CAST(indexrelid AS regclass) AS TEXT) || ' is not valid' FROM pg_index \
+         JOIN pg_class ON pg_class.oid = indrelid WHERE NOT indisvalid \
+         AND relnamespace = CAST(current_schema() AS regnamespace)",
+    )
+    .fetch_all(pool)
+    .await?;
+    let failures: i64 = sqlx::query_scalar(
+        "SELECT COALESCE(checksum_failures, 0) FROM pg_stat_database WHERE datname = current_database()",
+    )
+    .fetch_one(pool)
+    .await?;
+    if failures > 0 {
+        broken.push(format!("{failures} pages of the database had a wrong checksum"));
+    }
+    Ok(broken)
+}
+
+pub(super) async fn bytes(pool: &AnyPool) -> Result<u64, sqlx::Error> {
+    let bytes: i64 = sqlx::query_scalar(
+        "SELECT CAST(COALESCE(SUM(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class \
+         WHERE relkind = 'r' AND relnamespace = CAST(current_schema() AS regnamespace)",
+    )
+    .fetch_one(pool)
+    .await?;
+    Ok(bytes.unsigned_abs())
+}
+
 /// On a connection without a time-out, which waits for another gateway's migrations.
 async fn migrate(at: &Postgres) -> Result<(), StoreError> {
     let mut connection = first(at).await?;
@@ -87,10 +118,10 @@ struct Use {
     tested: bool,
 }
 
-async fn connect(at: &Postgres, settings: &'static str, wanted: Use) -> Result<AnyPool, StoreError> {
+async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPool, StoreError> {
     // A pool tries again until its time-out and then tells only of that; one connection tells what is wrong.
     first(at).await?.close().await?;
-    let settings = format!("{LIMITS}; {settings}");
+    let settings = format!("{ALL}; {}", settings.join("; "));
     AnyPoolOptions::new()
         .max_connections(wanted.connections)
         .min_connections(1)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row};
 
 use super::schema::{self, Schema};
 use super::{Database, Store, StoreError};
@@ -101,6 +101,23 @@ pub(super) async fn settings(pool: &AnyPool) -> Result<Vec<(String, String)>, sq
         settings.push((name.to_owned(), value.to_string()));
     }
     Ok(settings)
+}
+
+/// What is broken, in the database's words.
+pub(super) async fn broken(pool: &AnyPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut broken: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(pool).await?;
+    broken.retain(|word| word != "ok");
+    for row in sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await? {
+        let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+        broken.push(format!("a row of {table} refers to a row of {parent} that is not there"));
+    }
+    Ok(broken)
+}
+
+pub(super) async fn bytes(pool: &AnyPool) -> Result<u64, sqlx::Error> {
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(pool).await?;
+    let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(pool).await?;
+    Ok(pages.unsigned_abs() * size.unsigned_abs())
 }
 
 /// Where there is anything to do, under the lock that gives the store to one gateway.

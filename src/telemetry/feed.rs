@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Outlet, Published};
-use crate::store::records::Row;
+use crate::store::checkpoints::Checkpoint;
 
 /// The most records that wait.
 const RECORDS: usize = 16_384;
@@ -23,18 +23,28 @@ const ROW: usize = 1 << 10;
 /// How often the log tells of losses, at most.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
+/// What goes out.
+#[derive(Debug, Clone)]
+pub(super) enum Item {
+    Record(Published),
+    Checkpoint(Checkpoint),
+}
+
+/// How a checkpoint is called where records are called by their types.
+pub(super) const CHECKPOINT: &str = "audit_checkpoint";
+
 /// The writer's end.
 pub(super) struct Feed {
-    sender: mpsc::Sender<Published>,
+    sender: mpsc::Sender<Item>,
     shared: Arc<Shared>,
-    /// Which records are wanted.
-    wants: Box<dyn Fn(&Row) -> bool + Send + Sync>,
+    /// Which are wanted, by their types.
+    wants: Box<dyn Fn(&str) -> bool + Send + Sync>,
 }
 
 /// The task's end.
 #[derive(Debug)]
 pub(super) struct Intake {
-    receiver: mpsc::Receiver<Published>,
+    receiver: mpsc::Receiver<Item>,
     shared: Arc<Shared>,
     ending: CancellationToken,
     /// How many losses the log has told of, and when it did so last.
@@ -56,7 +66,7 @@ struct Shared {
 /// A way to the outlet of this name, which ends with `ending`.
 pub(super) fn feed(
     name: impl Into<String>,
-    wants: impl Fn(&Row) -> bool + Send + Sync + 'static,
+    wants: impl Fn(&str) -> bool + Send + Sync + 'static,
     ending: CancellationToken,
 ) -> (Feed, Intake) {
     let (sender, receiver) = mpsc::channel(RECORDS);
@@ -68,13 +78,14 @@ pub(super) fn feed(
 
 impl Outlet for Feed {
     fn publish(&self, records: &[Published]) {
-        for record in records.iter().filter(|record| (self.wants)(&record.row)) {
-            let size = size(record);
-            let waiting = self.shared.waiting.fetch_add(size, Ordering::Relaxed) + size;
-            if waiting > BYTES || self.sender.try_send(record.clone()).is_err() {
-                self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
-                self.shared.lost.fetch_add(1, Ordering::Relaxed);
-            }
+        for record in records.iter().filter(|record| (self.wants)(record.row.kind().record_type())) {
+            self.send(Item::Record(record.clone()));
+        }
+    }
+
+    fn checkpoint(&self, checkpoint: &Checkpoint) {
+        if (self.wants)(CHECKPOINT) {
+            self.send(Item::Checkpoint(checkpoint.clone()));
         }
     }
 }
@@ -86,6 +97,15 @@ impl fmt::Debug for Feed {
 }
 
 impl Feed {
+    fn send(&self, item: Item) {
+        let size = size(&item);
+        let waiting = self.shared.waiting.fetch_add(size, Ordering::Relaxed) + size;
+        if waiting > BYTES || self.sender.try_send(item).is_err() {
+            self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn losses(&self) -> Losses {
         Losses(Arc::clone(&self.shared))
     }
@@ -94,7 +114,7 @@ impl Feed {
 impl Intake {
     /// Takes what is there, at most so many records; waits until there is something. False when all has been taken and
     /// no more will come.
-    pub(super) async fn take(&mut self, into: &mut Vec<Published>, most: usize) -> bool {
+    pub(super) async fn take(&mut self, into: &mut Vec<Item>, most: usize) -> bool {
         let before = into.len();
         tokio::select! {
             biased;
@@ -152,25 +172,29 @@ impl Losses {
     }
 }
 
-fn size(record: &Published) -> usize {
-    ROW + record.text.as_ref().map_or(0, |text| text.len())
+fn size(item: &Item) -> usize {
+    match item {
+        Item::Record(record) => ROW + record.text.as_ref().map_or(0, |text| text.len()),
+        Item::Checkpoint(checkpoint) => ROW + checkpoint.body.len(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::store::records::Row;
 
     #[tokio::test]
     async fn what_is_wanted_arrives_in_order_and_the_rest_does_not() {
         let ending = CancellationToken::new();
-        let (feed, mut intake) = feed("test", |row| matches!(row, Row::Start(_) | Row::End(_)), ending.clone());
+        let (feed, mut intake) = feed("test", |kind| kind.starts_with("interception"), ending.clone());
         feed.publish(&testing::interception());
         ending.cancel();
         let mut taken = Vec::new();
         assert!(intake.take(&mut taken, 100).await);
-        assert!(matches!(taken.as_slice(), [first, last]
-            if matches!(first.row, Row::Start(_)) && matches!(last.row, Row::End(_))));
+        let [Item::Record(first), Item::Record(last)] = taken.as_slice() else { panic!("{taken:?}") };
+        assert!(matches!((&first.row, &last.row), (Row::Start(_), Row::End(_))));
         assert!(!intake.take(&mut taken, 100).await, "the gateway ends");
         assert_eq!(feed.losses().count(), 0);
     }

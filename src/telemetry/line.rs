@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::feed::Item;
 use super::text::{Shown, show};
 use crate::audit::Published;
 use crate::config::Record;
 use crate::domain::{InterceptionId, Trace};
+use crate::store::checkpoints::Checkpoint;
 use crate::store::records::events::Action;
 use crate::store::records::prompts::Role;
 use crate::store::records::{End, Event, Outcome, Row, Start, Tokens, ToolUse};
@@ -305,6 +307,20 @@ pub enum Line {
         #[schemars(with = "String", extend("format" = "date-time"))]
         created_at: Timestamp,
     },
+    /// A signed statement of how far the chains of all gateways had come.
+    AuditCheckpoint {
+        /// What all lines of the audit have in common.
+        message: Message,
+        /// The checkpoint's own id.
+        checkpoint_id: String,
+        /// When it was made.
+        #[schemars(with = "String", extend("format" = "date-time"))]
+        created_at: Timestamp,
+        /// JSON, signed to the byte as it stands here.
+        body: String,
+        /// Ed25519 over the body, base64.
+        signature: String,
+    },
 }
 
 /// A text, as far as it is known here without being said.
@@ -321,8 +337,25 @@ pub struct Body {
 }
 
 impl Line {
-    /// What goes out of this record, with no more of its text than `content`.
-    pub fn of(record: &Published, content: Record) -> Self {
+    /// What goes out, with no more of a text than `content`.
+    pub(super) fn of(item: &Item, content: Record) -> Self {
+        match item {
+            Item::Record(record) => Self::of_record(record, content),
+            Item::Checkpoint(checkpoint) => Self::of_checkpoint(checkpoint),
+        }
+    }
+
+    fn of_checkpoint(checkpoint: &Checkpoint) -> Self {
+        Self::AuditCheckpoint {
+            message: Message::InterceptionLog,
+            checkpoint_id: checkpoint.id.clone(),
+            created_at: checkpoint.made_at,
+            body: checkpoint.body.clone(),
+            signature: checkpoint.signature.clone(),
+        }
+    }
+
+    fn of_record(record: &Published, content: Record) -> Self {
         let initiator_id = record.caller.as_ref().map(|caller| caller.user.clone());
         let message = Message::InterceptionLog;
         let shown = show(record, content);

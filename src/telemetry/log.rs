@@ -9,9 +9,8 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncWrite, AsyncWriteExt, Stdout};
 use tokio_util::sync::CancellationToken;
 
-use super::feed::{Feed, Intake, feed};
+use super::feed::{Feed, Intake, Item, feed};
 use super::line::Line;
-use crate::audit::Published;
 use crate::config::{AuditLog, Record};
 
 /// The most lines of one write.
@@ -43,12 +42,12 @@ pub(super) fn start(
 }
 
 async fn write(mut intake: Intake, mut target: Target, content: Record) {
-    let mut records = Vec::new();
+    let mut items = Vec::new();
     let mut fails = false;
-    while intake.take(&mut records, BATCH).await {
-        let (lines, unwritable) = lines(&records, content);
+    while intake.take(&mut items, BATCH).await {
+        let (lines, unwritable) = lines(&items, content);
         let written = target.append(&lines).await;
-        let lost = if written.is_ok() { unwritable } else { records.len() };
+        let lost = if written.is_ok() { unwritable } else { items.len() };
         if lost > 0 {
             intake.lose(lost);
         }
@@ -58,17 +57,17 @@ async fn write(mut intake: Intake, mut target: Target, content: Record) {
             _ => {}
         }
         fails = written.is_err();
-        records.clear();
+        items.clear();
     }
 }
 
-/// The lines, and how many records could not become one.
-fn lines(records: &[Published], content: Record) -> (Vec<u8>, usize) {
-    let mut lines = Vec::with_capacity(records.len() * 512);
+/// The lines, and how many items could not become one.
+fn lines(items: &[Item], content: Record) -> (Vec<u8>, usize) {
+    let mut lines = Vec::with_capacity(items.len() * 512);
     let mut unwritable = 0;
-    for record in records {
+    for item in items {
         let begin = lines.len();
-        match serde_json::to_writer(&mut lines, &Line::of(record, content)) {
+        match serde_json::to_writer(&mut lines, &Line::of(item, content)) {
             Ok(()) => lines.push(b'\n'),
             Err(_) => {
                 lines.truncate(begin);
@@ -139,13 +138,14 @@ mod tests {
 
     use super::super::testing;
     use super::*;
-    use crate::audit::Outlet;
+    use crate::audit::{Outlet, Published};
 
     async fn written(path: &std::path::Path, records: &[Published]) {
         let settings = AuditLog { file: Some(path.to_owned()), content: Record::Full };
         let ending = CancellationToken::new();
         let (feed, writing) = start(&settings, ending.clone());
         feed.publish(records);
+        feed.checkpoint(&testing::checkpoint());
         ending.cancel();
         writing.await;
     }
@@ -176,6 +176,7 @@ mod tests {
                 "token_usage",
                 "audit_event",
                 "interception_end",
+                "audit_checkpoint",
             ]
         );
         assert!(lines.iter().all(|line| line["message"] == "interception log"));
@@ -198,6 +199,7 @@ mod tests {
         assert_eq!((&lines[4]["injected"], &lines[6]["injected"]), (&true.into(), &false.into()));
         assert_eq!(lines[4]["tool_use_id"], lines[5]["tool_use_id"]);
         assert_eq!(lines[10]["overhead_us"], 150_000);
+        assert_eq!(lines[11]["body"], "{\"heads\":[]}");
     }
 
     #[tokio::test]

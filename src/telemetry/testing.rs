@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Published;
 use crate::domain::{Caller, EventId, InterceptionId, ToolSettings, ToolUseId};
+use crate::store::checkpoints::Checkpoint;
 use crate::store::records::events::Action;
 use crate::store::records::prompts::Role;
 use crate::store::records::{
@@ -171,6 +172,11 @@ pub(super) fn prompt(text: &str) -> Published {
         recorded_at: at(1),
     };
     published(Row::Prompt(row), Some(text))
+}
+
+/// A checkpoint of nothing.
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint { id: "c-1".into(), made_at: at(3000), body: r#"{"heads":[]}"#.into(), signature: "c2ln".into() }
 }
 
 /// Two rounds: the first calls a tool that is injected and one of the client's.

@@ -198,10 +198,10 @@ impl Families {
     }
 
     fn name_what_is_looked_at(&self, to: &mut Registry) {
-        to.register("audit_queue_records", "Records that wait to be committed", self.queue.clone());
+        to.register("audit_queue_places", "Places taken in the queue of records that wait to be committed", self.queue.clone());
         to.register(
-            "audit_queue_capacity_records",
-            "How many records may wait before requests do",
+            "audit_queue_capacity_places",
+            "Places in that queue: when all are taken, requests wait",
             self.queue_capacity.clone(),
         );
         to.register(
@@ -210,8 +210,8 @@ impl Families {
             self.dropped_texts.clone(),
         );
         to.register(
-            "audit_spooled_records",
-            "Records in the spool file, which wait for the store to come back",
+            "audit_spooled_batches",
+            "Batches of records in the spool file, which wait for the store to come back",
             self.spooled.clone(),
         );
         to.register("audit_unavailable", "1 while records cannot be written", self.unavailable.clone());

@@ -67,9 +67,9 @@ fn an_interceptions_records_are_counted() {
     expect(r#"toolgate_tool_calls_total{kind="injected",server="birds",tool="count",outcome="ok"}"#, 1.0);
     expect(r#"toolgate_tool_calls_total{kind="client",server="",tool="",outcome="released"}"#, 1.0);
     expect(r#"toolgate_tool_call_duration_seconds_sum{server="birds"}"#, 0.5);
-    expect("toolgate_audit_queue_records", 3.0);
+    expect("toolgate_audit_queue_places", 3.0);
     expect("toolgate_audit_dropped_texts_total", 2.0);
-    expect("toolgate_audit_spooled_records", 1.0);
+    expect("toolgate_audit_spooled_batches", 1.0);
     expect("toolgate_audit_unavailable", 1.0);
     expect(r#"toolgate_mcp_server_state{server="birds",state="backing-off"}"#, 1.0);
     expect(r#"toolgate_mcp_server_state{server="birds",state="ready"}"#, 0.0);
@@ -142,4 +142,47 @@ fn both_forms_of_the_page_say_the_same() {
     assert!(older.contains("# TYPE toolgate_tokens_total counter\n"));
     assert_eq!(Format::accepted("application/openmetrics-text;version=1.0.0,*/*"), Format::OpenMetrics);
     assert_eq!(Format::accepted("*/*"), Format::Prometheus);
+}
+
+/// Every name of a metric in a query of the dashboard.
+fn queried(dashboard: &serde_json::Value) -> std::collections::BTreeSet<String> {
+    let mut queries = Vec::new();
+    let panels = dashboard["panels"].as_array().unwrap();
+    for target in panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten() {
+        queries.push(target["expr"].as_str().unwrap().to_owned());
+    }
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    queries.extend(variables.iter().filter_map(|it| it["query"]["query"].as_str()).map(str::to_owned));
+    assert!(queries.len() > 20);
+    let name = regex::Regex::new("toolgate_[a-z_]+").unwrap();
+    queries.iter().flat_map(|query| name.find_iter(query)).map(|found| found.as_str().to_owned()).collect()
+}
+
+#[test]
+fn the_dashboard_asks_for_metrics_that_there_are() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/grafana/toolgate.json");
+    let dashboard: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert!(dashboard["schemaVersion"].as_u64().unwrap() >= 36 && dashboard["uid"].is_string());
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    assert!(variables.iter().any(|it| it["name"] == "datasource" && it["type"] == "datasource"));
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: std::collections::BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len(), "panels have ids of their own");
+    for panel in panels.iter().filter(|panel| panel["type"] != "row") {
+        assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
+    }
+
+    let metrics = Metrics::default();
+    metrics.publish(&testing::interception());
+    let page = page(&metrics, Format::Prometheus);
+    let there: std::collections::BTreeSet<_> =
+        samples(&page).into_keys().map(|name| name.split('{').next().unwrap().to_owned()).collect();
+    let wanted = queried(&dashboard);
+    assert_eq!(wanted.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
+    // And the other way round: what is counted is shown.
+    let shown = |name: &&String| {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        !wanted.iter().any(|wanted| wanted.starts_with(base))
+    };
+    assert_eq!(there.iter().filter(shown).collect::<Vec<_>>(), Vec::<&String>::new());
 }

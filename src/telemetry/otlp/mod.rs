@@ -23,9 +23,8 @@ use self::attributes::Attributes;
 use self::client::Client;
 use self::gathering::Gathering;
 use self::meter::Meter;
-use super::feed::{Feed, Intake, feed};
+use super::feed::{Feed, Intake, Item, feed};
 use crate::config::{Otlp, Record};
-use crate::store::records::Row;
 
 /// Spans of one request, about.
 const BATCH: usize = 512;
@@ -40,7 +39,7 @@ pub(super) fn start(
     instance: &str,
     ending: CancellationToken,
 ) -> Result<(Feed, impl Future<Output = ()> + Send + use<>), reqwest::Error> {
-    let (feed, intake) = feed("otlp", |row| !matches!(row, Row::Event(_)), ending);
+    let (feed, intake) = feed("otlp", |kind| !kind.starts_with("audit_"), ending);
     let client = Client::new(settings, resource(&settings.service_name, instance))?;
     let (content, every) = (settings.content, settings.metrics_every);
     Ok((feed, Export { intake, client, spans: Vec::new(), meter: Meter::default(), content }.run(every)))
@@ -82,7 +81,8 @@ impl Export {
             let had_none = self.spans.is_empty();
             tokio::select! {
                 is_open = self.intake.take(&mut taken, TAKEN) => {
-                    for record in taken.drain(..) {
+                    for item in taken.drain(..) {
+                        let Item::Record(record) = item else { continue };
                         let Some(interception) = gathering.take(record) else { continue };
                         self.meter.count(&interception);
                         self.spans.extend(spans::of(&interception, self.content));

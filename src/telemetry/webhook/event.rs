@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::super::feed::{CHECKPOINT, Item};
 use super::super::line::Line;
-use crate::audit::Published;
 use crate::config::Record;
 use crate::store::records::{Row, RowKey};
 
@@ -17,38 +17,32 @@ pub(super) struct Event {
     source: String,
     r#type: String,
     /// What it is about: the interception, or an event's own id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    subject: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<String>,
+    subject: String,
+    time: String,
     datacontenttype: &'static str,
     data: Box<RawValue>,
 }
 
-/// The event of a record, for an outlet that may say `content`.
-pub(super) fn of_record(record: &Published, instance: &str, content: Record) -> serde_json::Result<Event> {
-    let RowKey { kind, id, seq } = record.row.key();
-    let data = to_raw_value(&Line::of(record, content))?;
+/// The event of what goes out, of which it may say `content`.
+pub(super) fn event(item: &Item, instance: &str, content: Record) -> serde_json::Result<Event> {
+    let (id, kind, subject, time) = match item {
+        Item::Record(record) => {
+            let RowKey { kind, id, seq } = record.row.key();
+            let subject = id.to_string();
+            (format!("{}-{id}-{seq}", char::from(kind.letter())), kind.record_type(), subject, time(&record.row))
+        }
+        Item::Checkpoint(it) => (it.id.clone(), CHECKPOINT, it.id.clone(), it.made_at.to_string()),
+    };
     Ok(Event {
-        id: format!("{}-{id}-{seq}", char::from(kind.letter())),
-        subject: Some(id.to_string()),
-        time: Some(time(&record.row)),
-        ..of(kind.record_type(), instance, data)
-    })
-}
-
-/// An event of this kind.
-pub(super) fn of(kind: &str, instance: &str, data: Box<RawValue>) -> Event {
-    Event {
         specversion: "1.0",
-        id: uuid::Uuid::now_v7().to_string(),
+        id,
         source: format!("urn:toolgate:{instance}"),
         r#type: format!("toolgate.audit.{kind}"),
-        subject: None,
-        time: None,
+        subject,
+        time,
         datacontenttype: "application/json",
-        data,
-    }
+        data: to_raw_value(&Line::of(item, content))?,
+    })
 }
 
 fn time(row: &Row) -> String {

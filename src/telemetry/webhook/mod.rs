@@ -15,11 +15,10 @@ use reqwest::Url;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use self::event::of_record;
+use self::event::event;
 use self::signature::Signer;
-use super::feed::{Feed, Intake, feed};
+use super::feed::{Feed, Intake, Item, feed};
 use super::post::{Posted, Poster};
-use crate::audit::Published;
 use crate::config::{Record, Webhook};
 
 /// The most records of one post.
@@ -48,8 +47,7 @@ fn prepare(
     let host = settings.url.host_str().unwrap_or_default().to_owned();
     let wanted = settings.records.clone();
     let wants = move |kind: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == kind);
-    let (feed, intake) =
-        feed(format!("webhook {host}"), move |row| wants(row.kind().record_type()), ending);
+    let (feed, intake) = feed(format!("webhook {host}"), wants, ending);
     let delivery = Delivery {
         intake,
         url: settings.url.clone(),
@@ -90,14 +88,14 @@ enum Fate {
 
 impl Delivery {
     async fn run(mut self) {
-        let mut records = Vec::new();
-        while self.intake.take(&mut records, BATCH).await {
-            for (body, count) in bodies(&records, &self.instance, self.content) {
+        let mut items = Vec::new();
+        while self.intake.take(&mut items, BATCH).await {
+            for (body, count) in bodies(&items, &self.instance, self.content) {
                 if count == 0 || !self.deliver(body).await {
                     self.intake.lose(count.max(1));
                 }
             }
-            records.clear();
+            items.clear();
         }
     }
 
@@ -152,12 +150,12 @@ fn refuses(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 410 | 413 | 415 | 422)
 }
 
-/// The records as JSON arrays of a bounded size, each with how many it holds; 0 where one cannot be written.
-fn bodies(records: &[Published], instance: &str, content: Record) -> Vec<(Bytes, usize)> {
+/// The events as JSON arrays of a bounded size, each with how many it holds; 0 where one cannot be written.
+fn bodies(items: &[Item], instance: &str, content: Record) -> Vec<(Bytes, usize)> {
     let mut bodies = Vec::new();
     let (mut body, mut count) = (vec![b'['], 0);
-    for record in records {
-        let event = of_record(record, instance, content).and_then(|event| serde_json::to_vec(&event));
+    for item in items {
+        let event = event(item, instance, content).and_then(|event| serde_json::to_vec(&event));
         let Ok(event) = event else {
             bodies.push((Bytes::new(), 0));
             continue;

@@ -2,7 +2,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 
 use super::*;
-use crate::audit::Outlet;
+use crate::audit::{Outlet, Published};
 use crate::telemetry::testing::{self, Post, Receiver};
 
 fn to(receiver: &Receiver, records: &[&str]) -> Webhook {
@@ -19,6 +19,7 @@ async fn delivered(settings: &Webhook, records: &[Published]) -> u64 {
     let ending = CancellationToken::new();
     let (feed, task) = start(settings, "gate-1", ending.clone()).unwrap();
     feed.publish(records);
+    feed.checkpoint(&testing::checkpoint());
     ending.cancel();
     task.await;
     feed.losses().count()
@@ -40,7 +41,8 @@ async fn records_are_posted_as_signed_cloudevents() {
     let expected = Signer::new(Some(&SecretString::from("hush-hush-hush"))).headers(id, at, &post.body);
     assert_eq!(post.headers["webhook-signature"], expected["webhook-signature"]);
     let events = events(post);
-    assert_eq!(events.len(), 11);
+    assert_eq!(events.len(), 12);
+    assert_eq!((&events[11]["type"], &events[11]["id"]), (&"toolgate.audit.audit_checkpoint".into(), &"c-1".into()));
     let first = &events[0];
     assert_eq!((&first["specversion"], &first["type"]), (&"1.0".into(), &"toolgate.audit.interception_start".into()));
     assert_eq!((&first["source"], &first["time"]), (&"urn:toolgate:gate-1".into(), &"2026-11-21T12:00:00Z".into()));
@@ -90,7 +92,8 @@ async fn f44_what_will_never_be_taken_and_what_is_left_at_the_end_are_counted() 
 fn a_large_batch_is_posted_in_parts() {
     let mut large = testing::prompt("x");
     large.text = Some("x".repeat(700 << 10).into());
-    let bodies = bodies(&[large.clone(), large.clone(), testing::prompt("y")], "g", Record::Full);
+    let items = [large.clone(), large, testing::prompt("y")].map(Item::Record);
+    let bodies = bodies(&items, "g", Record::Full);
     let counts: Vec<_> = bodies.iter().map(|(_, count)| *count).collect();
     assert_eq!(counts, [1, 2]);
     for (body, count) in bodies {
