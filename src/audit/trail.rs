@@ -160,6 +160,7 @@ impl Trail {
         let call = records::ToolUse {
             call_id: cut(tool_use.call_id, bounds::NAME),
             tool: cut(tool_use.tool, bounds::NAME),
+            via: tool_use.via.map(|via| via.word().to_owned()),
             body: body_of(&tool_use.arguments),
             policy: tool_use.rule.is_some().then(|| self.policy.clone()),
             rule: tool_use.rule.map(|rule| cut(rule, bounds::NAME)),
@@ -172,7 +173,7 @@ impl Trail {
             outcome: tool_use.outcome.as_str().to_owned(),
             body: tool_use.result.as_deref().map(body_of),
             truncated: false,
-            duration_us: None,
+            duration_us: tool_use.duration.map(micros),
             ended_at: now,
         };
         self.gather(Row::ToolUse(Box::new(call)), tool_use.arguments, keep);

@@ -7,6 +7,7 @@
 
 mod admin;
 mod agent;
+mod audit_api;
 mod awkward_providers;
 mod bad_input;
 mod callers;
@@ -41,6 +42,8 @@ mod properties;
 mod provider;
 mod readiness;
 mod recall;
+mod record;
+mod recorded;
 mod reload;
 mod rendering;
 mod repeats;
