@@ -48,7 +48,12 @@ pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<
 }
 
 /// Closes a run that is gone, unless somebody else does or it lives after all.
-pub(super) async fn close_gone(store: &Store, run: &Run, by: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_gone(
+    store: &Store,
+    run: &Run,
+    by: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let mut head = match links::head(store, run).await? {
         Some((seq, hash)) => Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 },
         None => Head::genesis(),
@@ -93,7 +98,14 @@ pub(super) async fn close(
             let leaves: Vec<_> = rows.iter().map(leaf).collect();
             let mut next = *head;
             let link = next.link(run, now, &leaves);
-            let batch = Batch { link, rows, content: Vec::new(), people: Vec::new(), callers: Vec::new(), words: Vec::new() };
+            let batch = Batch {
+                link,
+                rows,
+                content: Vec::new(),
+                people: Vec::new(),
+                callers: Vec::new(),
+                words: Vec::new(),
+            };
             store.commit(&Prepared::new(&batch)?).await?;
             *head = next;
         }
@@ -110,7 +122,12 @@ pub(super) async fn close(
     Ok(())
 }
 
-async fn closing_rows(store: &Store, open: &Open, reason: &str, now: Timestamp) -> Result<Vec<Row>, sqlx::Error> {
+async fn closing_rows(
+    store: &Store,
+    open: &Open,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Vec<Row>, sqlx::Error> {
     let mut rows: Vec<_> = open.calls.iter().map(|call| unknown(call, now)).collect();
     for id in &open.interceptions {
         let recorded = records::of(store, *id).await?;
@@ -160,7 +177,8 @@ fn interrupted(id: InterceptionId, recorded: &[Row], reason: &str, now: Timestam
         match row {
             Row::Tokens(tokens) => {
                 end.rounds = end.rounds.max(tokens.round);
-                end.answered_by = Some(tokens.model.clone()).filter(|model| !model.is_empty()).or(end.answered_by);
+                end.answered_by =
+                    Some(tokens.model.clone()).filter(|model| !model.is_empty()).or(end.answered_by);
                 end.input += tokens.input;
                 end.output += tokens.output;
                 end.cache_read += tokens.cache_read;

@@ -72,7 +72,14 @@ impl Audit {
         let recording = Arc::new(ArcSwap::from_pointee(settings.recording.clone()));
         let new_replay = |spool| {
             let closing = sent.closing.clone();
-            Replay::new(spool, store.clone(), Arc::clone(&spooled), tasks.clone(), closing, settings.retry_after)
+            Replay::new(
+                spool,
+                store.clone(),
+                Arc::clone(&spooled),
+                tasks.clone(),
+                closing,
+                settings.retry_after,
+            )
         };
         let writer = Writer {
             people: Arc::clone(&people),

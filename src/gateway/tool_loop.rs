@@ -241,9 +241,11 @@ impl Rounds<'_> {
             call_id: call.id.clone(),
             tool: tool.as_ref().map_or_else(|| call.name.clone(), |tool| tool.name.clone()),
             definition: tool,
+            via: None,
             arguments,
             outcome,
             result,
+            duration: None,
             rule,
         });
     }

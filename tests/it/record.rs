@@ -7,7 +7,7 @@ use toolgate::audit::content_key::ContentKey;
 use toolgate::domain::{InterceptionId, Usage};
 use toolgate::seal::Sealer;
 use toolgate::store::records::prompts::Role;
-use toolgate::store::records::{self, Body, End, Outcome, Row, Start, ToolUse, Tokens};
+use toolgate::store::records::{self, Body, End, Outcome, Row, Start, Tokens, ToolUse};
 use toolgate::store::{Store, content, people};
 
 /// What the audit kept of one interception.
@@ -48,8 +48,6 @@ pub struct CallOutcome {
 pub struct Round {
     row: Tokens,
     pub usage: Usage,
-    /// What the model said to the client.
-    pub text: String,
 }
 
 impl Record {
@@ -63,7 +61,8 @@ impl Record {
         let user = people::get(store, &who.person.unwrap()).await.unwrap().unwrap().user_name.unwrap();
         let interception =
             Interception { start: *start.clone(), end: None, user, key: caller.key, groups: caller.groups };
-        let mut record = Self { id, interception, calls: Vec::new(), rounds: Vec::new(), prompts: Vec::new() };
+        let mut record =
+            Self { id, interception, calls: Vec::new(), rounds: Vec::new(), prompts: Vec::new() };
         rows.into_iter().for_each(|row| record.add(row, &texts));
         record.calls.sort_by_key(|call| (call.round, call.seq));
         Some(record)
@@ -82,7 +81,7 @@ impl Record {
                     cache_write_long: row.cache_write_long,
                     reasoning: row.reasoning,
                 };
-                self.rounds.push(Round { usage, text: texts.text(&row.body), row: *row });
+                self.rounds.push(Round { usage, row: *row });
             }
             Row::ToolUse(row) => {
                 self.calls.push(Call { arguments: texts.text(&row.body), outcome: None, row: *row });
@@ -90,7 +89,8 @@ impl Record {
             Row::Outcome(row) => {
                 let result = row.body.as_ref().map(|body| texts.text(body));
                 let result_bytes = row.body.as_ref().map(|body| body.bytes);
-                let call = self.calls.iter_mut().find(|call| call.id == row.id).expect("an outcome has a call");
+                let call =
+                    self.calls.iter_mut().find(|call| call.id == row.id).expect("an outcome has a call");
                 call.outcome = Some(CallOutcome { row, result, result_bytes });
             }
             Row::Start(_) | Row::Thought(_) | Row::Event(_) => {}
@@ -184,7 +184,8 @@ impl Deref for Round {
 
 /// The ids of the newest interceptions, newest first.
 pub async fn newest(store: &Store, limit: i64) -> Vec<InterceptionId> {
-    let newest = sqlx::query_scalar("SELECT id FROM interceptions ORDER BY started_at DESC, id DESC LIMIT $1");
+    let newest =
+        sqlx::query_scalar("SELECT id FROM interceptions ORDER BY started_at DESC, id DESC LIMIT $1");
     let ids: Vec<String> = newest.bind(limit).fetch_all(store.readers()).await.unwrap();
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }

@@ -58,9 +58,7 @@ fn openai(api: Api, input: u64, cached: u64, output: u64, rounds: u64) -> Value 
 
 async fn recorded_rounds(world: &World, answer: &Answer) -> Vec<(u32, String, String, Usage)> {
     let record = world.record(answer).await;
-    let row = |round: &Round| {
-        (round.round, round.response_id.clone(), round.model.clone(), round.usage)
-    };
+    let row = |round: &Round| (round.round, round.response_id.clone(), round.model.clone(), round.usage);
     record.rounds.iter().map(row).collect()
 }
 

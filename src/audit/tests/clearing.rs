@@ -37,8 +37,14 @@ async fn everything_is_recorded_in_order() {
     assert_eq!(told.tokens[0].body, Body::default());
     assert_eq!(world.text(ALICE, &told.tokens[1].body).await.as_deref(), Some("Found it."));
     let calls: Vec<_> = told.calls.iter().map(|call| &call.row).collect();
-    let order =
-        [told.prompts[0].seq, told.thoughts[0].seq, told.tokens[0].seq, calls[0].seq, calls[1].seq, told.tokens[1].seq];
+    let order = [
+        told.prompts[0].seq,
+        told.thoughts[0].seq,
+        told.tokens[0].seq,
+        calls[0].seq,
+        calls[1].seq,
+        told.tokens[1].seq,
+    ];
     assert_eq!(order, [0, 1, 2, 3, 4, 5]);
 
     assert_eq!(world.text(ALICE, &calls[0].body).await.as_deref(), Some(r#"{"query":"call_1"}"#));

@@ -23,16 +23,14 @@ use super::chain::Head;
 use super::content_key::ContentKey;
 use super::*;
 use crate::config::{self, Durability};
-use crate::domain::{
-    Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
-};
+use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
 use crate::policy::Permit;
 use crate::seal::Sealer;
+use crate::store::Store;
 use crate::store::content;
+use crate::store::links::Link;
 use crate::store::people;
 use crate::store::records::{self, Body, End, Prompt, Start, Thought, Tokens};
-use crate::store::Store;
-use crate::store::links::Link;
 
 struct World {
     folder: TempDir,
@@ -248,9 +246,11 @@ fn released(call_id: &str) -> ToolUse {
         call_id: call_id.into(),
         tool: "edit".into(),
         definition: None,
+        via: None,
         arguments: "{".into(),
         outcome: ToolOutcome::Released,
         result: None,
+        duration: None,
         rule: None,
     }
 }

@@ -27,8 +27,10 @@ async fn a_text_is_stored_once_a_person() {
     assert_eq!(count(&world, "SELECT COUNT(*) FROM content").await, 2);
     assert_eq!(count(&world, "SELECT COUNT(*) FROM people").await, 2);
     assert_eq!(count(&world, "SELECT COUNT(*) FROM callers").await, 2);
-    let body: Vec<u8> =
-        sqlx::query_scalar("SELECT body FROM content LIMIT 1").fetch_one(world.reader.readers()).await.unwrap();
+    let body: Vec<u8> = sqlx::query_scalar("SELECT body FROM content LIMIT 1")
+        .fetch_one(world.reader.readers())
+        .await
+        .unwrap();
     assert!(body.len() < system.len() / 4 && !body.windows(7).any(|part| part == b"careful"));
 }
 
@@ -85,10 +87,8 @@ async fn of_each_text_is_kept_what_is_asked_for() {
 
 #[tokio::test]
 async fn arguments_and_results_are_kept_as_their_server_says() {
-    let recording = Recording::of_servers([(
-        "notes",
-        ServerRecord { default: Some(Keep::Digest), tools: Vec::new() },
-    )]);
+    let recording =
+        Recording::of_servers([("notes", ServerRecord { default: Some(Keep::Digest), tools: Vec::new() })]);
     let world = World::with(Settings { recording, ..Settings::default() }).await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     let id = trail.id();
@@ -114,7 +114,8 @@ async fn what_can_be_searched_for_is_redacted() {
     trail.end(completed());
     world.audit.close().await;
     let found = async |words: &'static str| {
-        let query = sqlx::query_scalar("SELECT COUNT(*) FROM search_words WHERE search_words MATCH $1").bind(words);
+        let query =
+            sqlx::query_scalar("SELECT COUNT(*) FROM search_words WHERE search_words MATCH $1").bind(words);
         query.fetch_one(world.reader.readers()).await.unwrap()
     };
     let counts: [i64; 3] = [found("zebra").await, found("bob").await, found("instructions").await];

@@ -29,14 +29,18 @@ async fn a_request_with_a_call_s_result_belongs_to_the_call_s_interception() {
     let world = World::new().await;
     let first = converse(&world).await;
     let place = Some(Digest::of(b"second"));
-    let trail =
-        world.audit.begin(InterceptionStart { place, ..following(&["unknown", "call_a"], None) }).await.unwrap();
+    let trail = world
+        .audit
+        .begin(InterceptionStart { place, ..following(&["unknown", "call_a"], None) })
+        .await
+        .unwrap();
     let second = trail.id();
     trail.end(completed());
     let trail = world.audit.begin(following(&[], Some("second"))).await.unwrap();
     let third = trail.id();
     trail.end(completed());
-    let stranger = InterceptionStart { follows: following(&["call_a"], Some("second")).follows, ..start_of("bob") };
+    let stranger =
+        InterceptionStart { follows: following(&["call_a"], Some("second")).follows, ..start_of("bob") };
     let trail = world.audit.begin(stranger).await.unwrap();
     let other = trail.id();
     trail.end(completed());
