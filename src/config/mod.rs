@@ -24,6 +24,7 @@ mod names;
 mod pattern;
 pub(crate) mod problem;
 mod provider;
+mod record;
 mod same;
 mod schema;
 mod scope;
@@ -70,7 +71,7 @@ pub use schema::schemas;
 pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub(crate) use signing_key::signing_key;
-pub use store::{Durability, Store};
+pub use store::{Durability, Location, Postgres, Store};
 pub use telemetry::{Otlp, Telemetry};
 
 use crate::domain::ToolSettings;
@@ -147,7 +148,7 @@ impl Config {
         Self {
             folder: PathBuf::from("."),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            store: Store { path: PathBuf::from("toolgate.db"), durability: Durability::default() },
+            store: Store::sqlite("toolgate.db", Durability::default()),
             audit: Audit::default(),
             telemetry: Telemetry::default(),
             auth: Auth::None,

@@ -10,6 +10,8 @@ mod line;
 mod log;
 mod metrics;
 mod names;
+pub mod ocsf;
+pub mod ocsf;
 mod open;
 mod otlp;
 mod post;

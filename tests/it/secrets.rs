@@ -136,7 +136,8 @@ async fn f55_debug_output_holds_no_secret() {
         settings: ToolSettings::default(),
         record: None,
     }]);
-    config.store.path = folder.path().join("toolgate.db");
+    config.store =
+        toolgate::config::Store::sqlite(folder.path().join("toolgate.db"), config.store.durability);
     let mut over_http = server_config("http", "http://127.0.0.1:1/mcp".into(), true);
     let Transport::Http { headers, .. } = &mut over_http.transport else { unreachable!() };
     headers.insert("authorization".into(), SecretString::from(format!("Bearer {MCP_SECRET}")));
@@ -160,6 +161,7 @@ async fn f55_debug_output_holds_no_secret() {
             .collect();
     let [caller] = toolgate::identity::callers(&toolgate::config::Auth::None).try_into().unwrap();
     let incoming = toolgate::gateway::Incoming {
+        began: tokio::time::Instant::now(),
         caller: std::sync::Arc::new(caller),
         client: toolgate::identity::Client::from_headers(&headers),
         operation: toolgate::gateway::Operation {

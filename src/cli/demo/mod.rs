@@ -52,10 +52,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
     app.gateway().fleet.settled().await;
 
-    let store = app.store.clone();
+    let reader = app.gateway().reader.clone();
     let serving = tasks.spawn(app.serve(listener, stop.clone()));
     tasks.close();
-    let shown = show::conversation(gateway, model, &args.prompt, &store).await;
+    let shown = show::conversation(gateway, model, &args.prompt, &reader).await;
     if args.once || shown.is_err() {
         stop.cancel();
     } else {
@@ -83,7 +83,7 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
         provider("openai", ProviderKind::OpenAi, format!("http://{model}/v1")),
     ]);
     config.listen = listen;
-    config.store.path = database;
+    config.store = crate::config::Store::sqlite(database, config.store.durability);
     config.settings.inject = Some(Inject::Always);
     config.servers = vec![example_server()?];
     Ok(config)
