@@ -3,7 +3,6 @@
 mod clearing;
 mod closing;
 mod full;
-mod lines;
 mod spooling;
 mod texts;
 mod threads;
@@ -246,9 +245,11 @@ fn released(call_id: &str) -> ToolUse {
         call_id: call_id.into(),
         tool: "edit".into(),
         definition: None,
+        via: None,
         arguments: "{".into(),
         outcome: ToolOutcome::Released,
         result: None,
+        duration: None,
         rule: None,
     }
 }
