@@ -1,10 +1,8 @@
 //! How our types stand in columns, and in JSON.
 
-use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::Serializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use sqlx::Row;
 use sqlx::any::AnyRow;
