@@ -31,10 +31,10 @@ impl World {
 
     async fn with(settings: Settings) -> Self {
         let folder = TempDir::new().unwrap();
-        let at = config::Store { path: folder.path().join("a.db"), durability: Durability::Process };
+        let at = config::Store::sqlite(folder.path().join("a.db"), Durability::Process);
         let store = Store::open(&at).await.unwrap();
         let audit = Audit::open(store.clone(), quick(settings)).await.unwrap();
-        let reader = Store::open_read_only(&at.path).await.unwrap();
+        let reader = Store::open_read_only(&at).await.unwrap();
         Self { folder, store, audit, reader }
     }
 
@@ -320,7 +320,7 @@ async fn closing_ends_what_is_open_and_refuses_what_is_new() {
 #[tokio::test]
 async fn the_next_start_closes_what_a_killed_gateway_left_open() {
     let folder = TempDir::new().unwrap();
-    let at = config::Store { path: folder.path().join("a.db"), durability: Durability::Power };
+    let at = config::Store::sqlite(folder.path().join("a.db"), Durability::Power);
     let store = Store::open(&at).await.unwrap();
     let row = start().into_row(Timestamp::UNIX_EPOCH);
     let mut transaction = store.begin().await.unwrap();

@@ -148,12 +148,12 @@ impl Store {
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
         match self.database {
             Database::Sqlite => {
-                let mut transaction = self.writer.begin().await?;
+                let mut transaction = self.commits.begin().await?;
                 batch.write_in(&mut transaction, self.database).await?;
                 transaction.commit().await
             }
             // One statement is a transaction of its own.
-            Database::Postgres => batch.write_in(&mut *self.writer.acquire().await?, self.database).await,
+            Database::Postgres => batch.write_in(&mut *self.commits.acquire().await?, self.database).await,
         }
     }
 }
@@ -276,3 +276,6 @@ impl<'a> Sorted<'a> {
         sorted
     }
 }
+
+#[cfg(test)]
+mod tests;
