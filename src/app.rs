@@ -31,9 +31,6 @@ use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
 use crate::store::{Store, StoreError};
 
-/// Interceptions over the limit whose refusals can be recorded at once.
-const REFUSALS: u32 = 256;
-
 /// How long clients have at shutdown to read what has been sent.
 const CLOSE_CONNECTIONS: Duration = Duration::from_secs(5);
 
@@ -130,12 +127,15 @@ pub enum StartError {
     /// The key that seals conversations cannot be had.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The audit cannot begin.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
 }
 
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_))
+        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_) | Self::Audit(_))
     }
 }
 
@@ -149,14 +149,11 @@ impl App {
             tracing::info!("no tools.lock is in force: tools are used as their servers list them");
         }
         let store = Store::open(&config.store).await?;
-        let defaults = audit::Settings::default();
-        let places =
-            u32::try_from(config.limits.max_interceptions).unwrap_or(u32::MAX).saturating_add(REFUSALS);
-        let settings = audit::Settings { capacity: defaults.capacity.max(places), ..defaults };
-        let audit = Audit::open(store.clone(), settings).await?;
+        let sealer = Arc::new(sealer(&config, &store)?);
+        let settings = audit::Settings::of(&config);
+        let audit = Audit::open(store.clone(), Arc::clone(&sealer), Vec::new(), settings).await?;
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
-        let sealer = Arc::new(sealer(&config, &store)?);
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
         let access = Access::new(egress, store.clone(), sealer.clone(), config.public_url.clone());
         let shared = Shared {

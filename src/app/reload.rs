@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::Shared;
 use super::changes::Changes;
 use super::files::Files;
+use crate::audit::Recording;
 use crate::config::{self, Config, ConfigError};
 use crate::gateway::Gateway;
 use crate::policy::{Policy, PolicyError};
@@ -108,6 +109,7 @@ impl Reloader {
         // From here on nothing can fail. Until the servers are what they are to be, the old rules hold as well.
         self.shared.policy.add(policy);
         self.current.store(Arc::new(self.shared.gateway(&config, providers)));
+        self.shared.audit.record(Recording::of(&config));
         self.shared.fleet.apply(&config.servers, &config.tool_name);
         self.shared.policy.settle();
         self.config = config;

@@ -121,7 +121,7 @@ impl Audit {
     /// Records something that is done with the records themselves; returns when that is durable.
     pub async fn event(
         &self,
-        caller: Option<&Arc<Caller>>,
+        caller: &Arc<Caller>,
         action: Action,
         detail: Value,
     ) -> Result<(), AuditUnavailable> {
@@ -138,7 +138,7 @@ impl Audit {
         let (durable, done) = oneshot::channel();
         let record = Record::of(Row::Event(Box::new(event)));
         let waiting = Some(Waiting { interception: None, durable });
-        self.queue.send(Entry { waiting, ..Entry::new(caller.cloned(), vec![record], place) });
+        self.queue.send(Entry { waiting, ..Entry::new(Some(Arc::clone(caller)), vec![record], place) });
         done.await.unwrap_or_else(|_lost| Err(stopped()))
     }
 

@@ -227,12 +227,16 @@ pub struct ToolUse {
     pub tool: String,
     /// The tool, where it is one of the catalogue and not the client's.
     pub definition: Option<Arc<ToolDefinition>>,
+    /// How a call that was run came to be; `None` where it was not.
+    pub via: Option<Via>,
     /// The arguments as the model wrote them.
     pub arguments: String,
     /// What became of it.
     pub outcome: ToolOutcome,
     /// The error text that the model got instead of a result, where there is one.
     pub result: Option<String>,
+    /// From the call to its result, where it ran.
+    pub duration: Option<Duration>,
     /// The policy rule that decided, where one did.
     pub rule: Option<String>,
 }

@@ -28,6 +28,12 @@ impl Recording {
         Self { default: record, ..Self::default() }
     }
 
+    #[cfg(test)]
+    pub(super) fn of_servers<const N: usize>(servers: [(&str, ServerRecord); N]) -> Self {
+        let servers = servers.into_iter().map(|(name, record)| (name.to_owned(), record));
+        Self { servers: servers.collect(), ..Self::default() }
+    }
+
     /// Of what goes to this provider, and comes from it.
     pub(super) fn of_provider(&self, name: &str) -> Record {
         self.providers.get(name).copied().unwrap_or(self.default)

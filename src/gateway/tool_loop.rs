@@ -141,7 +141,8 @@ impl Rounds<'_> {
             Stop::Failed(Failure::new(FailureKind::Unavailable, message).with_detail(error))
         };
         if intents.is_empty() {
-            return self.trail.flush().await.map_err(unrecorded);
+            self.trail.flush().await;
+            return Ok(());
         }
         // What these calls bring is new to the model: how it went on before is of no use any more.
         self.past.go_own_way();
@@ -240,9 +241,11 @@ impl Rounds<'_> {
             call_id: call.id.clone(),
             tool: tool.as_ref().map_or_else(|| call.name.clone(), |tool| tool.name.clone()),
             definition: tool,
+            via: None,
             arguments,
             outcome,
             result,
+            duration: None,
             rule,
         });
     }

@@ -125,9 +125,11 @@ impl Asked {
             call_id: self.call_id(),
             tool: tool.definition.name.clone(),
             definition: Some(Arc::clone(&tool.definition)),
+            via: None,
             arguments: arguments.to_string(),
             outcome,
             result: Some(told.to_owned()),
+            duration: None,
             rule,
         });
     }

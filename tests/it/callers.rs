@@ -41,9 +41,9 @@ async fn a_key_is_taken_from_either_header_and_never_goes_up() {
             assert_eq!(sent.headers.get_all(name).iter().collect::<Vec<_>>(), [value.as_str()]);
             let other = if api == Api::Messages { "authorization" } else { "x-api-key" };
             assert!(!sent.headers.contains_key(other));
-            let start = world.record(&answer).await.interception.start;
-            assert_eq!((&*start.caller_user, &*start.caller_key), ("alice", "alice-key"));
-            assert_eq!(start.caller_groups, ["staff"]);
+            let asked = world.record(&answer).await.interception;
+            assert_eq!((&*asked.user, &*asked.key), ("alice", "alice-key"));
+            assert_eq!(asked.groups, ["staff"]);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use toolgate::app::App;
 use toolgate::config;
-use toolgate::store::{Store, interceptions, tool_usage};
+use toolgate::store::Store;
 
 use crate::mcp_server::McpServer;
 use crate::process::{ConfigFolder, Process};
 use crate::provider::Provider;
+use crate::record::{Record, newest};
 use crate::wire::{APIS, Mode, say};
 use crate::world::PROVIDER_KEY;
 
@@ -72,11 +73,10 @@ async fn assert_all_on_record(folder: &ConfigFolder, server: &McpServer) {
         .await
         .unwrap();
     let mut intended = BTreeSet::new();
-    for summary in interceptions::newest(&store, None, 10_000).await.unwrap() {
-        let interception = summary.interception;
-        let end = interception.end.expect("an interception is left open");
-        assert_eq!(end.outcome, "interrupted");
-        for call in tool_usage::of(&store, interception.start.id).await.unwrap() {
+    for id in newest(&store, 10_000).await {
+        let record = Record::read(&store, id).await.unwrap();
+        assert_eq!(record.interception.end.expect("an interception is left open").outcome, "interrupted");
+        for call in record.calls {
             assert!(call.intended_at.is_some() && call.injected, "{call:?}");
             assert_eq!(call.outcome.expect("a call is left open").outcome, "unknown");
             intended.insert(call.arguments);

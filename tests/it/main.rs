@@ -40,6 +40,7 @@ mod properties;
 mod provider;
 mod readiness;
 mod recall;
+mod record;
 mod reload;
 mod rendering;
 mod repeats;

@@ -87,7 +87,7 @@ fn check_complete(api: Api, mode: Mode, answer: &Answer, rounds: &[Say]) {
 /// The second request's record says what it goes on with.
 async fn check_records(world: &World, answer: &Answer) {
     let (first, second) = (world.first_record().await, world.record(answer).await);
-    assert_eq!(second.interception.start.repeats, Some(first.id.to_string()));
+    assert_eq!(second.interception.start.repeats, Some(first.id));
     assert_eq!((second.call_outcomes(), second.outcome()), (vec!["reused"], "completed"));
     assert_eq!(first.call_outcomes(), ["ok"]);
     assert_eq!(first.interception.start.repeats, None);

@@ -6,6 +6,7 @@ use toolgate::domain::Usage;
 use crate::client::Answer;
 use crate::mcp_server::{McpServer, text};
 use crate::provider::Reply;
+use crate::record::Round;
 use crate::wire::{APIS, Api, Mode, Say, all_forms, named, say, unnamed};
 use crate::world::{Record, World};
 
@@ -57,9 +58,7 @@ fn openai(api: Api, input: u64, cached: u64, output: u64, rounds: u64) -> Value 
 
 async fn recorded_rounds(world: &World, answer: &Answer) -> Vec<(u32, String, String, Usage)> {
     let record = world.record(answer).await;
-    let row = |round: &toolgate::store::token_usage::TokenUsage| {
-        (round.round, round.response_id.clone(), round.model.clone(), round.usage)
-    };
+    let row = |round: &Round| (round.round, round.response_id.clone(), round.model.clone(), round.usage);
     record.rounds.iter().map(row).collect()
 }
 

@@ -14,11 +14,13 @@ use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
 use toolgate::domain::{Inject, InterceptionId, ToolSettings};
-use toolgate::store::{Store, interceptions, token_usage, tool_usage};
+use toolgate::store::Store;
 
 use crate::client::{Answer, Live, patiently};
 use crate::mcp_server::McpServer;
 use crate::provider::Provider;
+pub use crate::record::Record;
+use crate::record::newest;
 use crate::wire::Api;
 
 /// The organisation's key, which no caller may ever see.
@@ -123,13 +125,13 @@ impl World {
     /// The record of the newest interception, once it has ended: for clients that saw no answer.
     pub async fn last_record(&self) -> Record {
         let newest = until("an interception", async || self.newest().await.into_iter().next()).await;
-        self.record_of(&newest.interception.start.id.to_string()).await
+        self.record_of(&newest.to_string()).await
     }
 
     /// The record of the oldest interception, once it has ended.
     pub async fn first_record(&self) -> Record {
         let oldest = until("an interception", async || self.newest().await.pop()).await;
-        self.record_of(&oldest.interception.start.id.to_string()).await
+        self.record_of(&oldest.to_string()).await
     }
 
     /// Waits until this many interceptions are on record.
@@ -137,9 +139,9 @@ impl World {
         until("an interception", async || (self.newest().await.len() >= count).then_some(())).await;
     }
 
-    /// The records of the newest interceptions, newest first, ended or not.
-    pub async fn newest(&self) -> Vec<interceptions::Summary> {
-        interceptions::newest(&self.store, None, 100).await.unwrap()
+    /// The newest interceptions, newest first, ended or not.
+    pub async fn newest(&self) -> Vec<InterceptionId> {
+        newest(&self.store, 100).await
     }
 
     /// Tells the gateway to stop, and returns as soon as it takes no more connections.
@@ -211,58 +213,6 @@ pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T 
         }
     };
     patiently(what, asking).await
-}
-
-/// What the audit kept of one interception.
-pub struct Record {
-    pub id: InterceptionId,
-    pub interception: interceptions::Interception,
-    pub calls: Vec<tool_usage::ToolUsage>,
-    /// The tokens, one row a round.
-    pub rounds: Vec<token_usage::TokenUsage>,
-}
-
-impl Record {
-    /// What is recorded by now, also where the gateway has stopped.
-    pub async fn read(store: &Store, id: InterceptionId) -> Option<Self> {
-        let interception = interceptions::get(store, id).await.unwrap()?;
-        let calls = tool_usage::of(store, id).await.unwrap();
-        let rounds = token_usage::of(store, id).await.unwrap();
-        Some(Self { id, interception, calls, rounds })
-    }
-
-    pub fn has_ended(&self) -> bool {
-        self.interception.end.is_some()
-    }
-
-    pub fn outcome(&self) -> &str {
-        &self.interception.end.as_ref().unwrap().outcome
-    }
-
-    pub fn error(&self) -> &str {
-        self.interception.end.as_ref().unwrap().error.as_deref().unwrap_or_default()
-    }
-
-    /// The status that the client got.
-    pub fn status(&self) -> Option<u16> {
-        self.interception.end.as_ref().unwrap().status
-    }
-
-    /// The outcome of each call by its id, sorted.
-    pub fn outcomes_by_id(&self) -> Vec<(&str, &str)> {
-        let ids = self.calls.iter().map(|call| call.call_id.as_str());
-        let mut outcomes: Vec<_> = ids.zip(self.call_outcomes()).collect();
-        outcomes.sort_unstable();
-        outcomes
-    }
-
-    /// The outcomes of the calls, in the order of the records: within a round, refusals come before calls that ran.
-    pub fn call_outcomes(&self) -> Vec<&str> {
-        self.calls
-            .iter()
-            .map(|call| call.outcome.as_ref().map_or("open", |outcome| &outcome.outcome))
-            .collect()
-    }
 }
 
 impl Builder {
