@@ -16,7 +16,6 @@ pub mod erase;
 pub mod event;
 mod instance;
 mod lineage;
-mod log;
 mod opening;
 mod outlet;
 mod own_chain;

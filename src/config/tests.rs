@@ -1,6 +1,7 @@
 mod audit;
 mod fleet;
 mod store;
+mod telemetry;
 
 use std::fs;
 use std::path::Path;
