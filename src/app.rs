@@ -333,11 +333,7 @@ pub fn signer(config: &Config) -> Result<Signer, SigningKeyError> {
 /// The file of the key that signs checkpoints, where none is configured: beside the database, else the configuration.
 pub fn signing_key_file(config: &Config) -> PathBuf {
     match config.store.path() {
-        Some(store) => {
-            let mut file = store.as_os_str().to_owned();
-            file.push(".signing-key");
-            PathBuf::from(file)
-        }
+        Some(store) => beside(store, ".signing-key"),
         None => config.folder.join("toolgate.signing-key"),
     }
 }
@@ -355,7 +351,12 @@ fn sealer(config: &Config, store: &Store) -> Result<Sealer, KeyFileError> {
 
 /// The file of the sealing key of an embedded store, where no key is configured.
 pub(crate) fn key_file(store: &Path) -> PathBuf {
+    beside(store, ".key")
+}
+
+/// A file beside an embedded store, with its name and this behind it.
+pub(crate) fn beside(store: &Path, suffix: &str) -> PathBuf {
     let mut file = store.as_os_str().to_owned();
-    file.push(".key");
+    file.push(suffix);
     PathBuf::from(file)
 }

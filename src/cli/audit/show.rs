@@ -14,7 +14,7 @@ const SHOWN: usize = 2000;
 const SHOWN_OF_SYSTEM: usize = 200;
 
 /// Writes one interception.
-pub(super) fn render(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
+pub fn render(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
     header(out, whole)?;
     body(out, whole)
 }
