@@ -20,7 +20,7 @@ use crate::config::{self, Durability, Location, Postgres};
 use crate::domain::{EventId, InterceptionId, ToolUseId};
 
 /// A store in a schema of its own on the server that `TOOLGATE_TEST_POSTGRES` names.
-pub(super) async fn postgres() -> Store {
+pub(crate) async fn postgres() -> Store {
     Store::open(&postgres_place().await).await.unwrap()
 }
 

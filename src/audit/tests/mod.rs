@@ -2,12 +2,14 @@
 
 mod clearing;
 mod closing;
+mod erasing;
 mod full;
-mod lines;
+mod pruning;
 mod spooling;
 mod texts;
 mod threads;
 mod unavailable;
+mod verifying;
 mod zombies;
 
 use std::sync::Arc;
@@ -149,7 +151,7 @@ impl Told {
 }
 
 fn store_in(folder: &TempDir) -> config::Store {
-    config::Store { path: folder.path().join("a.db"), durability: Durability::Process }
+    config::Store::sqlite(folder.path().join("a.db"), Durability::Process)
 }
 
 fn quick(settings: Settings) -> Settings {

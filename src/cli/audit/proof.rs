@@ -86,11 +86,8 @@ async fn check(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         kept.extend(checkpoints_in(file)?);
     }
     let reader = args.place.open().await?;
-    let evidence = Evidence {
-        sealer: Some(reader.sealer()),
-        public_keys: public_keys(args)?,
-        checkpoints: kept,
-    };
+    let evidence =
+        Evidence { sealer: Some(reader.sealer()), public_keys: public_keys(args)?, checkpoints: kept };
     let began = Instant::now();
     let report = verify(reader.store(), &evidence).await?;
     if args.json {
@@ -188,7 +185,11 @@ fn page(report: &Report, is_own_word: bool, seconds: f64) -> Result<String, std:
     writeln!(page, "{rows} rows in {links} links of {chains} chains, {seconds:.1} s ({speed:.0} rows/s)")?;
     writeln!(page, "{identities} identities, {texts} texts, {checkpoints} checkpoints")?;
     if report.unreadable > 0 {
-        writeln!(page, "{} identities and texts cannot be opened: erased, or the key is not here", report.unreadable)?;
+        writeln!(
+            page,
+            "{} identities and texts cannot be opened: erased, or the key is not here",
+            report.unreadable
+        )?;
     }
     let retention = &report.retention;
     for (what, before) in
@@ -199,7 +200,10 @@ fn page(report: &Report, is_own_word: bool, seconds: f64) -> Result<String, std:
         }
     }
     if is_own_word && *checkpoints > 0 {
-        writeln!(page, "checkpoints were taken at their own word: give --public-key to know who signed them")?;
+        writeln!(
+            page,
+            "checkpoints were taken at their own word: give --public-key to know who signed them"
+        )?;
     }
     let Some(first) = report.findings.first() else {
         writeln!(page, "sound")?;
@@ -225,8 +229,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("log");
         let body = r#"{\"made_at\":\"2026-01-01T00:00:00.000000Z\"}"#;
-        let own = format!(r#"{{"id":"1","made_at":"2026-01-01T00:00:00.000000Z","body":"{body}","signature":"s"}}"#);
-        let logged = format!(r#"{{"level":"INFO","fields":{{"message":"audit checkpoint","id":"2","body":"{body}","signature":"s"}}}}"#);
+        let own = format!(
+            r#"{{"id":"1","made_at":"2026-01-01T00:00:00.000000Z","body":"{body}","signature":"s"}}"#
+        );
+        let logged = format!(
+            r#"{{"level":"INFO","fields":{{"message":"audit checkpoint","id":"2","body":"{body}","signature":"s"}}}}"#
+        );
         fs::write(&file, format!("{own}\nsomething else\n{{\"fields\":{{}}}}\n{logged}\n")).unwrap();
         let found = checkpoints_in(&file).unwrap();
         assert_eq!(found.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
