@@ -315,3 +315,6 @@ impl Texts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

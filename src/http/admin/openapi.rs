@@ -12,7 +12,6 @@ use super::{answer, table};
 /// An error, as RFC 9457 has it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Problem")]
-#[expect(dead_code, reason = "describes what problem.rs writes")]
 struct ProblemSchema {
     /// `about:blank`: the status says of which kind it is.
     r#type: String,
