@@ -32,8 +32,6 @@ use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, Tool
 
 pub use show::render as render_show;
 
-pub use show::render as render_show;
-
 /// Reads the audit.
 #[derive(Debug, clap::Args)]
 pub struct Args {
