@@ -23,7 +23,11 @@ pub fn interception(row: &Interception) -> Value {
     let mut event = event(row.started_at, if is_mcp { "Call" } else { "Chat" }, &status);
     let (provider, model) = (&row.provider, &row.model);
     put(&mut event, "metadata", metadata(&row.id.to_string(), &row.thread.to_string(), Some(&row.policy)));
-    put(&mut event, "actor", actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &row.caller_groups));
+    put(
+        &mut event,
+        "actor",
+        actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &row.caller_groups),
+    );
     put(
         &mut event,
         "api",
@@ -34,13 +38,16 @@ pub fn interception(row: &Interception) -> Value {
             "response": end.and_then(|end| end.status).map(|status| json!({"code": status})),
         }),
     );
-    put(&mut event, "src_endpoint", source(&row.client, row.client_version.as_deref(), row.client_session.as_deref()));
+    put(
+        &mut event,
+        "src_endpoint",
+        source(&row.client, row.client_version.as_deref(), row.client_session.as_deref()),
+    );
     put(&mut event, "dst_endpoint", json!({"name": provider}));
     put_agent_or_model(&mut event, row.agent.as_deref(), row.client_session.as_deref(), provider, model);
     let usage = end.map(|end| &end.tokens);
-    let input = usage.map(|it| {
-        [it.cache_read, it.cache_write].into_iter().fold(it.input, u64::saturating_add)
-    });
+    let input =
+        usage.map(|it| [it.cache_read, it.cache_write].into_iter().fold(it.input, u64::saturating_add));
     put(
         &mut event,
         "message_context",
@@ -54,11 +61,11 @@ pub fn interception(row: &Interception) -> Value {
             ("total_tokens", input.zip(usage).map(|(input, it)| input.saturating_add(it.output).into())),
         ]),
     );
-    put(&mut event, "stop_reason", end.and_then(|end| end.stop_reason.clone()).into());
+    put(&mut event, "stop_reason", end.and_then(|end| end.stop_reason.clone()));
     if let Some(end) = end {
-        put(&mut event, "start_time", row.started_at.as_millisecond().into());
-        put(&mut event, "end_time", end.ended_at.as_millisecond().into());
-        put(&mut event, "duration", end.total_us.map(|micros| micros / 1_000).into());
+        put(&mut event, "start_time", row.started_at.as_millisecond());
+        put(&mut event, "end_time", end.ended_at.as_millisecond());
+        put(&mut event, "duration", end.total_us.map(|micros| micros / 1_000));
     }
     if let Some(trace) = row.trace.as_ref().and_then(|trace| trace.parse::<Trace>().ok()) {
         put(&mut event, "trace", json!({"uid": trace.id_hex(), "span": {"uid": trace.span.to_string()}}));
@@ -79,7 +86,11 @@ pub fn tool_call(row: &ToolCall) -> Value {
     let end = row.end.as_ref();
     let status = Status::of(&row.outcome, None);
     let mut event = event(row.recorded_at, "Call Tool", &status);
-    put(&mut event, "metadata", metadata(&row.id.to_string(), &row.thread.to_string(), row.policy.as_deref()));
+    put(
+        &mut event,
+        "metadata",
+        metadata(&row.id.to_string(), &row.thread.to_string(), row.policy.as_deref()),
+    );
     put(&mut event, "actor", actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &[]));
     let service = row.server.as_deref().unwrap_or("client");
     put(
@@ -112,10 +123,10 @@ pub fn tool_call(row: &ToolCall) -> Value {
     ]);
     put(&mut event, "resources", if row.injected { json!([resource]) } else { Value::Null });
     if let Some(ended) = end.and_then(|end| end.ended_at) {
-        put(&mut event, "start_time", row.intended_at.unwrap_or(row.recorded_at).as_millisecond().into());
-        put(&mut event, "end_time", ended.as_millisecond().into());
+        put(&mut event, "start_time", row.intended_at.unwrap_or(row.recorded_at).as_millisecond());
+        put(&mut event, "end_time", ended.as_millisecond());
     }
-    put(&mut event, "duration", end.and_then(|end| end.duration_us).map(|micros| micros / 1_000).into());
+    put(&mut event, "duration", end.and_then(|end| end.duration_us).map(|micros| micros / 1_000));
     let unmapped = json!({
         "outcome": row.outcome,
         "interception_id": row.interception_id.to_string(),
@@ -183,7 +194,12 @@ fn metadata(uid: &str, thread: &str, policy: Option<&str>) -> Value {
         ("uid", Some(uid.into())),
         ("correlation_uid", Some(thread.into())),
         ("profiles", Some(json!(["ai_operation", "trace"]))),
-        ("product", Some(json!({"name": "Toolgate", "vendor_name": "Toolgate", "version": env!("CARGO_PKG_VERSION")}))),
+        (
+            "product",
+            Some(
+                json!({"name": "Toolgate", "vendor_name": "Toolgate", "version": env!("CARGO_PKG_VERSION")}),
+            ),
+        ),
         ("log_name", Some("audit".into())),
         ("labels", labels),
     ]))
@@ -234,7 +250,7 @@ fn put_agent_or_model(
             ]);
             put(event, "ai_agent", agent);
         }
-        None => put(event, "ai_model", model.into()),
+        None => put(event, "ai_model", model),
     }
 }
 
@@ -273,7 +289,8 @@ mod tests {
         for name in ["activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id"] {
             assert!(event[name].is_u64(), "{name} in {event:#}");
         }
-        let (class, activity) = (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
+        let (class, activity) =
+            (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
         assert_eq!(class, 6003);
         assert_eq!(event["category_uid"], 6);
         assert_eq!(event["type_uid"], class * 100 + activity);
@@ -390,7 +407,10 @@ mod tests {
         assert_eq!((&event["time"], &event["duration"]), (&1_795_262_400_000_i64.into(), &2000.into()));
         assert_eq!((&event["status_id"], &event["severity_id"]), (&1.into(), &1.into()));
         assert_eq!(event["actor"]["user"]["groups"][0]["name"], "engineering");
-        assert_eq!((&event["api"]["operation"], &event["api"]["response"]["code"]), (&"messages".into(), &200.into()));
+        assert_eq!(
+            (&event["api"]["operation"], &event["api"]["response"]["code"]),
+            (&"messages".into(), &200.into())
+        );
         assert_eq!(event["ai_model"]["name"], "claude-x");
         let context = &event["message_context"];
         assert_eq!((&context["ai_role_id"], &context["total_tokens"]), (&2.into(), &141.into()));
@@ -418,8 +438,14 @@ mod tests {
     fn a_tool_call_is_api_activity_of_a_server() {
         let event = tool_call(&a_call("ok"));
         assert_valid(&event);
-        assert_eq!((&event["api"]["operation"], &event["api"]["service"]["name"]), (&"count".into(), &"birds".into()));
-        assert_eq!((&event["dst_endpoint"]["hostname"], &event["dst_endpoint"]["port"]), (&"birds.example.com".into(), &8443.into()));
+        assert_eq!(
+            (&event["api"]["operation"], &event["api"]["service"]["name"]),
+            (&"count".into(), &"birds".into())
+        );
+        assert_eq!(
+            (&event["dst_endpoint"]["hostname"], &event["dst_endpoint"]["port"]),
+            (&"birds.example.com".into(), &8443.into())
+        );
         assert_eq!((&event["duration"], &event["message_context"]["ai_role_id"]), (&500.into(), &3.into()));
         assert_eq!(event["resources"][0]["uid"], "f00d");
 
@@ -428,7 +454,13 @@ mod tests {
         assert_eq!((&event["status_id"], &event["severity_id"]), (&2.into(), &3.into()));
         assert_eq!(event["status_detail"], "denied");
 
-        let client = ToolCall { injected: false, server: None, server_tool: None, server_url: None, ..a_call("released") };
+        let client = ToolCall {
+            injected: false,
+            server: None,
+            server_tool: None,
+            server_url: None,
+            ..a_call("released")
+        };
         let event = tool_call(&client);
         assert_valid(&event);
         assert_eq!((&event["api"]["operation"], &event["status_id"]), (&"birds__count".into(), &1.into()));
