@@ -12,7 +12,7 @@ use super::rounds::Rounds;
 use super::{Gateway, Reply, answer, missing};
 use crate::audit::{InterceptionEnd, InterceptionStart, Outcome, Role, Times};
 
-use crate::domain::{Failure, FailureKind, InterceptionId};
+use crate::domain::{Failure, FailureKind, InterceptionId, Trace};
 
 impl Gateway {
     /// Serves one request in a task of its own, which ends its records whatever happens to the client.
@@ -88,6 +88,7 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         model: admission.model.clone(),
         client: incoming.client.name.clone(),
         client_session: incoming.client.session.clone(),
+        trace: Some(Trace::of_request(&incoming.headers, id).to_string()),
         injection: admission.injection.word,
         left_out: admission.injection.left_out.clone(),
         hosted: hosted.unwrap_or_default(),

@@ -13,7 +13,7 @@ use crate::audit::{
     CallReport, Clearance, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, ToolOutcome, ToolUse,
     Trail,
 };
-use crate::domain::{InterceptionId, Via};
+use crate::domain::{InterceptionId, SpanId, Trace, Via};
 use crate::mcp::{Tool, Unanswered};
 
 /// How the records call this API.
@@ -70,11 +70,13 @@ impl Asked {
 
     fn start(&self) -> InterceptionStart {
         let session = self.client.session().map(|session| session.id.chars().take(8).collect());
+        let id = InterceptionId::new();
         InterceptionStart {
+            trace: Some(Trace::of_message(&self.request.meta, id).to_string()),
             client: self.client.name().to_owned(),
             client_session: session,
             injection: DIALECT,
-            ..InterceptionStart::new(InterceptionId::new(), Arc::clone(&self.behalf.caller), DIALECT)
+            ..InterceptionStart::new(id, Arc::clone(&self.behalf.caller), DIALECT)
         }
     }
 
@@ -140,6 +142,10 @@ impl Asked {
         let cancel = if clearance.tool().read_only { self.cancel.clone() } else { CancellationToken::new() };
         let (mut forwarded, asides) = self.forwarded();
         pass::without_tasks(&mut forwarded.params);
+        let trace = Trace::of_message(&self.request.meta, trail.id());
+        if self.gateway.tells_trace(&trace) {
+            trace.put_into_meta(SpanId::of_call(id), &mut forwarded.meta);
+        }
         let calling = Box::pin(self.gateway.fleet.forward_call(clearance, &self.behalf, forwarded, &cancel));
         let ran = self.relay(calling, asides).await;
         let (answer, error) = match ran.answer {
