@@ -237,7 +237,10 @@ impl App {
     async fn serve_metrics(&self, state: AppState) -> std::io::Result<()> {
         let Some(address) = self.config.telemetry.metrics_listen else { return Ok(()) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            std::io::Error::new(error.kind(), format!("cannot listen on {address} (telemetry.metrics_listen): {error}"))
+            std::io::Error::new(
+                error.kind(),
+                format!("cannot listen on {address} (telemetry.metrics_listen): {error}"),
+            )
         })?;
         let ending = self.ending.clone();
         self.background.spawn(async move {

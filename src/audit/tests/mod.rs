@@ -3,6 +3,7 @@
 mod clearing;
 mod closing;
 mod full;
+mod replicas;
 mod spooling;
 mod texts;
 mod threads;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use sqlx::{Executor, Row as _};
 use tempfile::TempDir;
