@@ -24,6 +24,7 @@ mod names;
 mod pattern;
 pub(crate) mod problem;
 mod provider;
+mod record;
 mod same;
 mod schema;
 mod scope;

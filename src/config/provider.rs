@@ -70,6 +70,9 @@ pub(super) struct WrittenProvider {
     render: Option<Render>,
     /// Whether each of these calls is also told of in a short line of text, for terminals that show nothing else.
     tool_lines: Option<bool>,
+    /// What is kept of prompts, thoughts and answers: `none` (their size), `digest`, `redacted` or `full`. Where it is
+    /// left out, what `audit.record` says.
+    record: Option<Record>,
 }
 
 /// First parts of paths that the gateway itself serves.
@@ -99,7 +102,7 @@ fn build(written: &WrittenProvider, scope: &mut Scope<'_>) -> Option<Provider> {
         base_url: base_url?,
         api_key: api_key.flatten(),
         headers,
-        record: None,
+        record: written.record,
         settings: ToolSettings {
             inject: written.inject,
             render: written.render,

@@ -36,6 +36,11 @@ impl Telemetry {
 }
 
 impl Server {
+    /// Whether they say the same but for what is recorded, which is no reason to connect anew.
+    pub(crate) fn is_reached_like(&self, other: &Self) -> bool {
+        Self { record: other.record.clone(), ..self.clone() } == *other
+    }
+
     fn secrets(&self) -> Vec<&SecretString> {
         let mut secrets = self.transport.secrets();
         secrets.extend(self.credentials.secrets());

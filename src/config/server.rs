@@ -12,6 +12,7 @@ use super::audit::ServerRecord;
 use super::credentials::{self, Credentials, WrittenCredentials};
 use super::headers::{self, WrittenHeaders};
 use super::limits::{self, DurationSchema};
+use super::record::{self, WrittenRecord};
 use super::scope::Scope;
 use super::secret;
 use super::yaml::At;
@@ -211,6 +212,9 @@ pub(super) struct WrittenServer {
     /// its result again (the default), `rerun` runs it again.
     #[serde(default)]
     repeat: Repeat,
+    /// What is kept of arguments and results: `none` (their size), `digest`, `redacted` or `full`, for all its tools
+    /// or by tool. Where it is left out, what the gateway's `audit.record` says.
+    record: Option<At<WrittenRecord>>,
     /// How long it may take.
     #[serde(default)]
     timeouts: WrittenTimeouts,
@@ -337,7 +341,7 @@ pub(super) fn build(written: &WrittenServer, scope: &mut Scope<'_>) -> Option<Se
         transport: transport?,
         written_command: written_command(written),
         confidential: confidential(written, scope),
-        record: ServerRecord::default(),
+        record: record::build(written.record.as_ref(), scope),
         allow,
         deny,
         read_only,

@@ -2,6 +2,7 @@ mod audit;
 mod fleet;
 mod store;
 mod telemetry;
+mod record;
 
 use std::fs;
 use std::path::Path;

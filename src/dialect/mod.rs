@@ -10,6 +10,7 @@
 //! A dialect does not know the others; what they share stands beside them.
 
 mod body;
+mod brought;
 mod canon;
 mod chat;
 mod dense;
@@ -36,6 +37,7 @@ use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 use draft::Draft;
 use sse::FrameTooLarge;
 
+pub use brought::Brought;
 pub use chat::Chat;
 pub use history::{
     Echo, EchoedTurn, History, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Restoration, Visible,
@@ -127,8 +129,8 @@ pub trait Splicer: Send + Sync {
     /// Writes the API's in-stream error; nothing where an answer has no such form.
     fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
-    /// What is known of the round under way, for the records of a round that breaks off.
-    fn so_far(&self) -> RoundFacts;
+    /// What is known of the round under way, for the records of a round that breaks off: facts, text, thoughts, stop.
+    fn so_far(&self) -> Round;
 
     /// The ids that the client has been given and may send back; empty where the provider stores nothing.
     fn issued_ids(&self) -> Vec<IssuedId> {
@@ -151,8 +153,8 @@ pub struct Request {
     pub references: Vec<String>,
     /// The stored response that the request goes on from; one of `references`.
     pub previous: Option<String>,
-    /// What the user wrote last, if this request brings something new of the user's.
-    pub prompt: Option<String>,
+    /// What it brings for the records.
+    pub brought: Brought,
     /// It asks for one token, to see whether a key works or what is left of a quota.
     pub is_probe: bool,
     /// The names of the injected tools.

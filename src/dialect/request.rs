@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::draft::Draft;
 use super::raw::{self, Object};
-use super::{ClientTools, Delivery, Request};
+use super::{Brought, ClientTools, Delivery, Request};
 use crate::domain::{Digest, Failure, FailureKind, ToolDefinition};
 
 /// What the APIs call the most tokens that an answer may have.
@@ -43,7 +43,7 @@ impl Request {
             obstacle: None,
             references: Vec::new(),
             previous: None,
-            prompt: None,
+            brought: Brought::default(),
             is_probe: LIMITS.iter().any(|limit| object.get(limit) == Some("1")),
             injected: Arc::default(),
             draft,
@@ -117,19 +117,17 @@ pub fn unambiguous(object: &Object<'_>, place: &str) -> Result<(), Failure> {
     }
 }
 
-/// What the user says in this message: its text, or its parts of the type `text_type`; `None` where the
-/// message is not the user's, or brings no text.
-pub fn user_text(message: &Object<'_>, text_type: &str) -> Option<String> {
-    if message.string("role")? != "user" {
-        return None;
-    }
-    if let Some(text) = message.string("content") {
-        return Some(text.into_owned());
+/// The texts of a content, which is a string or has parts of these types, each on lines of its own.
+pub fn texts(content: &str, types: &[&str]) -> String {
+    if let Some(text) = raw::inner(content) {
+        return raw::unescape(text);
     }
     let text_of = |part: &str| {
         let part = Object::within(part)?;
-        (part.string("type")? == text_type).then(|| part.string("text").map(Into::into))?
+        let is_text = types.contains(&&*part.string("type")?);
+        is_text.then(|| part.get("text").and_then(raw::inner).map(raw::unescape))?
     };
-    let texts: Vec<String> = message.array("content").into_iter().filter_map(text_of).collect();
-    (!texts.is_empty()).then(|| texts.join("\n"))
+    let texts: Vec<String> =
+        raw::elements(content).unwrap_or_default().into_iter().filter_map(text_of).collect();
+    texts.join("\n")
 }

@@ -5,15 +5,16 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::Gateway;
 use super::continuity::Scope;
 use super::injection::{self, Injection};
 use super::past::Past;
 use super::pins;
+use crate::audit::Follows;
 use crate::config::ProviderKind;
-use crate::dialect::{Dialect, Request};
+use crate::dialect::{Brought, Dialect, Request};
 use crate::domain::{Caller, Digest, Failure, FailureKind, InterceptionId};
 use crate::identity::Client;
 use crate::provider::Provider;
@@ -25,6 +26,8 @@ const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 pub struct Incoming {
     /// Who asks.
     pub caller: Arc<Caller>,
+    /// When the request came.
+    pub began: Instant,
     /// With which program.
     pub client: Client,
     /// What is asked for.
@@ -71,8 +74,12 @@ pub struct Admission<'a> {
     pub provider: String,
     /// The model, as far as the request got.
     pub model: String,
-    /// What the user wrote.
-    pub prompt: Option<String>,
+    /// What it brings for the records.
+    pub brought: Brought,
+    /// What it goes on from.
+    pub follows: Follows,
+    /// The place of the answer to come.
+    pub place: Option<Digest>,
     /// Whether tools go in.
     pub injection: Injection,
     /// The request, or why it is refused.
@@ -100,7 +107,9 @@ impl Admission<'_> {
         Self {
             provider: String::new(),
             model: String::new(),
-            prompt: None,
+            brought: Brought::default(),
+            follows: Follows::default(),
+            place: None,
             injection: Injection::refused(),
             request: Err(failure),
         }
@@ -128,7 +137,8 @@ impl Gateway {
         let body = read_body(body, &incoming.headers, self.limits.max_body_bytes).await?;
         let mut request = incoming.operation.dialect.read(body)?;
         admission.model.clone_from(&request.model);
-        admission.prompt = request.prompt.take();
+        admission.brought = std::mem::take(&mut request.brought);
+        admission.follows.call_ids = std::mem::take(&mut admission.brought.results);
         self.check_hosted_tools(&request)?;
         self.resolve_references(incoming, &mut request).await?;
         self.introduce(&incoming.caller, &incoming.headers);
@@ -139,6 +149,9 @@ impl Gateway {
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
+        admission.follows.place = resumption.follows;
+        // Who asks for a count goes on with the same history.
+        admission.place = incoming.operation.generates.then(|| resumption.answer.place());
         let notes = std::mem::take(&mut resumption.notes);
         let may_loop = incoming.operation.generates && admission.injection.is_active();
         let (conversation, past) =

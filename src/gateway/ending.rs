@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use super::answer::AnswerHead;
 use super::line::Interruption;
 use super::rounds::Rounds;
-use crate::audit::{InterceptionEnd, Outcome, Times};
+use crate::audit::{InterceptionEnd, Outcome};
 use crate::dialect::{Ending, Round};
 use crate::domain::{Failure, FailureKind};
 
@@ -115,7 +115,7 @@ impl Rounds<'_> {
             status,
             error: error.map(str::to_owned),
             stop_reason,
-            times: Times::default(),
+            times: self.line.watch.times(),
         }
     }
 }

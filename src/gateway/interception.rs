@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use tokio::time::Instant;
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
@@ -41,7 +42,8 @@ impl Gateway {
             )),
         };
         answer.own_header("x-toolgate-injection", admission.injection.word);
-        let mut trail = match self.audit.begin(start(id, &incoming, &admission)).await {
+        let start = InterceptionStart { policy: self.policy.version(), ..start(id, &incoming, &admission) };
+        let mut trail = match self.audit.begin(start).await {
             Ok(trail) => trail,
             Err(error) => {
                 let failure =
@@ -49,7 +51,10 @@ impl Gateway {
                 return refuse(&mut answer, &incoming, &failure).await;
             }
         };
-        if let Some(prompt) = admission.prompt {
+        for instructions in admission.brought.system {
+            trail.prompt(Role::System, instructions);
+        }
+        if let Some(prompt) = admission.brought.prompt {
             trail.prompt(Role::User, prompt);
         }
 
@@ -58,21 +63,21 @@ impl Gateway {
             Err(failure) => {
                 let outcome = if answer.is_gone() { Outcome::Cancelled } else { Outcome::Refused };
                 refuse(&mut answer, &incoming, &failure).await;
-                return trail.end(refused(&failure, outcome));
+                return trail.end(refused(&failure, outcome, incoming.began));
             }
         };
         if let Some(missing) = self.missing_servers(&incoming, &admitted) {
             answer.own_header(missing::HEADER, &missing);
         }
         let delivery = admitted.request.delivery;
-        let line = Line::new(answer, &self.limits, delivery, self.closing.child_token());
+        let line = Line::new(answer, incoming.began, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
             let mut rounds = Rounds::new(self, &incoming, admitted, admission.injection, line, trail);
             let end = rounds.run().await;
             trail = rounds.into_trail();
             end
         } else {
-            relay(self, &incoming, admitted.provider, &admitted.request, line).await
+            relay(self, &incoming, admitted.provider, &admitted.request, line, &mut trail).await
         };
         trail.end(end);
     }
@@ -87,8 +92,15 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         provider: admission.provider.clone(),
         model: admission.model.clone(),
         client: incoming.client.name.clone(),
+        client_version: incoming.client.version.clone(),
         client_session: incoming.client.session.clone(),
         trace: Some(Trace::of_request(&incoming.headers, id).to_string()),
+        agent: incoming.client.agent.clone(),
+        parent_agent: incoming.client.parent_agent.clone(),
+        request_id: incoming.client.request_id.clone(),
+        began: incoming.began,
+        place: admission.place,
+        follows: admission.follows.clone(),
         injection: admission.injection.word,
         left_out: admission.injection.left_out.clone(),
         hosted: hosted.unwrap_or_default(),
@@ -115,12 +127,14 @@ fn closing() -> Failure {
     Failure::new(FailureKind::Unavailable, "the gateway is shutting down")
 }
 
-fn refused(failure: &Failure, outcome: Outcome) -> InterceptionEnd {
+/// The client had its answer at once.
+fn refused(failure: &Failure, outcome: Outcome, began: Instant) -> InterceptionEnd {
+    let first_byte = (outcome != Outcome::Cancelled).then(|| began.elapsed());
     InterceptionEnd {
         outcome,
         status: Some(failure.kind.status()),
         error: Some(failure.message.clone()),
         stop_reason: None,
-        times: Times::default(),
+        times: Times { first_byte, ..Times::default() },
     }
 }

@@ -5,6 +5,7 @@ use tokio::time::{Duration, Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Gone};
+use super::stopwatch::{On, Stopwatch};
 use crate::config::Limits;
 use crate::dialect::{Delivery, Splicer};
 
@@ -17,6 +18,8 @@ pub struct Line {
     pub answer: Answer,
     /// The message; `None` before the provider's first head.
     pub splicer: Option<Box<dyn Splicer>>,
+    /// Where the time goes.
+    pub watch: Stopwatch,
     deadline: Instant,
     keep_alive: Duration,
     last_sent: Instant,
@@ -39,14 +42,29 @@ pub enum Interruption {
 
 impl Line {
     /// A line to a client that wants its answer delivered in this way.
-    pub fn new(answer: Answer, limits: &Limits, delivery: Delivery, closing: CancellationToken) -> Self {
+    pub fn new(
+        answer: Answer,
+        began: Instant,
+        limits: &Limits,
+        delivery: Delivery,
+        closing: CancellationToken,
+    ) -> Self {
         let now = Instant::now();
         let deadline = now + wall_clock(limits, delivery);
-        Self { answer, splicer: None, deadline, keep_alive: limits.keep_alive, last_sent: now, closing }
+        let (watch, keep_alive) = (Stopwatch::new(began), limits.keep_alive);
+        Self { answer, splicer: None, watch, deadline, keep_alive, last_sent: now, closing }
     }
 
-    /// Waits for work, unless the client goes away, time runs out or the gateway closes.
-    pub async fn attend<F: Future>(&mut self, work: F) -> Result<F::Output, Interruption> {
+    /// Waits for work, unless the client goes away, time runs out or the gateway closes; the time counts to whom it
+    /// is waited on.
+    pub async fn attend<F: Future>(&mut self, on: On, work: F) -> Result<F::Output, Interruption> {
+        let began = Instant::now();
+        let done = self.wait_for(work).await;
+        self.watch.add(on, began.elapsed());
+        done
+    }
+
+    async fn wait_for<F: Future>(&mut self, work: F) -> Result<F::Output, Interruption> {
         tokio::pin!(work);
         loop {
             tokio::select! {
@@ -83,6 +101,7 @@ impl Line {
             () = self.closing.cancelled() => return Err(Interruption::Closing),
         };
         self.last_sent = Instant::now();
+        self.watch.note_sent();
         sent.map_err(|Gone| Interruption::ClientGone)
     }
 
@@ -91,6 +110,7 @@ impl Line {
         let sent = if bytes.is_empty() {
             Ok(Ok(()))
         } else {
+            self.watch.note_sent();
             timeout(LAST_WORDS, self.answer.send(bytes.freeze())).await
         };
         self.answer.close();

@@ -2,7 +2,8 @@
 //!
 //! [`interception`] shows the phases on one screen: `injection` decides on tools, `listing` on which of them are
 //! listed; `rounds` are the upstream calls, `tool_loop` says what becomes of a round's calls, `decision` whether one
-//! may run, `searching` what is done for the gateway's own tools, `ending` how it ends; `resume` what a request goes on
+//! may run, `searching` what is done for the gateway's own tools, `ending` how it ends; `exchange` what is recorded of
+//! one upstream call, `stopwatch` where the time goes; `resume` what a request goes on
 //! with, `keeping` what its answer leaves behind, `repeat` the same request again. No wire JSON here: a dialect's items
 //! are moved without a look inside.
 
@@ -11,6 +12,7 @@ mod answer;
 mod continuity;
 mod decision;
 mod ending;
+mod exchange;
 mod injection;
 pub mod interception;
 mod issued_ids;
@@ -29,6 +31,7 @@ mod resume;
 pub mod retention;
 mod rounds;
 mod searching;
+mod stopwatch;
 mod tool_loop;
 mod upstream_error;
 
@@ -39,7 +42,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Reader};
 use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::{Caller, ToolSettings, Trace};
 use crate::identity::Identity;
@@ -69,6 +72,8 @@ pub struct Gateway {
     pub fleet: Fleet,
     /// The records.
     pub audit: Audit,
+    /// What opens the records, for those who may read them.
+    pub reader: Reader,
     /// The caps.
     pub limits: Limits,
     /// When tools are injected and how their calls are shown, where neither key nor provider says.

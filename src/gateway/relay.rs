@@ -3,11 +3,16 @@ use http::Method;
 use super::Gateway;
 use super::admission::Incoming;
 use super::answer::AnswerHead;
+use super::exchange::Exchange;
 use super::line::{Interruption, Line};
-use crate::audit::{InterceptionEnd, Outcome, Times};
+use super::stopwatch::On;
+use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
 use crate::dialect::Request;
 use crate::domain::{Failure, FailureKind};
 use crate::provider::Provider;
+
+/// How much of a provider's error body is the reason of an end, bytes; what the client got is recorded as a text.
+const REASON: usize = 2048;
 
 /// Passes a request that generates nothing, such as a token count, to the provider and its answer back.
 pub async fn relay(
@@ -16,11 +21,13 @@ pub async fn relay(
     provider: &Provider,
     request: &Request,
     mut line: Line,
+    trail: &mut Trail,
 ) -> InterceptionEnd {
     let (path, query) = (incoming.operation.path, incoming.query.as_deref());
     let passing =
         provider.relay(Method::POST, path, query, &incoming.headers, request.body(), &gateway.limits);
-    let relayed = line.attend(passing).await;
+    let mut exchange = Exchange::begin();
+    let relayed = line.attend(On::Provider, passing).await;
     let (outcome, error) = match relayed {
         Err(Interruption::ClientGone) => (Outcome::Cancelled, Some(Interruption::ClientGone.to_string())),
         Err(interruption) => {
@@ -30,17 +37,21 @@ pub async fn relay(
         Ok(Err(failure)) => fail(&mut line, incoming, failure).await,
         Ok(Ok(answer)) => {
             let (http::response::Parts { status, headers, .. }, body) = answer.into_parts();
-            let failed = !status.is_success();
+            exchange.note_head(status, &headers);
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let told = || format!("HTTP {}: {}", status.as_u16(), &text[..text.floor_char_boundary(REASON)]);
+            let error = (!status.is_success()).then(told);
+            trail.tokens(TokenUsage { text, ..exchange.told(1) });
             line.answer.set_head(AnswerHead { status, headers });
-            match line.send_last(body.into()).await {
-                Err(interruption) => (Outcome::Cancelled, Some(interruption.to_string())),
-                Ok(()) if failed => (Outcome::Failed, None),
-                Ok(()) => (Outcome::Completed, None),
+            match (line.send_last(body.into()).await, error) {
+                (Err(interruption), _) => (Outcome::Cancelled, Some(interruption.to_string())),
+                (Ok(()), Some(error)) => (Outcome::Failed, Some(error)),
+                (Ok(()), None) => (Outcome::Completed, None),
             }
         }
     };
     let status = line.answer.status().map(|status| status.as_u16());
-    InterceptionEnd { outcome, status, error, stop_reason: None, times: Times::default() }
+    InterceptionEnd { outcome, status, error, stop_reason: None, times: line.watch.times() }
 }
 
 async fn fail(line: &mut Line, incoming: &Incoming, failure: Failure) -> (Outcome, Option<String>) {

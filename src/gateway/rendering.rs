@@ -111,9 +111,9 @@ impl Rounds<'_> {
 /// A short line about a call, for terminals that show nothing else of it.
 fn line(tool: &str, answered: &Answered) -> String {
     let mark = if answered.result.is_error { '✗' } else { '✓' };
-    match answered.duration_ms {
-        Some(millis) => {
-            let tenths = millis.div_ceil(100);
+    match answered.duration {
+        Some(duration) => {
+            let tenths = duration.as_millis().div_ceil(100);
             format!("⚙ {tool} {mark} {}.{} s", tenths / 10, tenths % 10)
         }
         None => format!("⚙ {tool} {mark}"),

@@ -8,6 +8,7 @@ use super::answer::AnswerHead;
 use super::ending::Stop;
 use super::journal::Journal;
 use super::rounds::Rounds;
+use super::stopwatch::On;
 use crate::dialect::{Delivery, Round};
 use crate::domain::ToolResult;
 
@@ -15,7 +16,7 @@ impl Rounds<'_> {
     /// The next round as it went when the same request came before; `None` where it did not come so far.
     pub(super) async fn repeated_round(&mut self) -> Result<Option<Arc<Round>>, Stop> {
         let Some(earlier) = self.past.earlier.clone() else { return Ok(None) };
-        let round = self.line.attend(earlier.round(self.number as usize - 1)).await?;
+        let round = self.line.attend(On::Provider, earlier.round(self.number as usize - 1)).await?;
         match &round {
             Some(round) => self.show_again(&earlier, round).await?,
             None => self.past.go_own_way(),
@@ -26,7 +27,9 @@ impl Rounds<'_> {
     /// The results of this round's injected calls when the same request came before.
     pub(super) async fn repeated_results(&mut self) -> Result<Vec<Option<ToolResult>>, Stop> {
         match self.past.earlier.clone() {
-            Some(earlier) => Ok(self.line.attend(earlier.results(self.number as usize - 1)).await?),
+            Some(earlier) => {
+                Ok(self.line.attend(On::Tools, earlier.results(self.number as usize - 1)).await?)
+            }
             None => Ok(Vec::new()),
         }
     }

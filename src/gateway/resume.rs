@@ -14,6 +14,8 @@ use crate::provider::Provider;
 pub struct Resumption {
     /// What the answer adds.
     pub answer: OpenAnswer,
+    /// The place of the last answer before it.
+    pub follows: Option<Digest>,
     /// What is asked, apart from how the answer is delivered.
     pub asked: Digest,
     /// Whether, if the same was asked before, it was by the same client, which does not ask twice on purpose.
@@ -63,8 +65,10 @@ impl Gateway {
             &request.fingerprint().0,
         ]);
         let answer = plan.answer(scope, history);
+        let last = history.turns.iter().rfind(|turn| !turn.is_last);
+        let follows = last.map(|turn| scope.after(turn.before));
         let is_repeat = is_same_client || is_retry(incoming);
-        Ok(Resumption { answer, asked, is_repeat, notes: plan.notes })
+        Ok(Resumption { answer, follows, asked, is_repeat, notes: plan.notes })
     }
 }
 

@@ -11,11 +11,13 @@ use super::Gateway;
 use super::admission::{Admitted, Incoming};
 use super::answer::AnswerHead;
 use super::ending::Stop;
+use super::exchange::Exchange;
 use super::injection::Injection;
 use super::line::Line;
 use super::past::Past;
 use super::rendering::Rendering;
-use crate::audit::{InterceptionEnd, TokenUsage, Trail};
+use super::stopwatch::On;
+use crate::audit::{InterceptionEnd, Trail};
 use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Behalf, CallerHeaders, Failure, FailureKind, SpanId, Trace};
 use crate::provider::{self, Provider};
@@ -31,6 +33,8 @@ pub struct Rounds<'a> {
     pub(super) past: Past<'a>,
     pub(super) line: Line,
     pub(super) trail: Trail,
+    /// The upstream call under way.
+    pub(super) exchange: Exchange,
     headers: HeaderMap,
     pub(super) settings: SpliceSettings,
     /// Whether the client gets a short line about each call.
@@ -82,6 +86,7 @@ impl<'a> Rounds<'a> {
             past,
             line,
             trail,
+            exchange: Exchange::begin(),
             headers: provider::request_headers(&incoming.headers),
             settings: SpliceSettings { max_frame, max_answer, usage, form: rendering.form },
             shows_lines: rendering.lines,
@@ -134,6 +139,7 @@ impl<'a> Rounds<'a> {
 
     /// A round that the provider answers now.
     async fn new_round(&mut self) -> Result<Arc<Round>, Stop> {
+        self.exchange = Exchange::begin();
         match self.round().await {
             Ok(round) => {
                 self.record(&round);
@@ -160,8 +166,9 @@ impl<'a> Rounds<'a> {
             self.request.body(),
         );
         let silence = self.gateway.limits.provider_silence;
-        let response = self.line.attend(timeout(silence, sending)).await?;
+        let response = self.line.attend(On::Provider, timeout(silence, sending)).await?;
         let response = response.map_err(|_| self.too_slow())?.map_err(Stop::Failed)?;
+        self.exchange.note_head(response.status(), response.headers());
         if !response.status().is_success() {
             return Err(self.pass_error(response).await);
         }
@@ -205,12 +212,13 @@ impl<'a> Rounds<'a> {
         let silence = self.gateway.limits.provider_silence;
         let mut received = 0;
         loop {
-            let piece = self.line.attend(timeout(silence, response.chunk())).await?;
+            let piece = self.line.attend(On::Provider, timeout(silence, response.chunk())).await?;
             let piece = piece.map_err(|_| self.too_slow())?.map_err(|error| {
                 let message = format!("the answer of the provider {} broke off", self.provider.name);
                 Stop::Failed(Failure::new(FailureKind::Upstream, message).with_detail(error.without_url()))
             })?;
             let Some(piece) = piece else { break };
+            self.exchange.note_piece();
             received += piece.len();
             if received > self.settings.max_answer {
                 return Err(self.too_large());
@@ -242,35 +250,5 @@ impl<'a> Rounds<'a> {
                 Stop::Failed(Failure::new(FailureKind::Upstream, message))
             }
         })
-    }
-
-    fn record(&mut self, round: &Round) {
-        let facts = round.facts.clone();
-        self.trail.tokens(TokenUsage {
-            round: self.number,
-            model: facts.model,
-            response_id: facts.response_id,
-            usage: facts.usage,
-            ..TokenUsage::default()
-        });
-        if !round.thoughts.is_empty() {
-            self.trail.thought(self.number, round.thoughts.clone());
-        }
-    }
-
-    /// Records the tokens of a round that broke off, as far as the provider told them.
-    fn record_so_far(&mut self) {
-        let Some(facts) = self.line.splicer.as_ref().map(|splicer| splicer.so_far()) else { return };
-        if !facts.response_id.is_empty() {
-            let (number, usage) = (self.number, facts.usage);
-            let (model, response_id) = (facts.model, facts.response_id);
-            self.trail.tokens(TokenUsage {
-                round: number,
-                model,
-                response_id,
-                usage,
-                ..TokenUsage::default()
-            });
-        }
     }
 }

@@ -13,6 +13,7 @@ use super::line::Interruption;
 use super::result_size::{cap, size};
 use super::rounds::Rounds;
 use super::searching::Subject;
+use super::stopwatch::On;
 use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
 use crate::domain::{Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
@@ -37,8 +38,8 @@ pub struct Verdict {
 pub struct Answered {
     /// What the model gets.
     pub result: ToolResult,
-    /// From the call to its result, milliseconds; `None` where it did not run.
-    pub duration_ms: Option<u64>,
+    /// From the call to its result; `None` where it did not run.
+    pub duration: Option<Duration>,
 }
 
 impl Verdict {
@@ -50,7 +51,7 @@ impl Verdict {
 
 impl Answered {
     fn not_run() -> Self {
-        Self { result: ToolResult::error(NOT_RUN), duration_ms: None }
+        Self { result: ToolResult::error(NOT_RUN), duration: None }
     }
 }
 
@@ -122,7 +123,7 @@ impl Rounds<'_> {
             if let Some(result) = &result {
                 self.past.note_result(place, result);
             }
-            answers.push(result.map(|result| Answered { result, duration_ms: None }));
+            answers.push(result.map(|result| Answered { result, duration: None }));
         }
         self.capped += u32::from(capped);
         self.clear_and_run(intents, &places, &mut answers).await?;
@@ -146,7 +147,7 @@ impl Rounds<'_> {
         }
         // What these calls bring is new to the model: how it went on before is of no use any more.
         self.past.go_own_way();
-        let cleared = self.line.attend(self.trail.clear(intents)).await?;
+        let cleared = self.line.attend(On::Own, self.trail.clear(intents)).await?;
         let clearances = cleared.map_err(unrecorded)?;
         self.line.still_wanted()?;
         self.run_cleared(clearances, places, answers).await
@@ -175,7 +176,7 @@ impl Rounds<'_> {
         let mut interruption = None;
         while !running.is_empty() {
             let ended = match interruption {
-                None => match self.line.attend(running.next()).await {
+                None => match self.line.attend(On::Tools, running.next()).await {
                     Ok(ended) => ended,
                     Err(why) => {
                         interruption = Some(why);
@@ -184,16 +185,15 @@ impl Rounds<'_> {
                         continue;
                     }
                 },
-                Some(_) => running.next().await,
+                Some(_) => self.line.watch.count(On::Tools, running.next()).await,
             };
             if let Some((place, id, end)) = ended {
-                let (duration_ms, was_cancelled) =
-                    (Some(end.duration_ms), end.outcome == ToolOutcome::Cancelled);
+                let (duration, was_cancelled) = (Some(end.duration), end.outcome == ToolOutcome::Cancelled);
                 let result = self.record_end(id, end);
                 if !was_cancelled {
                     self.past.note_result(place, &result);
                 }
-                answers[place] = Some(Answered { result, duration_ms });
+                answers[place] = Some(Answered { result, duration });
             }
         }
         interruption.map_or(Ok(()), |why| Err(why.into()))
@@ -215,7 +215,7 @@ impl Rounds<'_> {
             result: kept,
             result_bytes,
             truncated,
-            duration: Duration::from_millis(end.duration_ms),
+            duration: end.duration,
         };
         self.trail.outcome(id, report);
         result

@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use super::answer::AnswerHead;
 use super::ending::Stop;
 use super::rounds::Rounds;
+use super::stopwatch::On;
 use crate::domain::{Failure, FailureKind};
 use crate::provider;
 
@@ -20,7 +21,7 @@ impl Rounds<'_> {
     pub(super) async fn pass_error(&mut self, response: reqwest::Response) -> Stop {
         let (status, mut headers) = (response.status(), provider::response_headers(response.headers()));
         let silence = self.gateway.limits.provider_silence;
-        let body = match self.line.attend(timeout(silence, read_error(response))).await {
+        let body = match self.line.attend(On::Provider, timeout(silence, read_error(response))).await {
             Ok(Ok(body)) => self.provider.redact_bytes(body),
             Ok(Err(_)) => return self.too_slow(),
             Err(interruption) => return interruption.into(),

@@ -4,6 +4,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures::stream;
 use http::{HeaderValue, Method, Request, header};
+use tokio::time::Instant;
 
 use super::route::{Route, route};
 use super::{AppState, not_found};
@@ -16,6 +17,7 @@ use crate::mcp_server::{Endpoint, WELL_KNOWN};
 
 /// Handles whatever has no route of its own: MCP, and the three APIs, with or without a provider in the path.
 pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Response {
+    let began = Instant::now();
     let (mut parts, body) = request.into_parts();
     name_host(&mut parts);
     if let Some(endpoint) = Endpoint::at(parts.uri.path()) {
@@ -40,6 +42,7 @@ pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Re
             };
             let incoming = Incoming {
                 caller,
+                began,
                 client: Client::from_headers(&parts.headers),
                 operation,
                 provider: provider.map(str::to_owned),

@@ -48,8 +48,8 @@ pub struct CallEnd {
     pub result: ToolResult,
     /// For the records.
     pub outcome: ToolOutcome,
-    /// From the call to its result, milliseconds.
-    pub duration_ms: u64,
+    /// From the call to its result.
+    pub duration: Duration,
 }
 
 impl Fleet {
@@ -83,7 +83,7 @@ impl Fleet {
         let earlier = std::mem::take(&mut *servers);
         let mut started = Vec::new();
         for config in configured {
-            let same = earlier.get(&config.name).filter(|server| server.config == *config);
+            let same = earlier.get(&config.name).filter(|server| server.config.is_reached_like(config));
             let server = same.cloned().unwrap_or_else(|| {
                 let server = Arc::new(Server::new(config, &self.0.shelves, &self.0.access));
                 started.push(server.clone());
@@ -191,8 +191,7 @@ impl Fleet {
             let message = format!("The server `{}` of this tool is not configured any more.", tool.server);
             (ToolResult::error(message), ToolOutcome::Unreachable)
         };
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        CallEnd { result, outcome, duration_ms }
+        CallEnd { result, outcome, duration: started.elapsed() }
     }
 
     /// What the model is told of a call of this tool, if it is in quarantine.

@@ -61,8 +61,8 @@ pub struct ForwardEnd {
     pub answer: Result<Value, Unanswered>,
     /// For the records.
     pub outcome: ToolOutcome,
-    /// From the call to its result, milliseconds.
-    pub duration_ms: u64,
+    /// From the call to its result.
+    pub duration: Duration,
 }
 
 /// What a server says of itself when a connection begins.
@@ -105,8 +105,7 @@ impl Fleet {
             Err(Unanswered::Error(_)) => ToolOutcome::ToolError,
             Err(Unanswered::None(_, outcome)) => *outcome,
         };
-        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        ForwardEnd { answer, outcome, duration_ms }
+        ForwardEnd { answer, outcome, duration: started.elapsed() }
     }
 
     /// A server over the connection of theirs, for all that one request is to know and to do there.

@@ -1,26 +1,18 @@
 //! One tool call of an MCP client: checked, permitted and recorded as the calls of models are, then sent on raw.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rmcp::ErrorData;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::methods::Asked;
+use super::records::{ROUND, end, unrecorded};
 use super::{Endpoint, pass, tools};
-use crate::audit::{
-    CallReport, Clearance, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, ToolOutcome, ToolUse,
-    Trail,
-};
-use crate::domain::{InterceptionId, SpanId, Trace, Via};
+use crate::audit::{CallReport, Clearance, Intent, Outcome, Times, ToolOutcome, ToolUse, Trail};
+use crate::domain::{SpanId, Trace, Via};
 use crate::mcp::{Tool, Unanswered};
-
-/// How the records call this API.
-const DIALECT: &str = "mcp";
-
-/// A call is a round of its own.
-const ROUND: u32 = 1;
 
 type Answer = Result<Value, ErrorData>;
 
@@ -35,29 +27,25 @@ enum Decision {
 impl Asked {
     /// Runs the call; its records begin and end here.
     pub(super) async fn call(&self) -> Answer {
-        let unrecorded = |error: crate::audit::AuditUnavailable| {
-            tracing::warn!(%error, "an MCP call was refused");
-            ErrorData::internal_error("the audit cannot record tool calls now, so none is run", None)
-        };
-        let mut trail = self.gateway.audit.begin(self.start()).await.map_err(unrecorded)?;
+        let mut trail = self.gateway.audit.begin(self.start()).await.map_err(|error| unrecorded(&error))?;
         let name = self.request.text("name").unwrap_or_default();
         let Some(tool) = tools::find(&self.gateway, &self.behalf.caller, &self.endpoint, name) else {
             let message = format!("Unknown tool: {name}");
-            trail.end(end(Outcome::Refused, Some(message.clone())));
+            trail.end(end(Outcome::Refused, Some(message.clone()), Times::default()));
             return Err(ErrorData::invalid_params(message, None));
         };
         match self.decide(&tool) {
             Decision::Refuse { outcome, told, rule } => {
                 self.record_refusal(&mut trail, &tool, outcome, &told, rule);
-                trail.end(end(Outcome::Completed, None));
+                trail.end(end(Outcome::Completed, None, Times::default()));
                 Ok(in_band(&told))
             }
             Decision::Run(intent) => {
                 let mut clearances = match trail.clear(vec![*intent]).await {
                     Ok(clearances) => clearances,
                     Err(error) => {
-                        trail.end(end(Outcome::Failed, Some(error.to_string())));
-                        return Err(unrecorded(error));
+                        trail.end(end(Outcome::Failed, Some(error.to_string()), Times::default()));
+                        return Err(unrecorded(&error));
                     }
                 };
                 let Some(clearance) = clearances.pop() else {
@@ -65,18 +53,6 @@ impl Asked {
                 };
                 self.run_cleared(clearance, trail).await
             }
-        }
-    }
-
-    fn start(&self) -> InterceptionStart {
-        let session = self.client.session().map(|session| session.id.chars().take(8).collect());
-        let id = InterceptionId::new();
-        InterceptionStart {
-            trace: Some(Trace::of_message(&self.request.meta, id).to_string()),
-            client: self.client.name().to_owned(),
-            client_session: session,
-            injection: DIALECT,
-            ..InterceptionStart::new(id, Arc::clone(&self.behalf.caller), DIALECT)
         }
     }
 
@@ -109,10 +85,6 @@ impl Asked {
         }
     }
 
-    fn call_id(&self) -> String {
-        self.request.id.as_str().map_or_else(|| self.request.id.to_string(), str::to_owned)
-    }
-
     fn record_refusal(
         &self,
         trail: &mut Trail,
@@ -127,7 +99,7 @@ impl Asked {
             call_id: self.call_id(),
             tool: tool.definition.name.clone(),
             definition: Some(Arc::clone(&tool.definition)),
-            via: None,
+            via: Some(Via::Mcp),
             arguments: arguments.to_string(),
             outcome,
             result: Some(told.to_owned()),
@@ -138,7 +110,7 @@ impl Asked {
 
     /// Sends the call on. When the client goes, only a call that changes nothing is cancelled.
     async fn run_cleared(&self, clearance: Clearance, mut trail: Trail) -> Answer {
-        let id = clearance.id();
+        let (id, began) = (clearance.id(), Instant::now());
         let cancel = if clearance.tool().read_only { self.cancel.clone() } else { CancellationToken::new() };
         let (mut forwarded, asides) = self.forwarded();
         pass::without_tasks(&mut forwarded.params);
@@ -165,17 +137,12 @@ impl Asked {
             result_bytes: result.len() as u64,
             result,
             truncated: false,
-            duration: Duration::from_millis(ran.duration_ms),
+            duration: ran.duration,
         };
         trail.outcome(id, report);
-        let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Completed };
-        trail.end(end(outcome, error));
+        trail.end(self.end(error, began, ran.duration));
         answer
     }
-}
-
-fn end(outcome: Outcome, error: Option<String>) -> InterceptionEnd {
-    InterceptionEnd { outcome, status: Some(200), error, stop_reason: None, times: Times::default() }
 }
 
 /// What went wrong, where the client's model sees it.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::message::{self, Request};
-use super::methods::{self, Asked, Through, capabilities, declared, server_info};
+use super::methods::{Asked, Program, Through, capabilities, declared, server_info};
 use super::session::{IDLE, Session, TooMany};
 use super::{Endpoint, McpServer, era, tools};
 use crate::domain::{Behalf, Digest};
@@ -52,9 +52,9 @@ impl McpServer {
         let ends = self.ending.child_token();
         // A client that goes before it has its session leaves nothing behind.
         let unless_begun = ends.clone().drop_guard();
-        let name = methods::name(request.params.get("clientInfo"), &http::HeaderMap::new());
+        let program = Program::said(request.params.get("clientInfo"), &http::HeaderMap::new());
         let session =
-            Session::new(id.to_owned(), Arc::clone(&behalf.caller), endpoint.clone(), name, ends.clone());
+            Session::new(id.to_owned(), Arc::clone(&behalf.caller), endpoint.clone(), program, ends.clone());
         let session = Arc::new(session);
         // First of all: for one session too many no connection is made.
         self.sessions.begin(Arc::clone(&session))?;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::message::{self, Request, method_not_found};
 use super::reply::Reply;
 use super::session::Session;
-use super::{Endpoint, McpServer, era, tools, translate};
+use super::{Endpoint, McpServer, era, pass, tools, translate};
 use crate::domain::Behalf;
 use crate::gateway::Gateway;
 use crate::identity;
@@ -36,7 +36,7 @@ pub(super) struct Asked {
 /// Who asks, as its protocol tells.
 pub(super) enum Client {
     /// 2026-07-28: each request says what the client can do.
-    Stateless { name: String, capabilities: Value },
+    Stateless { program: Program, capabilities: Value },
     /// An older protocol: it said so at the beginning.
     Session(Arc<Session>),
 }
@@ -45,13 +45,13 @@ impl Client {
     pub(super) fn stateless(request: &Request, headers: &HeaderMap) -> Self {
         let said = request.meta.get(era::CLIENT_INFO);
         let capabilities = request.meta.get(era::CLIENT_CAPABILITIES).cloned().unwrap_or_else(|| json!({}));
-        Self::Stateless { name: name(said, headers), capabilities: declared(capabilities) }
+        Self::Stateless { program: Program::said(said, headers), capabilities: declared(capabilities) }
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn program(&self) -> &Program {
         match self {
-            Self::Stateless { name, .. } => name,
-            Self::Session(session) => &session.client_name,
+            Self::Stateless { program, .. } => program,
+            Self::Session(session) => &session.program,
         }
     }
 
@@ -67,10 +67,26 @@ impl Client {
     }
 }
 
-/// The client's name of itself, or what its headers tell.
-pub(super) fn name(info: Option<&Value>, headers: &HeaderMap) -> String {
-    let said = info.and_then(|info| info["name"].as_str()).filter(|name| !name.is_empty());
-    said.map_or_else(|| identity::Client::from_headers(headers).name, |name| name.chars().take(64).collect())
+/// The program that asks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Program {
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+}
+
+impl Program {
+    /// As the client names itself, or its headers do.
+    pub(super) fn said(info: Option<&Value>, headers: &HeaderMap) -> Self {
+        let word = |key: &str| info?[key].as_str().map(|word| word.chars().take(64).collect::<String>());
+        let word = |key: &str| word(key).filter(|word| !word.is_empty());
+        match word("name") {
+            Some(name) => Self { name, version: word("version") },
+            None => {
+                let identity::Client { name, version, .. } = identity::Client::from_headers(headers);
+                Self { name, version }
+            }
+        }
+    }
 }
 
 /// What a client can do, as far as it goes through this gateway.
@@ -116,7 +132,13 @@ impl Asked {
             ("subscriptions/listen", true) => self.listen().await,
             ("ping", false) => Ok(json!({})),
             (method, _) => match &self.endpoint {
-                Endpoint::Server(server) => self.pass(server).await,
+                Endpoint::Server(server) => {
+                    let passed = match self.subject(server) {
+                        Some(subject) => self.pass_on_record(server, subject).await,
+                        None => self.pass(server).await,
+                    };
+                    passed.map_err(pass::in_words)
+                }
                 Endpoint::All => Err(method_not_found(method)),
             },
         }

@@ -4,7 +4,8 @@
 //! Streamable HTTP in both eras on one endpoint, on raw JSON, so that nothing is lost that this gateway does not know.
 //! [`McpServer::handle`] is one HTTP request: `access` says who may come in, `message` reads JSON-RPC, `era` tells the
 //! stateless protocol of 2026-07-28 from the older ones with sessions (`session`). `methods` is what there is to ask
-//! for, `call` one tool call with its records, `pass` what only the server behind can answer, `listen` what changes.
+//! for, `call` one tool call, `pass` what only the server behind can answer, `records` what is recorded of both, `listen`
+//! what changes.
 //! `reply` brings it back, `translate` from one era to the other.
 
 mod access;
@@ -17,6 +18,7 @@ mod message;
 mod methods;
 mod pass;
 mod post;
+mod records;
 mod reply;
 mod session;
 mod tools;

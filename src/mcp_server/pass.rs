@@ -9,6 +9,7 @@ use super::era;
 use super::message::{self, method_not_found};
 use super::methods::{Asked, Client};
 use super::session;
+use crate::audit::ToolOutcome;
 use crate::mcp::{Aside, Forwarded, Notice, Question, Unanswered};
 
 /// How much a server may say before it is heard.
@@ -30,19 +31,17 @@ const OF_CONNECTION: [&str; 3] = ["logging/setLevel", "resources/subscribe", "re
 
 impl Asked {
     /// Has the server answer.
-    pub(super) async fn pass(&self, server: &str) -> Result<Value, ErrorData> {
+    pub(super) async fn pass(&self, server: &str) -> Result<Value, Unanswered> {
         let method = self.request.method.as_str();
         let fleet = &self.gateway.fleet;
         let has_own = self.client.session().is_some_and(|session| session.has_own_connection());
         if OF_CONNECTION.contains(&method) && !has_own {
-            return Err(method_not_found(method));
+            return Err(Unanswered::Error(method_not_found(method)));
         }
-        let reached = fleet.reach(server, &self.behalf).await.map_err(in_words)?;
+        let reached = fleet.reach(server, &self.behalf).await?;
         let Some(introduction) = reached.introduction() else {
-            return Err(ErrorData::internal_error(
-                format!("the server `{server}` is not available now"),
-                None,
-            ));
+            let message = format!("the server `{server}` is not available now");
+            return Err(Unanswered::None(message, ToolOutcome::Unreachable));
         };
         let declares = if let Some((_, capability)) = WITH.iter().find(|(known, _)| *known == method) {
             introduction.capabilities.contains_key(*capability)
@@ -53,11 +52,11 @@ impl Asked {
         // Servers of 2026-07-28 keep nothing about a connection, also where it is the session's own.
         let is_kept = !introduction.is_modern || !OF_CONNECTION.contains(&method);
         if !declares || !is_kept {
-            return Err(method_not_found(method));
+            return Err(Unanswered::Error(method_not_found(method)));
         }
         let (forwarded, asides) = self.forwarded();
         let answering = Box::pin(reached.forward(forwarded, &self.cancel));
-        self.relay(answering, asides).await.map_err(in_words)
+        self.relay(answering, asides).await
     }
 
     /// The request as the server gets it, and what the server says until it answers.
@@ -136,7 +135,7 @@ impl Asked {
 }
 
 /// Why there is no result, as the client is told.
-fn in_words(unanswered: Unanswered) -> ErrorData {
+pub(super) fn in_words(unanswered: Unanswered) -> ErrorData {
     match unanswered {
         Unanswered::Error(error) => error,
         Unanswered::None(message, _) => ErrorData::internal_error(message, None),

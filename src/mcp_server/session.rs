@@ -13,6 +13,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::methods::Program;
 use super::{Endpoint, message};
 use crate::domain::{Caller, Digest};
 use crate::mcp::Question;
@@ -47,7 +48,7 @@ pub(super) struct Session {
     pub(super) caller: Arc<Caller>,
     pub(super) endpoint: Endpoint,
     /// What the client says of itself.
-    pub(super) client_name: String,
+    pub(super) program: Program,
     /// Whether the server behind has a connection for this session alone.
     has_own_connection: AtomicBool,
     /// Cancelled when the session ends, and when it must.
@@ -131,7 +132,7 @@ impl Session {
         id: String,
         caller: Arc<Caller>,
         endpoint: Endpoint,
-        client_name: String,
+        program: Program,
         ends: CancellationToken,
     ) -> Self {
         let (outbox, inbox) = mpsc::channel(WAITING);
@@ -139,7 +140,7 @@ impl Session {
             id,
             caller,
             endpoint,
-            client_name,
+            program,
             has_own_connection: AtomicBool::new(false),
             ends,
             running: Mutex::default(),
@@ -300,7 +301,7 @@ mod tests {
 
     fn session(id: &str, key: &str) -> Arc<Session> {
         let (caller, ends) = (caller(key), CancellationToken::new());
-        Arc::new(Session::new(id.into(), caller, Endpoint::All, "client".into(), ends))
+        Arc::new(Session::new(id.into(), caller, Endpoint::All, Program::default(), ends))
     }
 
     #[test]

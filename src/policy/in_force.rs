@@ -47,6 +47,11 @@ impl InForce {
         self.policies.store(Arc::new(Both { former: None, present }));
     }
 
+    /// Which policy is in force: a digest of what its files say. While a reload is under way, it is the new one.
+    pub fn version(&self) -> String {
+        self.policies.load().present.version().to_owned()
+    }
+
     /// May this caller be shown this tool?
     pub fn may_see(&self, caller: &Caller, tool: &ToolRef) -> Result<(), Denial> {
         self.policies.load().all().try_for_each(|policy| policy.may_see(caller, tool))
@@ -70,6 +75,11 @@ impl InForce {
     pub fn may_administer(&self, caller: &Caller, server: &str) -> Result<(), Denial> {
         self.policies.load().all().try_for_each(|policy| policy.may_administer(caller, server))
     }
+
+    /// May this caller read the records?
+    pub fn may_read_audit(&self, caller: &Caller) -> Result<(), Denial> {
+        self.policies.load().all().try_for_each(|policy| policy.may_read_audit(caller))
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +96,11 @@ mod tests {
             ["a", "b", "c"].map(|name| in_force.may_see(&alice, &tool("s", name)).is_ok())
         };
         assert_eq!(seen(&in_force), [true, true, false]);
+        let version = in_force.version();
+        in_force.add(rule("[bc]"));
+        assert_ne!(in_force.version(), version);
+        in_force.add(rule("[ab]"));
+        assert_eq!(in_force.version(), version, "it says the same");
         in_force.add(rule("[bc]"));
         assert_eq!(seen(&in_force), [false, true, false]);
         in_force.settle();

@@ -18,7 +18,7 @@ pub use permit::Permit;
 use self::rules::Rules;
 use self::written::{Action, WrittenPolicy};
 use crate::config::{PolicySource, schema_of};
-use crate::domain::{Caller, ToolDefinition, ToolRef};
+use crate::domain::{Caller, Digest, ToolDefinition, ToolRef};
 
 /// The rules that apply where the administrator has written none.
 const SHIPPED: &str = include_str!("../../policies/default.yaml");
@@ -28,6 +28,7 @@ const SHIPPED: &str = include_str!("../../policies/default.yaml");
 pub struct Policy {
     rules: Rules,
     tests: Vec<TestOutcome>,
+    version: String,
 }
 
 /// Why policy said no.
@@ -60,7 +61,9 @@ impl Policy {
     pub fn load(sources: &[PolicySource]) -> Result<Self, PolicyError> {
         let shipped = [PolicySource { path: "policies/default.yaml (shipped)".into(), text: SHIPPED.into() }];
         let sources = if sources.is_empty() { &shipped } else { sources };
-        load::load(sources).map(|(rules, tests)| Self { rules, tests })
+        let texts: Vec<&[u8]> = sources.iter().map(|source| source.text.as_bytes()).collect();
+        let version = Digest::of_parts(&texts).to_string();
+        load::load(sources).map(|(rules, tests)| Self { rules, tests, version })
     }
 
     /// May this caller be shown this tool?
@@ -76,7 +79,7 @@ impl Policy {
     /// May this caller call this tool once?
     pub fn permit(&self, caller: &Arc<Caller>, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
         let rule = self.rules.decide(caller, Action::CallTool, &tool.source)?;
-        Ok(Permit::new(caller.clone(), tool.clone(), rule.to_owned()))
+        Ok(Permit::new(caller.clone(), tool.clone(), rule.to_owned(), self.version.clone()))
     }
 
     /// May this caller administer this server?
@@ -85,9 +88,20 @@ impl Policy {
         self.rules.decide(caller, Action::Administer, &all_of_it).map(|_| ())
     }
 
+    /// May this caller read the records? Only a rule about everything allows that.
+    pub fn may_read_audit(&self, caller: &Caller) -> Result<(), Denial> {
+        let everything = ToolRef { server: "*".to_owned(), tool: "*".to_owned() };
+        self.rules.decide(caller, Action::ReadAudit, &everything).map(|_| ())
+    }
+
     /// The tests that ran when the files were loaded, all of them passed.
     pub fn tests(&self) -> &[TestOutcome] {
         &self.tests
+    }
+
+    /// Which policy it is: a digest of what its files say.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// How many rules are in force.

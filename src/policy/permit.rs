@@ -10,17 +10,18 @@ pub struct Permit {
     caller: Arc<Caller>,
     tool: Arc<ToolDefinition>,
     rule: String,
+    policy: String,
 }
 
 impl Permit {
-    pub(super) fn new(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: String) -> Self {
-        Self { caller, tool, rule }
+    pub(super) fn new(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: String, policy: String) -> Self {
+        Self { caller, tool, rule, policy }
     }
 
     /// A permit without a policy, for the tests of the rooms that need one.
     #[cfg(test)]
     pub(crate) fn for_tests(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: &str) -> Self {
-        Self::new(caller, tool, rule.to_owned())
+        Self::new(caller, tool, rule.to_owned(), String::new())
     }
 
     /// Who may call.
@@ -36,5 +37,10 @@ impl Permit {
     /// The name of the rule that allows it.
     pub fn rule(&self) -> &str {
         &self.rule
+    }
+
+    /// The version of the policy that the rule belongs to.
+    pub fn policy(&self) -> &str {
+        &self.policy
     }
 }

@@ -65,6 +65,12 @@ pub fn response_headers(headers: &HeaderMap) -> HeaderMap {
     })
 }
 
+/// The provider's own id of a request, by which its support finds it.
+pub fn request_id(headers: &HeaderMap) -> Option<String> {
+    let id = ["request-id", "x-request-id"].into_iter().find_map(|name| headers.get(name))?;
+    id.to_str().ok().map(str::to_owned)
+}
+
 fn filtered(headers: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {
     let passing = headers.iter().filter(|(name, _)| passes(name));
     passing.map(|(name, value)| (name.clone(), value.clone())).collect()

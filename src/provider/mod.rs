@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::config::{self, Limits, ProviderKind};
 use crate::domain::{Failure, FailureKind, ToolSettings};
 
-pub use headers::{request_headers, response_headers};
+pub use headers::{request_headers, request_id, response_headers};
 
 /// How long a connection to a provider may take to come up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

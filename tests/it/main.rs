@@ -7,6 +7,7 @@
 
 mod admin;
 mod agent;
+mod audit_api;
 mod awkward_providers;
 mod bad_input;
 mod callers;
@@ -42,6 +43,7 @@ mod provider;
 mod readiness;
 mod recall;
 mod record;
+mod recorded;
 mod reload;
 mod rendering;
 mod repeats;

@@ -161,6 +161,7 @@ async fn f55_debug_output_holds_no_secret() {
             .collect();
     let [caller] = toolgate::identity::callers(&toolgate::config::Auth::None).try_into().unwrap();
     let incoming = toolgate::gateway::Incoming {
+        began: tokio::time::Instant::now(),
         caller: std::sync::Arc::new(caller),
         client: toolgate::identity::Client::from_headers(&headers),
         operation: toolgate::gateway::Operation {

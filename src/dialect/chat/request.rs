@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::dialect::brought::{self, Line};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{ClientTools, Delivery, Obstacle, Request, request};
 use crate::domain::Failure;
@@ -24,12 +25,13 @@ const KNOWN: &[&str] = &[
 pub fn read(body: Bytes) -> Result<Request, Failure> {
     let mut request = Request::open(body, KNOWN)?;
     let object = request.draft.object();
-    let (tools, obstacle, prompt) = (client_tools(&object)?, obstacle(&object), prompt(&object));
+    let (tools, obstacle) = (client_tools(&object)?, obstacle(&object));
+    let brought = brought::brought(&object.array("messages"), read_message);
     let options = (request.delivery == Delivery::Streamed).then(|| usage_options(&object)).flatten();
     if let Some(options) = options {
         request.draft.set("stream_options", options);
     }
-    Ok(Request { tools, obstacle, prompt, ..request })
+    Ok(Request { tools, obstacle, brought, ..request })
 }
 
 /// Whether the client itself asked for the usage chunk.
@@ -90,8 +92,14 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
     }
 }
 
-/// The text of the last message, if it is the user's.
-fn prompt(object: &Object<'_>) -> Option<String> {
-    let messages = object.array("messages");
-    request::user_text(&Object::within(messages.last()?)?, "text")
+fn read_message(message: &str) -> Vec<Line> {
+    let message = Object::within(message).unwrap_or_default();
+    let text = || request::texts(message.get("content").unwrap_or("[]"), &["text"]);
+    match message.string("role").as_deref() {
+        Some("assistant") => vec![Line::Assistants],
+        Some("system" | "developer") => vec![Line::System(text())],
+        Some("tool") => vec![Line::Result(message.string("tool_call_id").unwrap_or_default().into_owned())],
+        Some("user") => vec![Line::User(text())],
+        _ => Vec::new(),
+    }
 }

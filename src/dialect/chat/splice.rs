@@ -296,21 +296,15 @@ impl Splicer for Stream {
         self.settle_all(out);
         let call =
             |pieces: &CallPieces| RoundCall { call: pieces.call(), injected: pieces.owner == Owner::Gateway };
-        let items = self.round.message.render();
-        let text = Object::parse(&items).map(|message| content::said(&message)).unwrap_or_default();
         Ok(Round {
             calls: self.round.message.calls.iter().map(call).collect(),
             wants_results: matches!(
                 self.round.finish.as_deref(),
                 Some("tool_calls" | "stop" | "function_call")
             ),
-            stop_reason: self.round.finish.clone(),
-            thoughts: self.round.message.thoughts(),
-            facts: self.so_far(),
-            text,
-            items: Items(items),
+            items: Items(self.round.message.render()),
             envelope: self.envelope(),
-            item_ids: Vec::new(),
+            ..self.so_far()
         })
     }
 
@@ -378,12 +372,19 @@ impl Splicer for Stream {
         sse::write_data(&openai::error_body(failure), out);
     }
 
-    fn so_far(&self) -> RoundFacts {
+    fn so_far(&self) -> Round {
         let usage = self.usages.last().map(|usage| tally::openai_classes(usage, "prompt", "completion"));
-        RoundFacts {
-            response_id: self.round.response_id.clone(),
-            model: self.round.model.clone(),
-            usage: usage.unwrap_or_default(),
+        let message = self.round.message.render();
+        Round {
+            stop_reason: self.round.finish.clone(),
+            thoughts: self.round.message.thoughts(),
+            facts: RoundFacts {
+                response_id: self.round.response_id.clone(),
+                model: self.round.model.clone(),
+                usage: usage.unwrap_or_default(),
+            },
+            text: Object::parse(&message).map(|message| content::said(&message)).unwrap_or_default(),
+            ..Round::default()
         }
     }
 }

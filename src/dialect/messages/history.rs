@@ -10,7 +10,7 @@ use crate::dialect::{Echo, History, Request};
 use crate::domain::Digest;
 
 /// What Claude Code's first system block begins with, whose rest varies from request to request.
-const BILLING: &str = "x-anthropic-billing-header";
+pub const BILLING: &str = "x-anthropic-billing-header";
 
 /// The conversation as the client tells it: consecutive messages of the assistant's are one turn.
 pub fn history(request: &Request) -> History {

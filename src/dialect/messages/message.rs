@@ -35,7 +35,8 @@ pub fn messages<'a>(request: &Object<'a>) -> Vec<Message<'a>> {
 }
 
 impl<'a> Message<'a> {
-    fn read(json: &'a str) -> Self {
+    /// Reads a message of checked JSON.
+    pub fn read(json: &'a str) -> Self {
         let fields = Object::within(json).unwrap_or_default();
         let role = fields.string("role").unwrap_or_default();
         Self { json, fields, role }

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::dialect::raw::Object;
+use super::history::BILLING;
+use super::message::{Message, Part};
+use crate::dialect::brought::{self, Brought, Line};
+use crate::dialect::raw::{self, Object};
 use crate::dialect::{ClientTools, Obstacle, Request, request};
 use crate::domain::Failure;
 
@@ -14,8 +17,8 @@ const KNOWN: &[&str] =
 pub fn read(body: Bytes) -> Result<Request, Failure> {
     let request = Request::open(body, KNOWN)?;
     let object = request.draft.object();
-    let (tools, obstacle, prompt) = (client_tools(&object)?, obstacle(&object), prompt(&object));
-    Ok(Request { tools, obstacle, prompt, ..request })
+    let (tools, obstacle, brought) = (client_tools(&object)?, obstacle(&object), brought(&object));
+    Ok(Request { tools, obstacle, brought, ..request })
 }
 
 fn client_tools(object: &Object<'_>) -> Result<ClientTools, Failure> {
@@ -58,12 +61,33 @@ fn obstacle(object: &Object<'_>) -> Option<Obstacle> {
     }
 }
 
-/// The text of the user's last message, unless it only carries tool results.
-fn prompt(object: &Object<'_>) -> Option<String> {
-    let messages = object.array("messages");
-    let message = messages.iter().rev().map_while(|message| Object::within(message)).find(|message| {
-        // Claude Code puts messages of role `system` between the user's.
-        message.string("role").is_none_or(|role| role != "system")
-    })?;
-    request::user_text(&message, "text")
+/// Instructions stand beside the messages; Claude Code puts more of them between the user's.
+fn brought(object: &Object<'_>) -> Brought {
+    let mut brought =
+        brought::brought(&object.array("messages"), |message| read_message(&Message::read(message)));
+    let blocks = |system| raw::elements(system).unwrap_or_default().into_iter();
+    let system = object.get("system").unwrap_or("[]");
+    let texts: Vec<String> = match raw::inner(system) {
+        Some(text) => vec![raw::unescape(text)],
+        None => blocks(system).map(Part::read).map(|block| block.string("text").into_owned()).collect(),
+    };
+    let texts: Vec<String> =
+        texts.into_iter().filter(|text| !text.is_empty() && !text.starts_with(BILLING)).collect();
+    if !texts.is_empty() {
+        brought.system.insert(0, texts.join("\n\n"));
+    }
+    brought
+}
+
+fn read_message(message: &Message<'_>) -> Vec<Line> {
+    let text = || request::texts(message.content(), &["text"]);
+    match &*message.role {
+        "assistant" => vec![Line::Assistants],
+        "system" => vec![Line::System(text())],
+        _ => {
+            let results = message.parts().filter(|block| block.kind == "tool_result");
+            let results = results.map(|result| Line::Result(result.string("tool_use_id").into_owned()));
+            results.chain([Line::User(text())]).collect()
+        }
+    }
 }

@@ -265,17 +265,12 @@ impl Splicer for Stream {
             .map(|call| RoundCall { injected: self.injected.contains(&call.name), call })
             .collect();
         let items: Vec<String> = blocks().filter_map(Block::render).collect();
-        let thoughts: Vec<String> = blocks().filter_map(Block::thought).collect();
         Ok(Round {
             wants_results: matches!(self.round.stop_reason.as_deref(), Some("tool_use" | "end_turn")),
-            stop_reason: self.round.stop_reason.clone(),
-            thoughts: thoughts.join("\n"),
-            facts: self.so_far(),
-            text: blocks().filter_map(Block::text).collect(),
-            item_ids: Vec::new(),
             items: Items(format!("[{}]", items.join(","))),
             envelope: replay::envelope(&self.round.message, self.usages.last()),
             calls,
+            ..self.so_far()
         })
     }
 
@@ -311,11 +306,19 @@ impl Splicer for Stream {
         sse::write("error", &error::body(failure), out);
     }
 
-    fn so_far(&self) -> RoundFacts {
-        RoundFacts {
-            response_id: self.round.response_id.clone(),
-            model: self.round.model.clone(),
-            usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
+    fn so_far(&self) -> Round {
+        let blocks = || self.round.blocks.values();
+        let thoughts: Vec<String> = blocks().filter_map(Block::thought).collect();
+        Round {
+            stop_reason: self.round.stop_reason.clone(),
+            thoughts: thoughts.join("\n"),
+            facts: RoundFacts {
+                response_id: self.round.response_id.clone(),
+                model: self.round.model.clone(),
+                usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
+            },
+            text: blocks().filter_map(Block::text).collect(),
+            ..Round::default()
         }
     }
 }

@@ -157,7 +157,7 @@ impl Splicer for Whole {
         out.extend_from_slice(body.as_ref().unwrap_or(&self.last).as_bytes());
     }
 
-    fn so_far(&self) -> RoundFacts {
-        self.facts.clone()
+    fn so_far(&self) -> Round {
+        Round { facts: self.facts.clone(), ..Round::default() }
     }
 }

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use super::element::{Element, Kind};
+use crate::dialect::brought::{self, Brought, Line};
 use crate::dialect::raw::{self, Object};
 use crate::dialect::{ClientTools, Obstacle, Request, request};
 use crate::domain::Failure;
@@ -34,10 +36,10 @@ pub fn read(body: Bytes) -> Result<Request, Failure> {
             read_tools(&item, &mut tools)?;
         }
     }
-    let (obstacle, prompt) = (obstacle(&object), prompt(&object, &items));
+    let (obstacle, brought) = (obstacle(&object), brought(&object, &items));
     let previous: Option<String> = object.string("previous_response_id").map(Into::into);
     references.extend(previous.clone());
-    Ok(Request { tools, obstacle, references, previous, prompt, ..request })
+    Ok(Request { tools, obstacle, references, previous, brought, ..request })
 }
 
 /// Whether the provider is asked to keep the response, which is its default.
@@ -108,10 +110,22 @@ fn reference(item: &Object<'_>) -> Option<String> {
     is_reference.then(|| item.string("id").map(Into::into))?
 }
 
-/// The text of the last item, if it is a message of the user's.
-fn prompt(object: &Object<'_>, items: &[&str]) -> Option<String> {
-    if let Some(text) = object.string("input") {
-        return Some(text.into_owned());
+/// Instructions stand beside the items, and among them.
+fn brought(object: &Object<'_>, items: &[&str]) -> Brought {
+    let mut brought = brought::brought(items, |item| read_item(&Element::read(item, false)));
+    brought.prompt = object.string("input").map(Into::into).or(brought.prompt);
+    let instructions = object.string("instructions").filter(|text| !text.is_empty());
+    brought.system.splice(0..0, instructions.map(Into::into));
+    brought
+}
+
+fn read_item(item: &Element<'_>) -> Vec<Line> {
+    let text = || request::texts(item.fields.get("content").unwrap_or("[]"), &["input_text", "text"]);
+    match (item.kind, &*item.string("role")) {
+        (kind, _) if kind.is_assistants() => vec![Line::Assistants],
+        (Kind::Output, _) => vec![Line::Result(item.string("call_id").into_owned())],
+        (_, "user") => vec![Line::User(text())],
+        (_, "system" | "developer") => vec![Line::System(text())],
+        _ => Vec::new(),
     }
-    request::user_text(&Object::within(items.last()?)?, "input_text")
 }

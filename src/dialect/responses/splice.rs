@@ -49,6 +49,17 @@ struct Item {
     text: String,
 }
 
+impl Item {
+    /// What a message says, as far as it goes; empty for any other item.
+    fn text(&self) -> String {
+        match &self.done {
+            Some(done) => item::text(done).unwrap_or_default(),
+            None if item::text(&self.added).is_some() => raw::unescape(&self.text),
+            None => String::new(),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Event<'a> {
     #[serde(rename = "type", default, borrow)]
@@ -321,8 +332,15 @@ impl Splicer for Stream {
         self.send_own("response.failed", &format!(r#","response":{response}"#), out);
     }
 
-    fn so_far(&self) -> RoundFacts {
-        self.round.facts.clone()
+    fn so_far(&self) -> Round {
+        let items = || self.round.items.values();
+        let thoughts: Vec<String> = items().filter_map(|item| item::thought(item.done.as_deref()?)).collect();
+        Round {
+            facts: self.round.facts.clone(),
+            text: items().map(Item::text).collect(),
+            thoughts: thoughts.join("\n"),
+            ..Round::default()
+        }
     }
 
     fn issued_ids(&self) -> Vec<IssuedId> {

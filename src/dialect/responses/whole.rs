@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::response::{View, response_error};
 use crate::dialect::body::{self, Body};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{Broken, Ending, Round, Showing, SpliceSettings, Splicer, is_event_stream};
 use crate::domain::IssuedId;
 
 /// Whole answers as one whole answer.
@@ -14,13 +14,14 @@ pub struct Whole {
     body: Body,
     /// The last answer that is complete.
     last: String,
-    facts: RoundFacts,
+    /// What the records keep of it.
+    told: Round,
 }
 
 impl Whole {
     /// A splicer for the client with this view.
     pub fn new(view: View, settings: SpliceSettings) -> Self {
-        Self { view, body: Body::new(settings.max_answer), last: String::new(), facts: RoundFacts::default() }
+        Self { view, body: Body::new(settings.max_answer), last: String::new(), told: Round::default() }
     }
 }
 
@@ -45,7 +46,13 @@ impl Splicer for Whole {
             }
         }
         let round = self.view.end_round(&body, &items);
-        self.facts = round.facts.clone();
+        self.told = Round {
+            facts: round.facts.clone(),
+            stop_reason: round.stop_reason.clone(),
+            text: round.text.clone(),
+            thoughts: round.thoughts.clone(),
+            ..Round::default()
+        };
         let error = response_error(&body);
         self.last = body;
         if let Some(error) = error {
@@ -61,7 +68,7 @@ impl Splicer for Whole {
     }
 
     fn next_round(&mut self, _out: &mut BytesMut) {
-        self.facts = RoundFacts::default();
+        self.told = Round::default();
     }
 
     fn has_begun(&self) -> bool {
@@ -80,8 +87,8 @@ impl Splicer for Whole {
         out.extend_from_slice(body.as_bytes());
     }
 
-    fn so_far(&self) -> RoundFacts {
-        self.facts.clone()
+    fn so_far(&self) -> Round {
+        self.told.clone()
     }
 
     fn issued_ids(&self) -> Vec<IssuedId> {

@@ -47,10 +47,53 @@ fn user_agents_of_known_and_unknown_programs() {
     ] {
         assert_eq!(client(&[("user-agent", agent)]).name, name);
     }
-    assert_eq!(
-        client(&[]),
-        Client { name: "unknown".into(), session: None, agent: None, profile: None, side: None }
-    );
+    let nobody = Client {
+        name: "unknown".into(),
+        version: None,
+        session: None,
+        agent: None,
+        parent_agent: None,
+        request_id: None,
+        profile: None,
+        side: None,
+    };
+    assert_eq!(client(&[]), nobody);
+}
+
+#[test]
+fn versions_are_those_of_programs_and_not_of_the_libraries_that_they_use() {
+    for (lines, version) in [
+        (
+            &[("user-agent", "claude-cli/2.1.329 (external, cli)"), ("x-claude-code-session-id", "s")][..],
+            Some("2.1.329"),
+        ),
+        (
+            &[("user-agent", "codex_exec/0.169.0 (Debian 13) dumb"), ("originator", "codex_exec")],
+            Some("0.169.0"),
+        ),
+        (&[("user-agent", "opencode/1.18.33 ai-sdk/provider-utils/1")], Some("1.18.33")),
+        (&[("user-agent", "OpenAI/JS 5.20.1")], Some("5.20.1")),
+        (&[("user-agent", "OpenAI/JS 5.20.1"), ("x-interaction-type", "user")], None),
+        (&[("user-agent", "ai-sdk/openai-compatible/3.0.37 runtime/bun")], Some("3.0.37")),
+        (&[("user-agent", "My Program 7")], None),
+        (&[("user-agent", "node-fetch")], None),
+        (&[], None),
+    ] {
+        assert_eq!(client(lines).version.as_deref(), version, "{lines:?}");
+    }
+}
+
+#[test]
+fn agents_and_requests_have_ids() {
+    let sub = client(&[
+        ("x-claude-code-agent-id", "a2"),
+        ("x-claude-code-parent-agent-id", "a1"),
+        ("x-request-id", "r2"),
+        ("x-client-request-id", "r1"),
+    ]);
+    let ids = [sub.agent, sub.parent_agent, sub.request_id].map(Option::unwrap);
+    assert_eq!(ids, ["a2", "a1", "r1"]);
+    assert_eq!(client(&[("x-request-id", "r2")]).request_id.as_deref(), Some("r2"));
 }
 
 #[test]

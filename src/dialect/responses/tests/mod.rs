@@ -1,5 +1,6 @@
 //! Conversations as clients of this API tell them, and what becomes of them.
 
+mod brought;
 mod history;
 mod rebuild;
 mod replay;

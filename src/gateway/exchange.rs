@@ -1,0 +1,74 @@
+//! One upstream call, as the records tell of it.
+
+use http::HeaderMap;
+use tokio::time::{Duration, Instant};
+
+use super::rounds::Rounds;
+use crate::audit::TokenUsage;
+use crate::dialect::Round;
+use crate::provider;
+
+/// One upstream call under way.
+#[derive(Debug)]
+pub struct Exchange {
+    began: Instant,
+    first_byte: Option<Duration>,
+    status: Option<u16>,
+    request_id: Option<String>,
+}
+
+impl Exchange {
+    /// Its request goes up now.
+    pub fn begin() -> Self {
+        Self { began: Instant::now(), first_byte: None, status: None, request_id: None }
+    }
+
+    /// Its head has come.
+    pub fn note_head(&mut self, status: http::StatusCode, headers: &HeaderMap) {
+        self.status = Some(status.as_u16());
+        self.request_id = provider::request_id(headers);
+    }
+
+    /// A piece of its body has come.
+    pub fn note_piece(&mut self) {
+        self.first_byte.get_or_insert_with(|| self.began.elapsed());
+    }
+
+    /// What the records say of it, but for what was answered.
+    pub fn told(&self, round: u32) -> TokenUsage {
+        TokenUsage {
+            round,
+            request_id: self.request_id.clone(),
+            status: self.status,
+            first_byte: self.first_byte,
+            duration: Some(self.began.elapsed()),
+            ..TokenUsage::default()
+        }
+    }
+}
+
+impl Rounds<'_> {
+    /// Records a round that was answered.
+    pub(super) fn record(&mut self, round: &Round) {
+        let facts = round.facts.clone();
+        self.trail.tokens(TokenUsage {
+            model: facts.model,
+            response_id: facts.response_id,
+            usage: facts.usage,
+            stop_reason: round.stop_reason.clone(),
+            text: round.text.clone(),
+            ..self.exchange.told(self.number)
+        });
+        if !round.thoughts.is_empty() {
+            self.trail.thought(self.number, round.thoughts.clone());
+        }
+    }
+
+    /// Records a round that broke off, as far as the provider told it.
+    pub(super) fn record_so_far(&mut self) {
+        let so_far = self.line.splicer.as_ref().map(|splicer| splicer.so_far()).unwrap_or_default();
+        if self.exchange.status.is_some() || !so_far.facts.response_id.is_empty() {
+            self.record(&so_far);
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Where the time of an interception goes.
+
+use std::future::Future;
+
+use tokio::time::{Duration, Instant};
+
+use crate::audit::Times;
+
+/// On whom an interception waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    /// The provider, or an earlier try that waits for it.
+    Provider,
+    /// Tools, or an earlier try that waits for them.
+    Tools,
+    /// The gateway itself.
+    Own,
+}
+
+/// Measures an interception on the wall clock: what runs side by side counts once.
+#[derive(Debug)]
+pub struct Stopwatch {
+    began: Instant,
+    times: Times,
+}
+
+impl Stopwatch {
+    /// Of an interception that began then.
+    pub fn new(began: Instant) -> Self {
+        Self { began, times: Times::default() }
+    }
+
+    /// Waits for work, and counts the time that it takes.
+    pub async fn count<F: Future>(&mut self, on: On, work: F) -> F::Output {
+        let began = Instant::now();
+        let done = work.await;
+        self.add(on, began.elapsed());
+        done
+    }
+
+    /// Counts a time that was waited.
+    pub fn add(&mut self, on: On, waited: Duration) {
+        match on {
+            On::Provider => self.times.provider += waited,
+            On::Tools => self.times.tools += waited,
+            On::Own => {}
+        }
+    }
+
+    /// Takes note that something of the answer goes to the client.
+    pub fn note_sent(&mut self) {
+        self.times.first_byte.get_or_insert_with(|| self.began.elapsed());
+    }
+
+    /// What was measured so far.
+    pub fn times(&self) -> Times {
+        self.times
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_counts_to_whom_it_was_for_and_the_first_byte_once() {
+        let mut watch = Stopwatch::new(Instant::now());
+        for (on, seconds) in [(On::Own, 1), (On::Provider, 2), (On::Tools, 4), (On::Provider, 8)] {
+            watch.add(on, Duration::from_secs(seconds));
+        }
+        watch.note_sent();
+        let first = watch.times();
+        watch.note_sent();
+        let Times { first_byte, provider, tools } = watch.times();
+        assert_eq!((provider, tools), (Duration::from_secs(10), Duration::from_secs(4)));
+        assert!(first_byte.is_some() && first_byte == first.first_byte);
+    }
+}
