@@ -5,6 +5,7 @@ mod closing;
 mod erasing;
 mod full;
 mod pruning;
+mod replicas;
 mod spooling;
 mod texts;
 mod threads;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use sqlx::{Executor, Row as _};
 use tempfile::TempDir;
@@ -74,7 +75,7 @@ impl World {
         let at = store_in(&folder);
         let store = Store::open(&at).await.unwrap();
         let audit = Audit::open(store.clone(), Arc::clone(&sealer), Vec::new(), settings).await.unwrap();
-        let reader = Store::open_read_only(&at.path).await.unwrap();
+        let reader = Store::open_read_only(&at).await.unwrap();
         Self { folder, store, audit, sealer, reader }
     }
 
