@@ -227,7 +227,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) async fn keep(self) {
-        let mut ticks = interval(self.lease / 3);
+        let mut ticks = interval((self.lease / 3).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held_since = None;
         loop {
