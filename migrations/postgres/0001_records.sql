@@ -2,6 +2,12 @@
 -- Times are RFC 3339 in UTC with microseconds, so that text order is time order; booleans are 0 and 1.
 -- seq counts the records of one interception, from 0: with it, writing a record twice changes nothing.
 
+-- By the names that SQLite has for them, so that both databases take many rows in one text.
+CREATE FUNCTION json_each(rows text) RETURNS TABLE (key text, value jsonb) LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS 'SELECT key, value FROM jsonb_each(rows::jsonb)';
+CREATE FUNCTION unhex(digits text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS 'SELECT decode(digits, ''hex'')';
+
 -- Runs of gateways. One whose lease has run out is gone, and another one closes what it left open.
 CREATE TABLE instances (
     instance    TEXT   NOT NULL,
@@ -18,7 +24,7 @@ CREATE TABLE links (
     epoch    BIGINT NOT NULL,
     seq      BIGINT NOT NULL,
     made_at  TEXT   NOT NULL,
-    leaves    BYTEA  NOT NULL,    -- which rows, each with its digest
+    leaves   BYTEA  NOT NULL,    -- which rows, each with its digest
     hash     TEXT   NOT NULL,
     PRIMARY KEY (instance, epoch, seq)
 );
@@ -109,6 +115,11 @@ CREATE TABLE interceptions (
 );
 CREATE INDEX interceptions_by_time ON interceptions (started_at, id);
 CREATE INDEX interceptions_by_person ON interceptions (person, started_at, id);
+CREATE INDEX interceptions_by_caller ON interceptions (caller, started_at, id);
+CREATE INDEX interceptions_by_provider ON interceptions (provider, started_at, id);
+CREATE INDEX interceptions_by_model ON interceptions (model, started_at, id);
+CREATE INDEX interceptions_by_client ON interceptions (client, started_at, id);
+CREATE INDEX interceptions_by_outcome ON interceptions (outcome, started_at, id);
 CREATE INDEX interceptions_by_thread ON interceptions (thread, started_at, id);
 CREATE INDEX interceptions_by_session ON interceptions (client_session, started_at, id) WHERE client_session IS NOT NULL;
 CREATE INDEX interceptions_by_place ON interceptions (place) WHERE place IS NOT NULL;
@@ -191,6 +202,7 @@ CREATE TABLE tool_usage (
 );
 CREATE UNIQUE INDEX tool_usage_by_interception ON tool_usage (interception_id, seq);
 CREATE INDEX tool_usage_by_time ON tool_usage (recorded_at, id);
+CREATE INDEX tool_usage_by_name ON tool_usage (tool, recorded_at, id);
 CREATE INDEX tool_usage_by_tool ON tool_usage (server, server_tool, recorded_at, id);
 CREATE INDEX tool_usage_by_call ON tool_usage (call_id, recorded_at);
 CREATE INDEX tool_usage_open ON tool_usage (interception_id) WHERE outcome IS NULL;

@@ -109,6 +109,11 @@ CREATE TABLE interceptions (
 );
 CREATE INDEX interceptions_by_time ON interceptions (started_at, id);
 CREATE INDEX interceptions_by_person ON interceptions (person, started_at, id);
+CREATE INDEX interceptions_by_caller ON interceptions (caller, started_at, id);
+CREATE INDEX interceptions_by_provider ON interceptions (provider, started_at, id);
+CREATE INDEX interceptions_by_model ON interceptions (model, started_at, id);
+CREATE INDEX interceptions_by_client ON interceptions (client, started_at, id);
+CREATE INDEX interceptions_by_outcome ON interceptions (outcome, started_at, id);
 CREATE INDEX interceptions_by_thread ON interceptions (thread, started_at, id);
 CREATE INDEX interceptions_by_session ON interceptions (client_session, started_at, id) WHERE client_session IS NOT NULL;
 CREATE INDEX interceptions_by_place ON interceptions (place) WHERE place IS NOT NULL;
@@ -191,6 +196,7 @@ CREATE TABLE tool_usage (
 );
 CREATE UNIQUE INDEX tool_usage_by_interception ON tool_usage (interception_id, seq);
 CREATE INDEX tool_usage_by_time ON tool_usage (recorded_at, id);
+CREATE INDEX tool_usage_by_name ON tool_usage (tool, recorded_at, id);
 CREATE INDEX tool_usage_by_tool ON tool_usage (server, server_tool, recorded_at, id);
 CREATE INDEX tool_usage_by_call ON tool_usage (call_id, recorded_at);
 CREATE INDEX tool_usage_open ON tool_usage (interception_id) WHERE outcome IS NULL;

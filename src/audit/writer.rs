@@ -1,6 +1,8 @@
 //! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
 //! listens.
 
+mod spooling;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::own_chain::OwnChain;
 use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
-use super::replay::{MAX_PAUSE, Progress, Replay};
+use super::replay::{MAX_PAUSE, Replay};
 use super::{AuditUnavailable, Outlet, Published, Settings, log};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
@@ -231,7 +233,7 @@ impl Writer {
         loop {
             match self.store.commit(&lot.prepared).await {
                 Ok(()) => {
-                    self.people.note_written(&lot.batch.callers);
+                    self.people.note_written(&lot.batch.people, &lot.batch.callers);
                     if let Some(preparer) = &self.preparer {
                         preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
                     }
@@ -318,66 +320,10 @@ impl Writer {
         }
     }
 
-    /// Whether what the store does not take goes into the spool from now on.
-    fn takes_to_spool(&mut self, error: &WriteError) -> bool {
-        let Some(replay) = &self.replay else { return false };
-        if self.spooling {
-            // Where nothing is in it that must come first, the store may be tried again.
-            self.spooling = replay.is_active();
-            return false;
-        }
-        tracing::error!(
-            target: "toolgate::audit",
-            %error, spool = %replay.spool.path().display(),
-            "the audit cannot write to its store: records go into the spool until it can",
-        );
-        self.spooling = true;
-        true
-    }
-
-    /// A pass over the spool has ended.
-    async fn replayed(&mut self, progress: Progress) {
-        let Some(replay) = &mut self.replay else { return };
-        if let Some(CommitError::Fenced(run)) = progress.stopped {
-            if let Err(error) = self.respool(progress.offset, &run).await {
-                tracing::error!(target: "toolgate::audit", %error, "the spool cannot be put under a new epoch yet");
-            }
-            return;
-        }
-        if replay.go_on(progress).await {
-            self.spooling = false;
-            tracing::info!(target: "toolgate::audit", "everything that was spooled is in the store");
-        }
-    }
-
-    /// Puts what is left in the spool under a new run.
-    async fn respool(&mut self, from: u64, closed: &Run) -> Result<(), WriteError> {
-        let begun = self.begin_anew(closed).await;
-        let Some(replay) = &mut self.replay else { return Ok(()) };
-        let chain = &mut self.chain;
-        let respooled = match begun {
-            Ok(()) => {
-                replay
-                    .respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at))
-                    .await
-            }
-            Err(error) => return replay.begin_later(from, error.into()),
-        };
-        respooled.or_else(|error| replay.begin_later(from, error.into()))
-    }
-
     /// At the very end nobody can write an end any more: what is open now was lost.
     async fn finish(mut self) {
-        while self.spooling {
-            let Some(replay) = &mut self.replay else { break };
-            match replay.last_pass().await {
-                Some(Progress { stopped: Some(CommitError::Database(error)), .. }) => {
-                    tracing::warn!(target: "toolgate::audit", %error, "records wait in the spool for the next start");
-                    return;
-                }
-                Some(progress) => self.replayed(progress).await,
-                None => break,
-            }
+        if !self.drain().await {
+            return;
         }
         let (now, reason) = (self.settings.clock.now(), "the gateway stopped before this ended");
         let run = self.chain.run().clone();

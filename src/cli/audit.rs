@@ -102,11 +102,11 @@ async fn show(out: &mut impl Write, args: &ShowArgs) -> anyhow::Result<()> {
 }
 
 async fn open(place: &Place) -> anyhow::Result<Store> {
-    let path = match &place.store {
-        Some(path) => path.clone(),
-        None => crate::config::load(&place.config)?.store.path,
+    let at = match &place.store {
+        Some(path) => crate::config::Store::sqlite(path, crate::config::Durability::default()),
+        None => crate::config::load(&place.config)?.store,
     };
-    Ok(Store::open_read_only(&path).await?)
+    Ok(Store::open_read_only(&at).await?)
 }
 
 /// The one interception whose id begins or ends with this.

@@ -13,6 +13,7 @@ mod remote;
 mod schema;
 mod serve;
 mod servers;
+mod store;
 mod tools;
 
 use std::net::SocketAddr;
@@ -60,6 +61,8 @@ enum Command {
     Explain(explain::Args),
     /// Read the records
     Audit(audit::Args),
+    /// Look after the store
+    Store(store::Args),
     /// Make keys for callers
     Keys(keys::KeysArgs),
     /// Test policies
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
             | Command::Check(_)
             | Command::Explain(_)
             | Command::Servers(_)
+            | Command::Store(_)
             | Command::Tools(_)
             | Command::ExampleServer { .. }
     );
@@ -124,6 +128,7 @@ async fn command(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args).await,
         Command::Explain(args) => explain::run(&args).await,
         Command::Audit(args) => audit::run(args).await,
+        Command::Store(args) => store::run(args).await,
         Command::Keys(args) => keys::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Servers(args) => servers::run(&args).await,

@@ -15,8 +15,8 @@ use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
-use super::yaml::At;
-use super::{Config, HostedTools, Telemetry, url};
+use super::yaml::{At, Place};
+use super::{Config, HostedTools, Store, Telemetry, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -92,7 +92,7 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         scope,
     );
     let store = store::build(written.store.as_ref(), scope);
-    let audit = audit::build(&written.audit, store.as_ref().map(|store| store.path.as_path()), scope);
+    let audit = audit::build(&written.audit, store.as_ref().and_then(Store::path), scope);
     let tool_name = match &written.tool_name {
         Some(pattern) => scope.parsed(pattern, tool_name),
         None => Some(DEFAULT_TOOL_NAME.into()),
@@ -105,6 +105,9 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     let limits = limits::build(&written.limits, scope);
     let continuity = continuity::build(&written.continuity, scope);
     let secret_keys = continuity::secret_keys(&written.secret_keys, scope);
+    if let (Some(written), Some(true)) = (&written.store, store.as_ref().map(Store::is_shared)) {
+        shared_keys(written.place, !secret_keys.is_empty(), audit.signing_key.is_some(), scope);
+    }
     let public_url = written.public_url.as_ref().and_then(|written| url::build(written, scope));
     let allowed_hosts = endpoints::hosts(&written.allowed_hosts, scope);
     let allowed_origins = endpoints::origins(&written.allowed_origins, scope);
@@ -132,6 +135,24 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
         lock: written.lock,
         policies: vec![],
     })
+}
+
+/// Gateways that share a store must share its keys: a file beside the store, which holds them otherwise, is not there.
+fn shared_keys(store: Place, sealing: bool, signing: bool, scope: &mut Scope<'_>) {
+    if !sealing {
+        scope.refuse_masked_with_help(
+            store,
+            "with PostgreSQL `secret_keys` must be given, the same to all gateways that share it",
+            "make one with `openssl rand -base64 32`, and write `secret_keys: [\"${TOOLGATE_SECRET_KEY}\"]`",
+        );
+    }
+    if !signing {
+        scope.refuse_masked_with_help(
+            store,
+            "with PostgreSQL `audit.signing_key` must be given, the same to all gateways that share it",
+            "make one with `openssl rand -base64 32`, and write `audit: { signing_key: \"${TOOLGATE_SIGNING_KEY}\" }`",
+        );
+    }
 }
 
 fn listen(written: Option<&At<String>>, scope: &mut Scope<'_>) -> Option<SocketAddr> {

@@ -73,7 +73,7 @@ pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 #[allow(unused_imports)]
 pub(crate) use signing_key::signing_key;
-pub use store::{Durability, Store};
+pub use store::{Durability, Location, Postgres, Store};
 
 use crate::domain::ToolSettings;
 
@@ -149,7 +149,7 @@ impl Config {
         Self {
             folder: PathBuf::from("."),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            store: Store { path: PathBuf::from("toolgate.db"), durability: Durability::default() },
+            store: Store::sqlite("toolgate.db", Durability::default()),
             audit: Audit::default(),
             telemetry: Telemetry::default(),
             auth: Auth::None,

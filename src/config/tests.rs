@@ -1,6 +1,7 @@
 mod audit;
 mod fleet;
 mod record;
+mod store;
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +20,8 @@ const OPEN: &str = "auth: none\nproviders: [{name: p, type: openai, base_url: 'h
 fn variables(name: &str) -> Option<String> {
     match name {
         "KEY" => Some("hush-hush".into()),
+        "SPECIAL" => Some("h@/ush".into()),
+        "DB" => Some("postgres://gate:hush@db.test/toolgate".into()),
         "EVIL" => Some("x\nproviders: []\n- {a: b} # c".into()),
         "PORT" => Some("9000".into()),
         "URL" => Some("not-a-url-but-hush".into()),
@@ -88,7 +91,7 @@ fn the_gateways_own_name_is_no_servers() {
 fn what_is_left_out_has_its_default() {
     let config = config(OPEN);
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-    assert_eq!(config.store.path, config.folder.join("toolgate.db"));
+    assert_eq!(config.store.path(), Some(&*config.folder.join("toolgate.db")));
     assert_eq!(config.store.durability, Durability::Process);
     assert_eq!(config.tool_name, "{server}__{tool}");
     assert_eq!(config.limits.wall_clock_whole, Duration::from_mins(4));
@@ -132,7 +135,7 @@ limits: { max_body: 1MiB, max_result: 2048, max_rounds: 3, drain: 5s, keep_alive
 "#,
     );
     assert_eq!(config.listen.to_string(), "[::1]:9000");
-    assert_eq!(config.store.path, config.folder.join("data/x.db"));
+    assert_eq!(config.store.path(), Some(&*config.folder.join("data/x.db")));
     assert_eq!(config.store.durability, Durability::Power);
     let [claude, gpt] = &config.providers[..] else { panic!("two providers") };
     assert_eq!(
@@ -494,10 +497,10 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
       3 | listen: 8080
         |         ^^^^
 
-    toolgate.yaml:4:8: PostgreSQL comes later: this version keeps its records in SQLite
+    toolgate.yaml:4:8: a password must not stand in the file
       4 | store: *****************************************
         |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-      help: write `sqlite:toolgate.db`
+      help: keep it out of the file: write `${NAME}` for an environment variable or `${file:path}`
 
     toolgate.yaml:5:12: `{tool}` must stand in it, or all tools would have one name
       5 | tool_name: '{server}'

@@ -141,12 +141,12 @@ impl Store {
         }
         match self.database {
             Database::Sqlite => {
-                let mut transaction = self.writer.begin().await?;
+                let mut transaction = self.commits.begin().await?;
                 query.execute(&mut *transaction).await?;
                 transaction.commit().await
             }
             // One statement is a transaction of its own.
-            Database::Postgres => query.execute(&self.writer).await.map(drop),
+            Database::Postgres => query.execute(&self.commits).await.map(drop),
         }
     }
 }
@@ -269,3 +269,6 @@ impl<'a> Sorted<'a> {
         sorted
     }
 }
+
+#[cfg(test)]
+mod tests;

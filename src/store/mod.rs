@@ -1,12 +1,14 @@
 //! SQL: migrations, and typed rows in and out. No logic: what a record means is the audit's business.
 //!
-//! One file a table. Queries keep to what SQLite and PostgreSQL both understand (`$1` placeholders, TEXT and
-//! BIGINT columns); what is SQLite's own is in `sqlite.rs`.
+//! One file a table; what the audit writes is in `records/`, and goes in by `batch.rs`. Queries keep to what SQLite and
+//! PostgreSQL both understand (`$1` placeholders, TEXT, BIGINT and binary columns, `json_each` for many rows); what is
+//! one database's own is in `sqlite.rs` and `postgres.rs`.
 
 pub mod batch;
 mod column;
 pub mod content;
 pub mod continuations;
+pub mod health;
 pub mod instances;
 pub mod interceptions;
 pub mod issued;
@@ -16,8 +18,10 @@ pub mod oauth_clients;
 pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
+mod postgres;
 pub mod prompt_usage;
 pub mod records;
+mod schema;
 pub mod search;
 mod sqlite;
 pub mod token_usage;
@@ -28,14 +32,17 @@ use std::path::{Path, PathBuf};
 use sqlx::AnyPool;
 use sqlx::{Any, Transaction};
 
-use crate::config;
+use crate::config::{self, Location};
 
-pub use sqlite::{Claim, Pragmas};
+pub use sqlite::Claim;
 
-/// The database: one connection that writes, a few that read. Cheap to clone.
+/// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     database: Database,
+    /// One connection, for the audit's batches.
+    commits: AnyPool,
+    /// For everything else that writes; with SQLite the same connection.
     writer: AnyPool,
     readers: AnyPool,
     path: Option<PathBuf>,
@@ -64,11 +71,11 @@ pub enum StoreError {
         /// The system's word.
         source: std::io::Error,
     },
-    /// The file is there, but is no database, or may not be opened.
-    #[error("cannot open {path} as a database: {source}")]
+    /// There is something, but no database, or it may not be opened.
+    #[error("cannot open {at} as a database: {source}")]
     Open {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server's URL without user and password.
+        at: String,
         /// The database's word.
         source: sqlx::Error,
     },
@@ -76,13 +83,21 @@ pub enum StoreError {
     #[error("the path {0:?} is not UTF-8, which a database's path must be")]
     PathNotUtf8(PathBuf),
     /// A database of something else, or of no migration yet.
-    #[error("{0} is a database, but not one that Toolgate made")]
-    Foreign(PathBuf),
-    /// The schema is newer than this program, or was changed by hand.
-    #[error("the schema of {path} does not fit this version of Toolgate: {source}")]
+    #[error(
+        "{0} is a database, but Toolgate has no tables in it: start the gateway once, or name another one"
+    )]
+    Foreign(String),
+    /// It is to be read only, but the schema is older than this program.
+    #[error("the schema of {0} is older than this version of Toolgate: run `toolgate store migrate`")]
+    Behind(String),
+    /// The schema is newer than this program.
+    #[error("the schema of {0} is newer than this version of Toolgate")]
+    Ahead(String),
+    /// The schema is newer than this program, of a version that was never released, or was changed by hand.
+    #[error("the schema of {at} does not fit this version of Toolgate: {source}")]
     Schema {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server's URL without user and password.
+        at: String,
         /// Which migration.
         source: sqlx::migrate::MigrateError,
     },
@@ -97,12 +112,18 @@ pub enum StoreError {
 impl Store {
     /// Opens the configured store; makes the file, its folder and its tables where they are missing.
     pub async fn open(store: &config::Store) -> Result<Self, StoreError> {
-        sqlite::open(&store.path, store.durability).await
+        match &store.at {
+            Location::Sqlite(path) => sqlite::open(path, store.durability).await,
+            Location::Postgres(server) => postgres::open(server, store.durability).await,
+        }
     }
 
     /// Opens an existing store to read it, also while a gateway writes to it.
-    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        sqlite::open_read_only(path).await
+    pub async fn open_read_only(store: &config::Store) -> Result<Self, StoreError> {
+        match &store.at {
+            Location::Sqlite(path) => sqlite::open_read_only(path).await,
+            Location::Postgres(server) => postgres::open_read_only(server).await,
+        }
     }
 
     /// A store that is gone with its last handle.
@@ -110,17 +131,21 @@ impl Store {
         sqlite::in_memory().await
     }
 
-    /// Takes the store for one gateway until the claim is dropped, also by the end of the process.
+    /// Takes the store for one gateway until the claim is dropped, also by the end of the process; a store that is
+    /// shared can be claimed by all.
     pub fn claim(&self) -> Result<Claim, StoreError> {
         sqlite::claim(self.path.as_deref())
     }
 
-    /// What is in force on the writing connection.
-    pub async fn pragmas(&self) -> Result<Pragmas, StoreError> {
-        sqlite::pragmas(&self.writer).await
+    /// What is in force on the connection of the audit's batches, as the database tells it: names and values.
+    pub async fn settings(&self) -> Result<Vec<(String, String)>, sqlx::Error> {
+        match self.database {
+            Database::Sqlite => sqlite::settings(&self.commits).await,
+            Database::Postgres => postgres::settings(&self.commits).await,
+        }
     }
 
-    /// A transaction on the writing connection; waits for the one before it.
+    /// A transaction; with SQLite it waits for the one before it.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         self.writer.begin().await
     }
@@ -149,8 +174,11 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        self.commits.close().await;
     }
 }
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

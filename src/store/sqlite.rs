@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row};
 
+use super::schema::{self, Schema};
 use super::{Database, Store, StoreError};
 use crate::config::Durability;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
+const SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
 const READERS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -27,21 +29,6 @@ const WRITER_POWER: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WA
     PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864";
 const READER: &str = "PRAGMA busy_timeout = 2000; PRAGMA query_only = ON";
 const MEMORY: &str = "PRAGMA foreign_keys = ON";
-
-/// The settings in force on the writing connection, as the database tells them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pragmas {
-    /// `wal`; `memory` in a store without a file.
-    pub journal_mode: String,
-    /// 1 is NORMAL (a commit survives the process), 2 is FULL (it survives a power cut).
-    pub synchronous: i64,
-    /// Whether references between tables are checked.
-    pub foreign_keys: bool,
-    /// How long a statement waits for another process's lock.
-    pub busy_timeout: Duration,
-    /// After how many pages the write-ahead log goes into the database.
-    pub wal_autocheckpoint: i64,
-}
 
 /// The proof that this gateway alone writes to the store.
 #[derive(Debug)]
@@ -57,9 +44,9 @@ pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, S
         Durability::Power => WRITER_POWER,
     };
     let writer = connect(&path, "rw", settings, 1).await?;
-    MIGRATIONS.run(&writer).await.map_err(|source| migration_error(&path, source))?;
+    migrate(&path, &writer).await?;
     let readers = connect(&path, "rw", READER, READERS).await?;
-    Ok(Store { database: Database::Sqlite, writer, readers, path: Some(path) })
+    Ok(Store { database: Database::Sqlite, commits: writer.clone(), writer, readers, path: Some(path) })
 }
 
 pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
@@ -68,21 +55,27 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
     }
     let path = resolve(path)?;
     let readers = connect(&path, "ro", READER, READERS).await?;
-    let ours = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = 'interceptions'")
-        .fetch_optional(&readers)
-        .await
-        .map_err(|source| StoreError::Open { path: path.clone(), source })?;
-    if ours.is_none() {
-        return Err(StoreError::Foreign(path));
+    match compare(&path, &readers).await? {
+        Schema::Missing => Err(StoreError::Foreign(shown(&path))),
+        Schema::Behind => Err(StoreError::Behind(shown(&path))),
+        Schema::Ahead => Err(StoreError::Ahead(shown(&path))),
+        Schema::Current => Ok(Store {
+            database: Database::Sqlite,
+            commits: readers.clone(),
+            writer: readers.clone(),
+            readers,
+            path: Some(path),
+        }),
     }
-    Ok(Store { database: Database::Sqlite, writer: readers.clone(), readers, path: Some(path) })
 }
 
 pub(super) async fn in_memory() -> Result<Store, StoreError> {
     // One connection in all: a second one would have to share its cache, and its table locks with it.
-    let pool = pool("sqlite::memory:", MEMORY, 1).await?;
+    install_default_drivers();
+    let pool = options(MEMORY, 1).connect("sqlite::memory:").await?;
     MIGRATIONS.run(&pool).await.map_err(|source| migration_error(Path::new(":memory:"), source))?;
-    Ok(Store { database: Database::Sqlite, writer: pool.clone(), readers: pool, path: None })
+    let (commits, writer) = (pool.clone(), pool.clone());
+    Ok(Store { database: Database::Sqlite, commits, writer, readers: pool, path: None })
 }
 
 pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {
@@ -98,21 +91,46 @@ pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {
     }
 }
 
-pub(super) async fn pragmas(pool: &AnyPool) -> Result<Pragmas, StoreError> {
+pub(super) async fn settings(pool: &AnyPool) -> Result<Vec<(String, String)>, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let journal_mode = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
-    let synchronous = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *connection).await?;
-    let foreign_keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys").fetch_one(&mut *connection).await?;
-    let busy_timeout: i64 = sqlx::query_scalar("PRAGMA busy_timeout").fetch_one(&mut *connection).await?;
-    let wal_autocheckpoint =
-        sqlx::query_scalar("PRAGMA wal_autocheckpoint").fetch_one(&mut *connection).await?;
-    Ok(Pragmas {
-        journal_mode,
-        synchronous,
-        foreign_keys: foreign_keys == 1,
-        busy_timeout: Duration::from_millis(busy_timeout.unsigned_abs()),
-        wal_autocheckpoint,
-    })
+    let mode = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *connection).await?;
+    let mut settings = vec![("journal_mode".to_owned(), mode)];
+    for name in ["synchronous", "foreign_keys", "busy_timeout", "wal_autocheckpoint"] {
+        let query = AssertSqlSafe(format!("PRAGMA {name}"));
+        let value: i64 = sqlx::query_scalar(query).fetch_one(&mut *connection).await?;
+        settings.push((name.to_owned(), value.to_string()));
+    }
+    Ok(settings)
+}
+
+/// What is broken, in the database's words.
+pub(super) async fn broken(pool: &AnyPool) -> Result<Vec<String>, sqlx::Error> {
+    let mut broken: Vec<String> = sqlx::query_scalar("PRAGMA integrity_check").fetch_all(pool).await?;
+    broken.retain(|word| word != "ok");
+    for row in sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await? {
+        let (table, parent): (String, String) = (row.try_get(0)?, row.try_get(2)?);
+        broken.push(format!("a row of {table} refers to a row of {parent} that is not there"));
+    }
+    Ok(broken)
+}
+
+pub(super) async fn bytes(pool: &AnyPool) -> Result<u64, sqlx::Error> {
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(pool).await?;
+    let size: i64 = sqlx::query_scalar("PRAGMA page_size").fetch_one(pool).await?;
+    Ok(pages.unsigned_abs() * size.unsigned_abs())
+}
+
+/// Where there is anything to do, under the lock that gives the store to one gateway.
+async fn migrate(path: &Path, pool: &AnyPool) -> Result<(), StoreError> {
+    let _claim = match compare(path, pool).await? {
+        Schema::Current | Schema::Ahead => None,
+        Schema::Missing | Schema::Behind => Some(claim(Some(path))?),
+    };
+    MIGRATIONS.run(pool).await.map_err(|source| migration_error(path, source))
+}
+
+async fn compare(path: &Path, pool: &AnyPool) -> Result<Schema, StoreError> {
+    schema::compare(pool, SCHEMA, &MIGRATIONS).await.map_err(|source| open_error(path, source))
 }
 
 /// Makes the file for its owner alone; the write-ahead log gets the file's mode from SQLite.
@@ -150,8 +168,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 
 /// The real, absolute path: a URL would read `..` and symbolic links its own way.
 fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
-    fs::canonicalize(path)
-        .map_err(|error| StoreError::Open { path: path.to_owned(), source: sqlx::Error::Io(error) })
+    fs::canonicalize(path).map_err(|error| open_error(path, sqlx::Error::Io(error)))
 }
 
 async fn connect(
@@ -161,17 +178,24 @@ async fn connect(
     connections: u32,
 ) -> Result<AnyPool, StoreError> {
     let url = url(path, mode).ok_or_else(|| StoreError::PathNotUtf8(path.to_owned()))?;
-    pool(&url, settings, connections)
-        .await
-        .map_err(|source| StoreError::Open { path: path.to_owned(), source })
+    let pool = async {
+        // A pool tries again until its time-out and then tells only of that; one connection tells what is wrong.
+        install_default_drivers();
+        let mut first = AnyConnection::connect(&url).await?;
+        first.execute(settings).await?;
+        first.close().await?;
+        // After some errors, such as a full disk, SQLite has rolled back by itself, and sqlx believes that the
+        // transaction goes on: whatever came next on this connection would be part of it, and never be committed.
+        let options = options(settings, connections).after_release(|connection, _| {
+            let idle = !connection.is_in_transaction();
+            Box::pin(std::future::ready(Ok(idle)))
+        });
+        options.connect(&url).await
+    };
+    pool.await.map_err(|source| open_error(path, source))
 }
 
-async fn pool(url: &str, settings: &'static str, connections: u32) -> Result<AnyPool, sqlx::Error> {
-    install_default_drivers();
-    // A pool tries again until its time-out and then tells only of that; one connection tells what is wrong.
-    let mut first = AnyConnection::connect(url).await?;
-    first.execute(settings).await?;
-    first.close().await?;
+fn options(settings: &'static str, connections: u32) -> AnyPoolOptions {
     AnyPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
@@ -183,8 +207,6 @@ async fn pool(url: &str, settings: &'static str, connections: u32) -> Result<Any
         .after_connect(move |connection, _| {
             Box::pin(async move { connection.execute(settings).await.map(drop) })
         })
-        .connect(url)
-        .await
 }
 
 /// `sqlite:` and the path, with everything escaped that a URL could misread.
@@ -202,9 +224,17 @@ fn url(path: &Path, mode: &str) -> Option<String> {
     Some(url)
 }
 
+fn open_error(path: &Path, source: sqlx::Error) -> StoreError {
+    StoreError::Open { at: shown(path), source }
+}
+
 fn migration_error(path: &Path, source: MigrateError) -> StoreError {
     match source {
-        MigrateError::Execute(source) => StoreError::Open { path: path.to_owned(), source },
-        source => StoreError::Schema { path: path.to_owned(), source },
+        MigrateError::Execute(source) => open_error(path, source),
+        source => StoreError::Schema { at: shown(path), source },
     }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
 }

@@ -9,7 +9,11 @@ use crate::config::Durability;
 use crate::domain::IssuedId;
 
 fn place(folder: &TempDir, durability: Durability) -> config::Store {
-    config::Store { path: folder.path().join("new/records 100%? #1.db"), durability }
+    config::Store::sqlite(folder.path().join("new/records 100%? #1.db"), durability)
+}
+
+fn sqlite(path: PathBuf) -> config::Store {
+    config::Store::sqlite(path, Durability::Process)
 }
 
 fn issued(id: &str, upstream: &str) -> IssuedId {
@@ -18,15 +22,18 @@ fn issued(id: &str, upstream: &str) -> IssuedId {
 
 #[tokio::test]
 async fn the_pragmas_in_force_are_those_that_durability_promises() {
-    for (durability, synchronous) in [(Durability::Process, 1), (Durability::Power, 2)] {
+    for (durability, synchronous) in [(Durability::Process, "1"), (Durability::Power, "2")] {
         let folder = TempDir::new().unwrap();
         let store = Store::open(&place(&folder, durability)).await.unwrap();
-        let pragmas = store.pragmas().await.unwrap();
-        assert_eq!(pragmas.journal_mode, "wal");
-        assert_eq!(pragmas.synchronous, synchronous);
-        assert!(pragmas.foreign_keys);
-        assert_eq!(pragmas.busy_timeout.as_secs(), 2);
-        assert_eq!(pragmas.wal_autocheckpoint, 1000);
+        let settings = store.settings().await.unwrap();
+        let expected = [
+            ("journal_mode", "wal"),
+            ("synchronous", synchronous),
+            ("foreign_keys", "1"),
+            ("busy_timeout", "2000"),
+            ("wal_autocheckpoint", "1000"),
+        ];
+        assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }
 
@@ -38,8 +45,10 @@ async fn a_new_database_belongs_to_its_owner_alone() {
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
     issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
-    let files: Vec<PathBuf> =
-        fs::read_dir(at.path.parent().unwrap()).unwrap().map(|file| file.unwrap().path()).collect();
+    let files: Vec<PathBuf> = fs::read_dir(at.path().unwrap().parent().unwrap())
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     assert!(files.len() >= 2, "the database and its log: {files:?}");
     for file in files {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
@@ -74,7 +83,7 @@ async fn a_reader_sees_what_is_committed_and_changes_nothing() {
     let at = place(&folder, Durability::Process);
     let store = Store::open(&at).await.unwrap();
     issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
-    let reader = Store::open_read_only(&at.path).await.unwrap();
+    let reader = Store::open_read_only(&at).await.unwrap();
     assert_eq!(issued::find(&reader, "key", "a").await.unwrap(), Some(issued("a", "b")));
     let refused = issued::remember(&reader, "key", &[issued("c", "d")]).await.unwrap_err();
     assert!(refused.to_string().contains("readonly"), "{refused}");
@@ -89,7 +98,7 @@ async fn a_closed_database_can_be_read() {
     let store = Store::open(&at).await.unwrap();
     issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
     store.close().await;
-    let reader = Store::open_read_only(&at.path).await.unwrap();
+    let reader = Store::open_read_only(&at).await.unwrap();
     assert_eq!(issued::find(&reader, "key", "a").await.unwrap(), Some(issued("a", "b")));
 }
 
@@ -107,21 +116,21 @@ async fn one_gateway_at_a_time() {
 #[tokio::test]
 async fn what_cannot_be_opened_is_said_plainly() {
     let folder = TempDir::new().unwrap();
-    let missing = Store::open_read_only(&folder.path().join("none.db")).await.unwrap_err();
+    let missing = Store::open_read_only(&sqlite(folder.path().join("none.db"))).await.unwrap_err();
     assert!(matches!(missing, StoreError::Missing(_)), "{missing}");
 
     let text = folder.path().join("notes.txt");
     fs::write(&text, "this is no database at all, but it is long enough to have a header").unwrap();
-    let at = config::Store { path: text.clone(), durability: Durability::Process };
+    let at = config::Store::sqlite(text.clone(), Durability::Process);
     let error = Store::open(&at).await.unwrap_err().to_string();
     assert!(error.contains("notes.txt") && error.contains("not a database"), "{error}");
 
     let empty = folder.path().join("empty.db");
     fs::write(&empty, "").unwrap();
-    let foreign = Store::open_read_only(&empty).await.unwrap_err();
+    let foreign = Store::open_read_only(&sqlite(empty)).await.unwrap_err();
     assert!(matches!(foreign, StoreError::Foreign(_)), "{foreign}");
 
-    let below_a_file = config::Store { path: text.join("x.db"), durability: Durability::Process };
+    let below_a_file = config::Store::sqlite(text.join("x.db"), Durability::Process);
     let error = Store::open(&below_a_file).await.unwrap_err();
     assert!(matches!(error, StoreError::Create { .. }), "{error}");
 }

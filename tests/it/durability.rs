@@ -69,7 +69,9 @@ async fn after_kill_9_while_tools_run_every_call_has_its_intent_and_nothing_is_o
 /// Every call that the server saw has its intent and, its outcome being unknown, says so; nothing is open.
 async fn assert_all_on_record(folder: &ConfigFolder, server: &McpServer) {
     let seen: BTreeSet<String> = server.calls().iter().map(|(_, arguments)| arguments.to_string()).collect();
-    let store = Store::open_read_only(&folder.database()).await.unwrap();
+    let store = Store::open_read_only(&config::Store::sqlite(folder.database(), config::Durability::Process))
+        .await
+        .unwrap();
     let mut intended = BTreeSet::new();
     for id in newest(&store, 10_000).await {
         let record = Record::read(&store, id).await.unwrap();
@@ -95,18 +97,17 @@ async fn start(folder: &ConfigFolder) -> App {
 async fn the_database_is_set_as_durability_promises() {
     let provider = Provider::start().await;
     for (store, synchronous) in [
-        ("", 1),
-        ("store: sqlite:toolgate.db\n", 1),
-        ("store: { url: 'sqlite:toolgate.db', durability: process }\n", 1),
-        ("store: { url: 'sqlite:toolgate.db', durability: power }\n", 2),
+        ("", "1"),
+        ("store: sqlite:toolgate.db\n", "1"),
+        ("store: { url: 'sqlite:toolgate.db', durability: process }\n", "1"),
+        ("store: { url: 'sqlite:toolgate.db', durability: power }\n", "2"),
     ] {
         let folder = ConfigFolder::new(&provider, store);
         let app = start(&folder).await;
-        let pragmas = app.store.pragmas().await.unwrap();
-        assert_eq!(
-            (&*pragmas.journal_mode, pragmas.synchronous, pragmas.foreign_keys),
-            ("wal", synchronous, true)
-        );
+        let settings = app.store.settings().await.unwrap();
+        for (name, value) in [("journal_mode", "wal"), ("synchronous", synchronous), ("foreign_keys", "1")] {
+            assert!(settings.contains(&(name.to_owned(), value.to_owned())), "{name}: {settings:?}");
+        }
         app.close().await;
         assert!(folder.database().is_file());
     }

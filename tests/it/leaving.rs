@@ -196,6 +196,11 @@ fn failed_response(events: &[Value]) -> String {
 /// Stops the gateway, and reads what it left behind.
 async fn record_after_the_end(world: World, id: &str) -> Record {
     let folder = world.stop().await;
-    let store = Store::open_read_only(&folder.path().join("toolgate.db")).await.unwrap();
+    let store = Store::open_read_only(&toolgate::config::Store::sqlite(
+        folder.path().join("toolgate.db"),
+        toolgate::config::Durability::Process,
+    ))
+    .await
+    .unwrap();
     Record::read(&store, id.parse().unwrap()).await.unwrap()
 }

@@ -136,7 +136,8 @@ async fn f55_debug_output_holds_no_secret() {
         settings: ToolSettings::default(),
         record: None,
     }]);
-    config.store.path = folder.path().join("toolgate.db");
+    config.store =
+        toolgate::config::Store::sqlite(folder.path().join("toolgate.db"), config.store.durability);
     let mut over_http = server_config("http", "http://127.0.0.1:1/mcp".into(), true);
     let Transport::Http { headers, .. } = &mut over_http.transport else { unreachable!() };
     headers.insert("authorization".into(), SecretString::from(format!("Bearer {MCP_SECRET}")));

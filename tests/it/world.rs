@@ -165,7 +165,7 @@ impl World {
     /// The same, but all that was in the store is lost.
     pub async fn restart_without_store(self) -> Self {
         self.restart_with(|config| {
-            let folder = config.store.path.parent().unwrap();
+            let folder = config.store.path().unwrap().parent().unwrap();
             for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
                 // The key is no part of the store.
                 if file.is_file() && file.extension().is_none_or(|extension| extension != "key") {
@@ -274,7 +274,8 @@ impl Builder {
     pub async fn start(mut self) -> World {
         let provider = Provider::start().await;
         let folder = tempfile::tempdir().unwrap();
-        self.config.store.path = folder.path().join("toolgate.db");
+        self.config.store =
+            toolgate::config::Store::sqlite(folder.path().join("toolgate.db"), self.config.store.durability);
         if self.config.providers.is_empty() {
             self.config.providers = providers(provider.address);
             for configured in &mut self.config.providers {

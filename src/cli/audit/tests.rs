@@ -286,8 +286,7 @@ struct Line {
 async fn the_commands_read_a_database_file() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = folder.path().join("a.db");
-    let settings =
-        crate::config::Store { path: path.clone(), durability: crate::config::Durability::Process };
+    let settings = crate::config::Store::sqlite(path.clone(), crate::config::Durability::Process);
     let store = Store::open(&settings).await.unwrap();
     let mut rows = store.begin().await.unwrap();
     interceptions::insert(&mut rows, &start(FIRST, "alice@example.com", at(0))).await.unwrap();

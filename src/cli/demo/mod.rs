@@ -83,7 +83,7 @@ fn config(model: SocketAddr, listen: SocketAddr, database: PathBuf) -> anyhow::R
         provider("openai", ProviderKind::OpenAi, format!("http://{model}/v1")),
     ]);
     config.listen = listen;
-    config.store.path = database;
+    config.store = crate::config::Store::sqlite(database, config.store.durability);
     config.settings.inject = Some(Inject::Always);
     config.servers = vec![example_server()?];
     Ok(config)

@@ -1,0 +1,227 @@
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use sqlx::Executor;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{self, Durability};
+use crate::domain::InterceptionId;
+use crate::store::testing::{batch, call, commit, end, interception, outcome, postgres, run, start, time};
+use crate::store::{instances, links, records};
+
+fn json(row: &Row) -> String {
+    serde_json::to_string(row).unwrap()
+}
+
+/// What was written comes back as the same JSON, whether ends and outcomes come with their beginnings or later.
+fn comes_back(store: &Store, runtime: &tokio::runtime::Runtime, cases: u32) {
+    let mut seq = 0;
+    let mut next = || {
+        seq += 1;
+        seq
+    };
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+    let seqs = std::cell::RefCell::new(&mut next);
+    runner
+        .run(&(interception(), interception()), |((mut together, more), (first, later))| {
+            together.extend(more);
+            let rows: Vec<Row> = [together, first.clone()].concat();
+            runtime.block_on(async {
+                commit(store, &batch((seqs.borrow_mut())(), "a", rows.clone())).await;
+                commit(store, &batch((seqs.borrow_mut())(), "b", later.clone())).await;
+                let rows: Vec<Row> = [rows, later].concat();
+                let keys: Vec<_> = rows.iter().map(Row::key).collect();
+                let mut found = records::fetch(store, &keys).await.unwrap();
+                for row in &rows {
+                    let found = found.remove(&row.key()).map(|row| json(&row));
+                    prop_assert_eq!(found, Some(json(row)));
+                }
+                prop_assert!(found.is_empty());
+                Ok(())
+            })
+        })
+        .unwrap();
+}
+
+#[test]
+fn what_is_written_comes_back_as_it_was() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(Store::in_memory()).unwrap();
+    comes_back(&store, &runtime, 60);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+fn what_is_written_comes_back_as_it_was_from_postgresql() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = runtime.block_on(postgres());
+    comes_back(&store, &runtime, 60);
+}
+
+/// All that holds of batches on both databases.
+async fn holds(store: &Store) {
+    let id = InterceptionId::new();
+    let calls = [call(id, 0), call(id, 1)];
+    let mut first = batch(
+        1,
+        "first",
+        vec![
+            Row::Start(Box::new(start(id))),
+            Row::ToolUse(Box::new(calls[0].clone())),
+            Row::ToolUse(Box::new(calls[1].clone())),
+            Row::Outcome(outcome(&calls[0])),
+        ],
+    );
+    let user_name = "alice@example.com".to_owned();
+    let person = PersonRow { id: "p1".into(), user_name, sealed_key: "sealed".into(), created_at: time() };
+    first.people = vec![person.clone()];
+    first.callers = ["b", "a"]
+        .map(|id| CallerRow {
+            id: id.into(),
+            person: "p1".into(),
+            key: "laptop".into(),
+            groups: vec!["x".into(), "\"y\"".into()],
+        })
+        .to_vec();
+    let body: Vec<u8> = (0..=255).collect();
+    first.content = ["c2", "c1", "c2"]
+        .map(|id| Content { id: id.into(), person: "p1".into(), body: body.clone() })
+        .to_vec();
+    commit(store, &first).await;
+
+    // Once more is as good as once.
+    commit(store, &first).await;
+    assert_eq!(links::head(store, &run(1)).await.unwrap(), Some((1, "first".into())));
+
+    let alice = people::by_name(store, "alice@example.com").await.unwrap().unwrap();
+    assert_eq!((alice.id.as_str(), alice.sealed_key.as_deref()), ("p1", Some("sealed")));
+    assert_eq!(people::by_name(store, "nobody").await.unwrap(), None);
+    assert_eq!(people::get(store, "p1").await.unwrap().unwrap(), alice);
+    assert_eq!(people::all(store).await.unwrap(), [alice]);
+    let callers = people::callers(store, &["a", "b", "none"]).await.unwrap();
+    assert_eq!(callers, [first.callers[1].clone(), first.callers[0].clone()]);
+    let content = content::fetch(store, &["c1", "none", "c2"]).await.unwrap();
+    assert_eq!(content.len(), 2);
+    assert_eq!(content["c1"].body, body);
+
+    // What is open is the second call and the interception; an end that came first stays.
+    let open = instances::open_of(store, &run(1), 10).await.unwrap();
+    assert_eq!(open.interceptions, [id]);
+    assert_eq!(open.calls.iter().map(|call| call.id).collect::<Vec<_>>(), [calls[1].id]);
+    let other = Outcome { outcome: "unknown".into(), ..outcome(&calls[0]) };
+    commit(
+        store,
+        &batch(
+            2,
+            "second",
+            vec![Row::Outcome(other), Row::Outcome(outcome(&calls[1])), Row::End(Box::new(end(id)))],
+        ),
+    )
+    .await;
+    let rows = records::of(store, id).await.unwrap();
+    let outcomes: Vec<_> = rows
+        .iter()
+        .filter_map(|row| match row {
+            Row::Outcome(outcome) => Some(outcome.outcome.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(outcomes, ["ok", "ok"]);
+    assert!(rows.contains(&Row::End(Box::new(end(id)))));
+    assert!(instances::open_of(store, &run(1), 10).await.unwrap().is_empty());
+}
+
+/// Whoever finds another link in its place has been closed, and writes nothing.
+async fn fences(store: &Store) {
+    commit(store, &batch(1, "mine", vec![])).await;
+    let id = InterceptionId::new();
+    let late = Prepared::new(&batch(1, "another", vec![Row::Start(Box::new(start(id)))])).unwrap();
+    for _ in 0..2 {
+        let refused = store.commit(&late).await.unwrap_err();
+        assert!(matches!(&refused, CommitError::Fenced(fenced) if *fenced == run(1)), "{refused}");
+    }
+    assert!(records::of(store, id).await.unwrap().is_empty());
+    commit(store, &batch(2, "next", vec![Row::Start(Box::new(start(id)))])).await;
+    assert_eq!(records::of(store, id).await.unwrap(), [Row::Start(Box::new(start(id)))]);
+}
+
+/// Leases: each start is a new epoch, also of several at once; one that nobody renews is gone.
+async fn leases(store: &Store) {
+    use jiff::SignedDuration;
+    let now = time();
+    let until = now + SignedDuration::from_secs(15);
+    let begun = futures::future::join_all((0..4).map(|_| instances::begin(store, "one", now, until))).await;
+    let mut epochs: Vec<u64> = begun.into_iter().map(|run| run.unwrap().epoch).collect();
+    epochs.sort_unstable();
+    assert_eq!(epochs, [1, 2, 3, 4]);
+    let later = until + SignedDuration::from_secs(1);
+    assert!(instances::gone(store, until).await.unwrap().is_empty());
+    assert!(instances::renew(store, &run(2), later + SignedDuration::from_secs(15)).await.unwrap());
+    instances::end(store, &run(3), now).await.unwrap();
+    assert_eq!(instances::gone(store, later).await.unwrap(), [run(1), run(4)]);
+    assert_eq!(instances::unended(store).await.unwrap(), [run(1), run(2), run(4)]);
+    assert!(!instances::renew(store, &run(3), later).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_batch_is_written_once_and_whole() {
+    holds(&Store::in_memory().await.unwrap()).await;
+    fences(&Store::in_memory().await.unwrap()).await;
+    leases(&Store::in_memory().await.unwrap()).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn a_batch_is_written_once_and_whole_to_postgresql() {
+    holds(&postgres().await).await;
+    fences(&postgres().await).await;
+    leases(&postgres().await).await;
+}
+
+/// As with a full disk, SQLite ends the transaction by itself.
+#[tokio::test]
+async fn what_is_acknowledged_is_there_after_sqlite_has_rolled_back_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let at = config::Store::sqlite(folder.path().join("a.db"), Durability::Process);
+    let store = Store::open(&at).await.unwrap();
+    let break_it =
+        "CREATE TRIGGER broken BEFORE INSERT ON tool_usage BEGIN SELECT RAISE(ROLLBACK, 'full'); END";
+    store.commits.execute(break_it).await.unwrap();
+    let id = InterceptionId::new();
+    let mut rows = vec![Row::Start(Box::new(start(id))), Row::ToolUse(Box::new(call(id, 0)))];
+    for _ in 0..3 {
+        let error = store.commit(&Prepared::new(&batch(1, "a", rows.clone())).unwrap()).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+    }
+    store.commits.execute("DROP TRIGGER broken").await.unwrap();
+    rows.truncate(1);
+    commit(&store, &batch(1, "a", rows)).await;
+    let other = Store::open_read_only(&at).await.unwrap();
+    assert_eq!(records::of(&other, id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+#[ignore = "measures; run with --nocapture"]
+async fn what_an_intent_costs() {
+    let folder = TempDir::new().unwrap();
+    let at = config::Store::sqlite(folder.path().join("a.db"), Durability::Process);
+    cost("SQLite", &Store::open(&at).await.unwrap()).await;
+    cost("PostgreSQL", &postgres().await).await;
+}
+
+async fn cost(name: &str, store: &Store) {
+    let id = InterceptionId::new();
+    commit(store, &batch(1, "start", vec![Row::Start(Box::new(start(id)))])).await;
+    let mut times = Vec::new();
+    for seq in 0..2000_u32 {
+        let batch = batch(u64::from(seq) + 2, "hash", vec![Row::ToolUse(Box::new(call(id, seq)))]);
+        let begun = tokio::time::Instant::now();
+        let prepared = Prepared::new(&batch).unwrap();
+        let rendered = begun.elapsed();
+        store.commit(&prepared).await.unwrap();
+        times.push((begun.elapsed(), rendered));
+    }
+    times.sort_unstable();
+    let (median, slow) = (times[times.len() / 2], times[times.len() * 99 / 100]);
+    println!("{name}: an intent takes {:?} (p99 {:?}; rendering {:?})", median.0, slow.0, median.1);
+}
