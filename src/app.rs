@@ -21,7 +21,7 @@ use crate::audit::{self, Audit};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
-use crate::http::{AppState, router};
+use crate::http::{AppState, metrics_router, router};
 use crate::identity::Identity;
 use crate::mcp::lock::{self, Lock, LockError};
 use crate::mcp::{Access, Fleet};
@@ -30,9 +30,13 @@ use crate::policy::{InForce, Policy, PolicyError};
 use crate::provider::{ProviderError, Providers};
 use crate::seal::{KeyFileError, Sealer};
 use crate::store::{Store, StoreError};
+use crate::telemetry::Telemetry;
 
 /// How long clients have at shutdown to read what has been sent.
 const CLOSE_CONNECTIONS: Duration = Duration::from_secs(5);
+
+/// How long records that are committed have at shutdown to go out.
+const SEND_RECORDS: Duration = Duration::from_secs(5);
 
 /// How long connections to MCP servers have to close at shutdown.
 const CLOSE_SERVERS: Duration = Duration::from_secs(5);
@@ -46,6 +50,7 @@ pub struct App {
     current: Arc<ArcSwap<Gateway>>,
     config: Config,
     shared: Shared,
+    telemetry: Arc<Telemetry>,
     servers: TaskTracker,
     background: TaskTracker,
     /// Ends what runs in the background.
@@ -101,6 +106,7 @@ impl Shared {
             journals,
             places,
             tasks,
+            exports_traces: config.telemetry.otlp.is_some(),
             closing,
         }
     }
@@ -151,7 +157,8 @@ impl App {
         let store = Store::open(&config.store).await?;
         let sealer = Arc::new(sealer(&config, &store)?);
         let settings = audit::Settings::of(&config);
-        let audit = Audit::open(store.clone(), Arc::clone(&sealer), Vec::new(), settings).await?;
+        let telemetry = Arc::new(Telemetry::start(&config).map_err(StartError::HttpClient)?);
+        let audit = Audit::open(store.clone(), Arc::clone(&sealer), telemetry.outlets(), settings).await?;
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
@@ -178,7 +185,7 @@ impl App {
         let gateway = shared.gateway(&config, providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
         let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
-        Ok(Self { store, mcp, current, config, shared, servers, background, ending })
+        Ok(Self { store, mcp, current, config, shared, telemetry, servers, background, ending })
     }
 
     /// The gateway as it is configured now.
@@ -195,7 +202,14 @@ impl App {
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let state = AppState { current: Arc::clone(&self.current), mcp: Arc::clone(&self.mcp) };
+        let state = AppState {
+            current: Arc::clone(&self.current),
+            mcp: Arc::clone(&self.mcp),
+            telemetry: Arc::clone(&self.telemetry),
+        };
+        if let Err(error) = self.serve_metrics(state.clone()).await {
+            return self.close_after(Err(error)).await;
+        }
         let begins_to_end = stop.clone();
         let connections = axum::serve(listener, router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
@@ -217,6 +231,23 @@ impl App {
             () = &mut drained => tokio::time::timeout(CLOSE_CONNECTIONS, connections).await.unwrap_or(Ok(())),
         };
         self.close_after(served).await
+    }
+
+    /// Serves metrics on an address of their own, where one is configured.
+    async fn serve_metrics(&self, state: AppState) -> std::io::Result<()> {
+        let Some(address) = self.config.telemetry.metrics_listen else { return Ok(()) };
+        let listener = TcpListener::bind(address).await.map_err(|error| {
+            std::io::Error::new(error.kind(), format!("cannot listen on {address} (telemetry.metrics_listen): {error}"))
+        })?;
+        let ending = self.ending.clone();
+        self.background.spawn(async move {
+            let serving = std::future::IntoFuture::into_future(axum::serve(listener, metrics_router(state)));
+            tokio::select! {
+                _ = serving => {}
+                () = ending.cancelled() => {}
+            }
+        });
+        Ok(())
     }
 
     /// Lets running interceptions finish, and tells those that do not in time to end.
@@ -246,6 +277,7 @@ impl App {
         self.shared.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
         self.shared.audit.close().await;
+        self.telemetry.close(SEND_RECORDS).await;
         self.store.close().await;
     }
 }

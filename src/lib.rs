@@ -17,7 +17,7 @@ pub mod mcp;
 pub mod provider;
 pub mod gateway;
 pub mod mcp_server;
-pub mod http;
 pub mod telemetry;
+pub mod http;
 pub mod app;
 pub mod cli;

@@ -54,7 +54,7 @@ impl Changes {
         changes.fixed("listen", old.listen == *listen);
         changes.fixed("store", old.store == *store);
         changes.fixed("audit", format!("{:?}", old.audit) == format!("{audit:?}"));
-        changes.fixed("telemetry", format!("{:?}", old.telemetry) == format!("{telemetry:?}"));
+        changes.fixed("telemetry", old.telemetry == *telemetry);
         changes.fixed("secret_keys", same_secrets(&old.secret_keys, secret_keys));
         changes.fixed("continuity", old.continuity == *continuity);
         let places = (old.limits.max_interceptions, limits.max_interceptions);

@@ -4,11 +4,12 @@
 //! Everything here is SHA-256 over bytes that other programs can make as well, so that nobody has to trust this one.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::domain::Digest;
+use crate::store::column::micros;
 use crate::store::links::{Link, Run};
 use crate::store::records::{Kind, Row, RowKey, Who};
 
@@ -34,6 +35,40 @@ pub struct Head {
     pub seq: u64,
     /// The hash of the last link; zeros before the first.
     pub hash: [u8; 32],
+}
+
+/// A head, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadOf {
+    /// Which gateway, or `cli`.
+    pub instance: String,
+    /// Which run of it.
+    pub epoch: u64,
+    /// The place of the link.
+    pub seq: u64,
+    /// The hash of the link, hexadecimal.
+    pub hash: String,
+    /// When the link was made.
+    #[serde(with = "micros")]
+    pub made_at: Timestamp,
+}
+
+impl HeadOf {
+    /// The head that this link is.
+    pub fn link(link: &Link) -> Self {
+        let Link { instance, epoch, seq, made_at, hash, .. } = link;
+        Self { instance: instance.clone(), epoch: *epoch, seq: *seq, hash: hash.clone(), made_at: *made_at }
+    }
+
+    /// Whose it is.
+    pub fn run(&self) -> Run {
+        Run { instance: self.instance.clone(), epoch: self.epoch }
+    }
+
+    /// Where a chain goes on that begins behind it.
+    pub fn head(&self) -> Option<Head> {
+        Some(Head { seq: self.seq, hash: Digest::from_hex(&self.hash)?.0 })
+    }
 }
 
 /// Why a link does not go on from the head before it.

@@ -7,13 +7,15 @@
 
 mod bounds;
 pub mod chain;
+pub mod checkpoint;
 mod clearance;
 mod clock;
 pub mod content_key;
 mod entry;
+pub mod erase;
+pub mod event;
 mod instance;
 mod lineage;
-mod log;
 mod opening;
 mod outlet;
 mod own_chain;
@@ -21,11 +23,13 @@ mod people;
 mod prepare;
 mod queue;
 mod record;
+pub mod retention;
 mod recording;
 mod replay;
 mod settings;
 mod spool;
 mod trail;
+pub mod verify;
 mod writer;
 
 use std::sync::Arc;

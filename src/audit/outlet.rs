@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::domain::Caller;
+use crate::store::checkpoints::Checkpoint;
 use crate::store::records::Row;
 
 /// One record as it goes out. It is durable already.
@@ -22,4 +23,7 @@ pub trait Outlet: fmt::Debug + Send + Sync {
     /// Takes records that have just been committed. Never waits: what it cannot take at once, it counts as lost and
     /// says so.
     fn publish(&self, records: &[Published]);
+
+    /// Takes a checkpoint that has just been made. Never waits.
+    fn checkpoint(&self, _checkpoint: &Checkpoint) {}
 }

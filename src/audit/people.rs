@@ -133,11 +133,18 @@ impl People {
 impl Face {
     /// How a row with this id names it.
     pub(super) fn who(&self, row: Uuid) -> Who {
-        let CallerRow { id, person, key, groups } = &self.caller;
-        let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), key.as_bytes()];
-        parts.extend(groups.iter().map(String::as_bytes));
-        Who { proof: self.key.proof(&parts), person: Some(person.clone()), caller: Some(id.clone()) }
+        let CallerRow { id, person, .. } = &self.caller;
+        let proof = proof(&self.key, row, &self.caller);
+        Who { proof, person: Some(person.clone()), caller: Some(id.clone()) }
     }
+}
+
+/// What a row with this id commits to when it says that it was this caller.
+pub(super) fn proof(key: &ContentKey, row: Uuid, caller: &CallerRow) -> String {
+    let CallerRow { id: _, person, key: key_name, groups } = caller;
+    let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), key_name.as_bytes()];
+    parts.extend(groups.iter().map(String::as_bytes));
+    key.proof(&parts)
 }
 
 fn caller_row(person: &str, caller: &Caller) -> CallerRow {

@@ -19,7 +19,7 @@ use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
 use super::replay::{MAX_PAUSE, Replay};
-use super::{AuditUnavailable, Outlet, Published, Settings, log};
+use super::{AuditUnavailable, Outlet, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
 use crate::store::records::Row;
@@ -271,7 +271,6 @@ impl Writer {
         let records = lot.batch.rows.into_iter().zip(lot.asides);
         let records: Vec<_> = records
             .map(|(row, Aside { text, caller })| Published { row, text, caller })
-            .inspect(log::told)
             .collect();
         self.outlets.iter().for_each(|outlet| outlet.publish(&records));
     }

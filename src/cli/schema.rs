@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
-use crate::{config, policy};
+use crate::{config, policy, telemetry};
 
 /// Print the JSON Schemas of toolgate.yaml, mcp-servers/*.yaml and policies/*.yaml.
 #[derive(Debug, Args)]
@@ -44,6 +44,7 @@ fn write(args: &SchemaArgs, out: &mut impl Write) -> anyhow::Result<()> {
 fn texts() -> anyhow::Result<Vec<(&'static str, String)>> {
     let mut schemas = config::schemas();
     schemas.push(policy::schema());
+    schemas.push(telemetry::schema());
     schemas
         .into_iter()
         .map(|(name, schema)| Ok((name, serde_json::to_string_pretty(&schema)? + "\n")))

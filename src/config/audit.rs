@@ -1,7 +1,6 @@
 //! `audit`: what is kept of what passes through, for how long, where else it goes, and what happens when it cannot be
 //! written.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -124,30 +123,6 @@ pub struct Webhook {
     pub records: Vec<String>,
     /// The most that they say of texts.
     pub content: Record,
-}
-
-/// Traces, and metrics for who pulls or is pushed them.
-#[derive(Debug, Clone, Default)]
-pub struct Telemetry {
-    /// Where traces and metrics are sent by OTLP over HTTP; nowhere where it is `None`.
-    pub otlp: Option<Otlp>,
-    /// Where `/metrics` answers everyone, besides the gateway's own address, where it asks for a key.
-    pub metrics_listen: Option<SocketAddr>,
-}
-
-/// Where traces and metrics are sent.
-#[derive(Debug, Clone)]
-pub struct Otlp {
-    /// The collector's base URL, such as `http://collector:4318`.
-    pub endpoint: Url,
-    /// Headers of each request.
-    pub headers: Vec<(String, SecretString)>,
-    /// `service.name`; `toolgate` by default.
-    pub service_name: String,
-    /// The most that spans say of texts; `none` by default.
-    pub content: Record,
-    /// How often metrics are sent; a minute by default.
-    pub metrics_every: Duration,
 }
 
 /// Sixty days.
@@ -278,7 +253,7 @@ struct WrittenWebhook {
     /// Signs each delivery (HMAC-SHA256), as a reference.
     secret: Option<At<String>>,
     /// Which records: `interception_start`, `interception_end`, `prompt_usage`, `token_usage`, `model_thought`,
-    /// `tool_usage`, `audit_event`, `audit_checkpoint`; all by default.
+    /// `tool_usage`, `tool_outcome`, `audit_event`, `audit_checkpoint`; all by default.
     #[serde(default)]
     records: Vec<At<String>>,
     /// The most that they say of texts: `none` (the default), `digest`, `redacted` or `full`.
@@ -286,13 +261,14 @@ struct WrittenWebhook {
 }
 
 /// What webhooks can ask for.
-const RECORDS: [&str; 8] = [
+const RECORDS: [&str; 9] = [
     "interception_start",
     "interception_end",
     "prompt_usage",
     "token_usage",
     "model_thought",
     "tool_usage",
+    "tool_outcome",
     "audit_event",
     "audit_checkpoint",
 ];

@@ -15,8 +15,9 @@ use super::limits::{self, WrittenLimits};
 use super::provider::{self, WrittenProvider};
 use super::scope::Scope;
 use super::store::{self, WrittenStore};
+use super::telemetry::{self, WrittenTelemetry};
 use super::yaml::{At, Place};
-use super::{Config, HostedTools, Store, Telemetry, url};
+use super::{Config, HostedTools, Store, url};
 use crate::domain::{Render, ToolSettings};
 
 /// The configuration of Toolgate. Texts may hold `${NAME}`, `${NAME:-default}` and `${file:path}`.
@@ -78,6 +79,9 @@ pub(super) struct WrittenConfig {
     /// gateway does not start without it) or `off`.
     #[serde(default)]
     lock: LockMode,
+    /// Traces and metrics; metrics can be had on the gateway's own address in any case.
+    #[serde(default)]
+    telemetry: WrittenTelemetry,
 }
 
 pub(super) const DEFAULT_TOOL_NAME: &str = "{server}__{tool}";
@@ -112,12 +116,13 @@ pub(super) fn build(written: &WrittenConfig, folder: PathBuf, scope: &mut Scope<
     let allowed_hosts = endpoints::hosts(&written.allowed_hosts, scope);
     let allowed_origins = endpoints::origins(&written.allowed_origins, scope);
     let egress = endpoints::egress(&written.egress, scope);
+    let telemetry = telemetry::build(&written.telemetry, scope);
     Some(Config {
         folder,
         listen: listen?,
         store: store?,
         audit,
-        telemetry: Telemetry::default(),
+        telemetry,
         auth: auth?,
         providers,
         settings: ToolSettings { inject, render: written.render, tool_lines: written.tool_lines },

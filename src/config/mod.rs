@@ -32,6 +32,7 @@ mod secret;
 mod server;
 mod signing_key;
 mod store;
+mod telemetry;
 mod units;
 mod url;
 pub(crate) mod yaml;
@@ -47,9 +48,7 @@ use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-pub use audit::{
-    Audit, AuditLog, OnFull, OnUnavailable, Otlp, Record, Retention, ServerRecord, Telemetry, Webhook,
-};
+pub use audit::{Audit, AuditLog, OnFull, OnUnavailable, Record, Retention, ServerRecord, Webhook};
 pub use continuity::Continuity;
 pub use credentials::{
     AuthorizationCode, CallerHeader, ClientAuth, ClientCredentials, Credentials, OAuthClient, TokenExchange,
@@ -71,9 +70,9 @@ pub(crate) use schema::schema_of;
 pub use schema::schemas;
 pub(crate) use secret::{holds_key, is_secret_name};
 pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
-#[allow(unused_imports)]
 pub(crate) use signing_key::signing_key;
 pub use store::{Durability, Location, Postgres, Store};
+pub use telemetry::{Otlp, Telemetry};
 
 use crate::domain::ToolSettings;
 

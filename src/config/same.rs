@@ -2,7 +2,7 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Credentials, Provider, Server, Transport};
+use super::{Credentials, Provider, Server, Telemetry, Transport};
 
 impl PartialEq for Server {
     fn eq(&self, other: &Self) -> bool {
@@ -20,6 +20,18 @@ impl PartialEq for Transport {
 impl PartialEq for Provider {
     fn eq(&self, other: &Self) -> bool {
         format!("{self:?}") == format!("{other:?}") && same_secrets(self.secrets(), other.secrets())
+    }
+}
+
+impl PartialEq for Telemetry {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}") && same_secrets(self.secrets(), other.secrets())
+    }
+}
+
+impl Telemetry {
+    fn secrets(&self) -> Vec<&SecretString> {
+        self.otlp.iter().flat_map(|otlp| otlp.headers.values()).collect()
     }
 }
 

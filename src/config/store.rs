@@ -184,6 +184,10 @@ pub(super) fn build(written: Option<&At<WrittenStore>>, scope: &mut Scope<'_>) -
     };
     match at {
         Ok(at) => Some(Store { at, durability }),
+        Err(why) if !is_postgres(&text) => {
+            scope.refuse(url.place, why);
+            None
+        }
         Err(why) => {
             // The URL may have a password in it.
             scope.refuse_masked_with_help(

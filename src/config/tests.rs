@@ -2,6 +2,7 @@ mod audit;
 mod fleet;
 mod record;
 mod store;
+mod telemetry;
 
 use std::fs;
 use std::path::Path;
@@ -536,7 +537,7 @@ limits: {{ max_body: 10MB, max_frame: 0, max_rounds: 0, drain: 0s, keep_alive: f
         |                                      ^^^^^^^
     "#);
     assert_snapshot!(refused(&format!("{OPEN}store: {{ url: 'mysql:x' }}\n")), @r#"
-    toolgate.yaml:3:15: expected `sqlite:` and a path, such as `sqlite:toolgate.db`
+    toolgate.yaml:3:15: expected `sqlite:` and a path, such as `sqlite:toolgate.db`, or `postgres://user@host/database`
       3 | store: { url: 'mysql:x' }
         |               ^^^^^^^^^
     "#);

@@ -122,11 +122,8 @@ pub fn texts(content: &str, types: &[&str]) -> String {
     if let Some(text) = raw::text(content) {
         return text.into_owned();
     }
-    let text_of = |part: &str| {
-        let part = Object::within(part)?;
-        let is_text = types.contains(&&*part.string("type")?);
-        is_text.then(|| part.get("text").and_then(raw::text))?
-    };
-    let texts: Vec<_> = raw::elements(content).unwrap_or_default().into_iter().filter_map(text_of).collect();
+    let elements = raw::elements(content).unwrap_or_default().into_iter().filter_map(Object::within);
+    let parts = elements.filter(|part| part.string("type").is_some_and(|kind| types.contains(&&*kind)));
+    let texts: Vec<_> = parts.filter_map(|part| raw::text(part.get("text")?)).collect();
     texts.join("\n")
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName};
 use secrecy::SecretString;
 
-use super::{Caller, Digest};
+use super::{Caller, Digest, Trace};
 
 /// For whom something is done on a server: by this, servers that are not shared tell their connections apart.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Behalf {
     pub conversation: Option<Digest>,
     /// What the caller brought of its own credentials.
     pub headers: CallerHeaders,
+    /// The trace that servers are told of; `None` where nobody follows one.
+    pub trace: Option<Trace>,
 }
 
 /// The headers of a request that are meant for servers, never for a provider: `x-toolgate-…`.

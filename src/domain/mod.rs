@@ -8,6 +8,7 @@ mod failure;
 mod ids;
 mod issued;
 mod tool;
+mod trace;
 mod usage;
 mod visible;
 
@@ -19,5 +20,6 @@ pub use failure::{Failure, FailureKind};
 pub use ids::{EventId, InterceptionId, ToolUseId};
 pub use issued::IssuedId;
 pub use tool::{OWN_SERVER, Repeat, ToolDefinition, ToolRef, Via};
+pub use trace::{NoTrace, SpanId, TRACEPARENT, TRACESTATE, Trace};
 pub use usage::Usage;
 pub use visible::{first_hidden, hidden, on_one_line, visible, visible_json};

@@ -13,7 +13,7 @@ use super::rounds::Rounds;
 use super::{Gateway, Reply, answer, missing};
 use crate::audit::{InterceptionEnd, InterceptionStart, Outcome, Role, Times};
 
-use crate::domain::{Failure, FailureKind, InterceptionId};
+use crate::domain::{Failure, FailureKind, InterceptionId, Trace};
 
 impl Gateway {
     /// Serves one request in a task of its own, which ends its records whatever happens to the client.
@@ -94,6 +94,7 @@ fn start(id: InterceptionId, incoming: &Incoming, admission: &Admission<'_>) -> 
         client: incoming.client.name.clone(),
         client_version: incoming.client.version.clone(),
         client_session: incoming.client.session.clone(),
+        trace: Some(Trace::of_request(&incoming.headers, id).to_string()),
         agent: incoming.client.agent.clone(),
         parent_agent: incoming.client.parent_agent.clone(),
         request_id: incoming.client.request_id.clone(),

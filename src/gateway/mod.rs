@@ -44,7 +44,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::audit::Audit;
 use crate::config::{HostedTools, InjectLimits, Limits};
-use crate::domain::{Caller, ToolSettings};
+use crate::domain::{Caller, ToolSettings, Trace};
 use crate::identity::Identity;
 use crate::mcp::Fleet;
 use crate::policy::InForce;
@@ -94,6 +94,8 @@ pub struct Gateway {
     pub places: Arc<Semaphore>,
     /// The tasks of all interceptions that run.
     pub tasks: TaskTracker,
+    /// Whether the gateway's own spans go anywhere.
+    pub exports_traces: bool,
     /// Cancelled when the time for running interceptions to finish is over.
     pub closing: CancellationToken,
 }
@@ -102,6 +104,11 @@ impl Gateway {
     /// How this caller's requests to this provider get tools and how their calls are shown.
     fn settings(&self, incoming: &Incoming, provider: &Provider) -> ToolSettings {
         incoming.caller.settings.or(provider.settings).or(self.settings)
+    }
+
+    /// Whether those whom an interception asks are told its trace: where its client follows it, or the gateway does.
+    pub fn tells_trace(&self, trace: &Trace) -> bool {
+        trace.parent.is_some() || self.exports_traces
     }
 
     /// Whether this caller may know of a server: policy shows them a tool of it, or may once its tools are known.

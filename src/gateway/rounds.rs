@@ -19,7 +19,7 @@ use super::rendering::Rendering;
 use super::stopwatch::On;
 use crate::audit::{InterceptionEnd, Trail};
 use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
-use crate::domain::{Behalf, CallerHeaders, Failure, FailureKind};
+use crate::domain::{Behalf, CallerHeaders, Failure, FailureKind, SpanId, Trace};
 use crate::provider::{self, Provider};
 
 /// The rounds of one interception.
@@ -68,6 +68,7 @@ impl<'a> Rounds<'a> {
             caller: Arc::clone(&incoming.caller),
             conversation: Some(conversation),
             headers: CallerHeaders::of(&incoming.headers),
+            trace: Some(Trace::of_request(&incoming.headers, trail.id())).filter(|trace| gateway.tells_trace(trace)),
         };
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };
@@ -152,6 +153,9 @@ impl<'a> Rounds<'a> {
 
     /// One upstream call, from its request to the last byte of its answer.
     async fn round(&mut self) -> Result<Round, Stop> {
+        if let Some(trace) = &self.behalf.trace {
+            trace.put_into_headers(SpanId::of_round(self.trail.id(), self.number), &mut self.headers);
+        }
         let path = self.incoming.operation.path;
         let sending = self.provider.send(
             Method::POST,

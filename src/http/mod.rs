@@ -2,6 +2,7 @@
 
 mod admin;
 mod connect;
+mod metrics;
 mod proxy;
 mod route;
 
@@ -19,7 +20,9 @@ use crate::dialect::Chat;
 use crate::domain::{Failure, FailureKind};
 use crate::gateway::Gateway;
 use crate::mcp_server::McpServer;
+use crate::telemetry::Telemetry;
 
+pub use metrics::metrics_router;
 pub use route::generating;
 
 /// What the handlers share.
@@ -29,6 +32,8 @@ pub struct AppState {
     pub current: Arc<ArcSwap<Gateway>>,
     /// The MCP endpoint.
     pub mcp: Arc<McpServer>,
+    /// What is counted.
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl AppState {
@@ -43,6 +48,7 @@ pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics::guarded))
         // Claude Code asks for these first, to see whether the gateway is there.
         .route("/", any(probe))
         .route("/api/hello", any(probe))

@@ -63,7 +63,7 @@ impl Fleet {
         let unknown = self.all_servers().into_iter().filter(|server| server.pool.wants_listing());
         for server in unknown.filter(|server| may_know(server.name())) {
             let headers = CallerHeaders::of(headers);
-            self.call_on(server, Behalf { caller: caller.clone(), conversation: None, headers });
+            self.call_on(server, Behalf { caller: caller.clone(), conversation: None, headers, trace: None });
         }
     }
 
@@ -85,7 +85,7 @@ impl Fleet {
             settings: ToolSettings::default(),
         };
         let headers = CallerHeaders::default();
-        self.call_on(server, Behalf { caller: Arc::new(caller), conversation: None, headers });
+        self.call_on(server, Behalf { caller: Arc::new(caller), conversation: None, headers, trace: None });
     }
 
     fn authorization_code(&self, server: &str) -> Result<Arc<AuthorizationCode>, ConnectError> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelledNotificationParam, ClientRequest, DiscoverRequest,
-    DiscoverRequestParams, ErrorCode, ErrorData, ListToolsRequest, PaginatedRequestParams, PingRequest,
-    ServerResult, SubscriptionFilter,
+    DiscoverRequestParams, ErrorCode, ErrorData, ListToolsRequest, MetaObject, PaginatedRequestParams,
+    PingRequest, RequestMetaObject, ServerResult, SubscriptionFilter,
 };
 use rmcp::service::{PeerRequestOptions, RoleClient, Subscription};
 use rmcp::transport::DynamicTransportError;
@@ -40,6 +40,16 @@ pub(super) struct CallLimits {
     pub(super) silence: Duration,
     /// In all.
     pub(super) total: Duration,
+}
+
+/// One call of a tool, as its server is to get it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Call {
+    /// The server's name of the tool.
+    pub(super) tool: String,
+    pub(super) arguments: Map<String, Value>,
+    /// `_meta`: of which trace it is.
+    pub(super) meta: Map<String, Value>,
 }
 
 /// A connection that is past its handshake.
@@ -172,12 +182,11 @@ impl Connection {
             .unwrap_or(Err(ServiceError::Timeout { timeout: limit }))
     }
 
-    /// Calls a tool by its server's name for it. Whatever happens is a result for the model; a cancellation
-    /// reaches the server, and ends the call within [`CANCEL_PATIENCE`].
+    /// Calls a tool. Whatever happens is a result for the model; a cancellation reaches the server, and ends the call
+    /// within [`CANCEL_PATIENCE`].
     pub(super) async fn call(
         &self,
-        tool: &str,
-        arguments: Map<String, Value>,
+        call: Call,
         limits: CallLimits,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
@@ -185,23 +194,23 @@ impl Connection {
             return cancelled();
         }
         // rmcp keeps the time, but sends the cancellation before it returns, which a stuck server can delay.
-        timeout(limits.total + CANCEL_PATIENCE, self.exchange(tool, arguments, limits, cancel))
+        timeout(limits.total + CANCEL_PATIENCE, self.exchange(call, limits, cancel))
             .await
             .unwrap_or_else(|_| timed_out(limits.total))
     }
 
     async fn exchange(
         &self,
-        tool: &str,
-        arguments: Map<String, Value>,
+        Call { tool, arguments, meta }: Call,
         limits: CallLimits,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
-        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+        let params = CallToolRequestParams::new(tool).with_arguments(arguments);
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let options = PeerRequestOptions::with_timeout(limits.silence)
             .reset_timeout_on_progress()
-            .with_max_total_timeout(limits.total);
+            .with_max_total_timeout(limits.total)
+            .with_meta(RequestMetaObject(MetaObject(meta)));
         let handle = match self.0.send_cancellable_request(request, options).await {
             Ok(handle) => handle,
             Err(error) => return failed(error),

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::catalogue::Catalogue;
+use super::connection::Call;
 use super::credentials::Access;
 use super::lock::Lock;
 use super::server::Server;
@@ -19,7 +20,7 @@ use super::status::ServerStatus;
 use super::supervise::Ending;
 use crate::audit::{Clearance, ToolOutcome};
 use crate::config;
-use crate::domain::{Behalf, ToolRef, ToolResult};
+use crate::domain::{Behalf, SpanId, ToolRef, ToolResult};
 
 /// How long killed processes may take to be gone.
 const LAST_RITES: Duration = Duration::from_secs(1);
@@ -173,7 +174,11 @@ impl Fleet {
     pub async fn call(&self, clearance: Clearance, behalf: &Behalf, cancel: &CancellationToken) -> CallEnd {
         let tool = clearance.tool().source.clone();
         let is_theirs = *clearance.caller() == behalf.caller;
-        let arguments = clearance.into_arguments();
+        let mut meta = Map::new();
+        if let Some(trace) = &behalf.trace {
+            trace.put_into_meta(SpanId::of_call(clearance.id()), &mut meta);
+        }
+        let call = Call { tool: tool.tool, arguments: clearance.into_arguments(), meta };
         let started = Instant::now();
         let (result, outcome) = if !is_theirs {
             (
@@ -181,7 +186,7 @@ impl Fleet {
                 ToolOutcome::NotExecuted,
             )
         } else if let Some(server) = self.server(&tool.server) {
-            server.call(&tool.tool, arguments, behalf, cancel).await
+            server.call(call, behalf, cancel).await
         } else {
             let message = format!("The server `{}` of this tool is not configured any more.", tool.server);
             (ToolResult::error(message), ToolOutcome::Unreachable)

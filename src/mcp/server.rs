@@ -6,14 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client_session::SessionConnections;
-use super::connection::{CallLimits, Connection};
+use super::connection::{Call, CallLimits, Connection};
 use super::credentials::{Access, Credentials};
 use super::page::Listing;
 use super::pool::{NoConnection, Pool};
@@ -114,17 +113,16 @@ impl Server {
         self.tried.cancelled().await;
     }
 
-    /// Calls a tool by the server's own name for it; waits a short time where there is no connection.
+    /// Calls a tool; waits a short time where there is no connection.
     pub(super) async fn call(
         &self,
-        tool: &str,
-        arguments: Map<String, Value>,
+        call: Call,
         behalf: &Behalf,
         cancel: &CancellationToken,
     ) -> (ToolResult, ToolOutcome) {
         let _running = self.calls.token();
-        match self.connection_for_call(tool, behalf, cancel).await {
-            Ok(connection) => connection.call(tool, arguments, self.limits(), cancel).await,
+        match self.connection_for_call(&call.tool, behalf, cancel).await {
+            Ok(connection) => connection.call(call, self.limits(), cancel).await,
             Err(NoConnection { message, outcome }) => (ToolResult::error(message), outcome),
         }
     }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
+use super::connection::Call;
 use super::credentials::Access;
 use crate::config::{Server, Transport};
 use crate::domain::{Behalf, Caller, CallerHeaders, ToolSettings};
@@ -42,7 +45,12 @@ pub(super) fn behalf() -> Behalf {
         groups: Vec::new(),
         settings: ToolSettings::default(),
     };
-    Behalf { caller: Arc::new(caller), conversation: None, headers: CallerHeaders::default() }
+    Behalf { caller: Arc::new(caller), conversation: None, headers: CallerHeaders::default(), trace: None }
+}
+
+/// A call of this tool.
+pub(super) fn call(tool: &str, arguments: Map<String, Value>) -> Call {
+    Call { tool: tool.to_owned(), arguments, meta: Map::new() }
 }
 
 /// The same for a shell script.

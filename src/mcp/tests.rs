@@ -45,7 +45,7 @@ async fn call_until(
     cancel: &CancellationToken,
 ) -> (ToolResult, ToolOutcome) {
     let arguments: Map<String, Value> = serde_json::from_value(arguments).unwrap();
-    fleet.server(server).unwrap().call(tool, arguments, &testing::behalf(), cancel).await
+    fleet.server(server).unwrap().call(testing::call(tool, arguments), &testing::behalf(), cancel).await
 }
 
 /// Waits until the catalogue holds exactly these names.

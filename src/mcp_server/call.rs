@@ -11,7 +11,7 @@ use super::methods::Asked;
 use super::records::{ROUND, end, unrecorded};
 use super::{Endpoint, pass, tools};
 use crate::audit::{CallReport, Clearance, Intent, Outcome, Times, ToolOutcome, ToolUse, Trail};
-use crate::domain::Via;
+use crate::domain::{SpanId, Trace, Via};
 use crate::mcp::{Tool, Unanswered};
 
 type Answer = Result<Value, ErrorData>;
@@ -114,6 +114,10 @@ impl Asked {
         let cancel = if clearance.tool().read_only { self.cancel.clone() } else { CancellationToken::new() };
         let (mut forwarded, asides) = self.forwarded();
         pass::without_tasks(&mut forwarded.params);
+        let trace = Trace::of_message(&self.request.meta, trail.id());
+        if self.gateway.tells_trace(&trace) {
+            trace.put_into_meta(SpanId::of_call(id), &mut forwarded.meta);
+        }
         let calling = Box::pin(self.gateway.fleet.forward_call(clearance, &self.behalf, forwarded, &cancel));
         let ran = self.relay(calling, asides).await;
         let (answer, error) = match ran.answer {

@@ -131,7 +131,7 @@ impl McpServer {
             return true;
         }
         let headers = CallerHeaders::of(headers);
-        let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers };
+        let behalf = Behalf { caller: Arc::clone(caller), conversation: None, headers, trace: None };
         gateway.fleet.first_listing(&behalf, |server| server == name && gateway.shows(caller, server)).await;
         tools::has_any(gateway, caller, name)
     }

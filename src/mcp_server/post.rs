@@ -17,7 +17,7 @@ use super::message::{self, Message, Notification, Request};
 use super::methods::{Asked, Client};
 use super::session::{self, Session};
 use super::{Endpoint, McpServer, access, era, headers, reply, tools};
-use crate::domain::{Behalf, Caller, CallerHeaders};
+use crate::domain::{Behalf, Caller, CallerHeaders, Trace};
 use crate::gateway::Gateway;
 use crate::mcp::Notice;
 
@@ -136,7 +136,7 @@ impl Visit {
     /// Answers a request in a task of its own, which ends in order whatever becomes of the client.
     async fn ask(
         self,
-        request: Request,
+        mut request: Request,
         client: Client,
         behalf: Behalf,
         running: Option<session::Running>,
@@ -147,6 +147,7 @@ impl Visit {
             Ok(place) => place,
             Err(busy) => return answer_error(StatusCode::TOO_MANY_REQUESTS, Some(&request.id), &busy),
         };
+        Trace::carry_into_meta(&self.parts.headers, &mut request.meta);
         let (reply, answer) = reply::channel();
         let Self { server, gateway, endpoint, .. } = self;
         let asked = Asked { server, gateway, endpoint, behalf, request, client, reply, cancel };
@@ -213,6 +214,7 @@ impl Visit {
             caller: Arc::clone(&self.caller),
             conversation: session.map(session::conversation),
             headers: CallerHeaders::of(&self.parts.headers),
+            trace: None,
         }
     }
 

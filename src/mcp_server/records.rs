@@ -10,7 +10,7 @@ use super::methods::Asked;
 use crate::audit::{
     AuditUnavailable, InterceptionEnd, InterceptionStart, Outcome, Times, ToolOutcome, ToolUse,
 };
-use crate::domain::{InterceptionId, Repeat, ToolDefinition, ToolRef, Via};
+use crate::domain::{InterceptionId, Repeat, ToolDefinition, ToolRef, Trace, Via};
 use crate::mcp::Unanswered;
 
 /// How the records call this API.
@@ -27,13 +27,15 @@ impl Asked {
     /// What the records say when a request begins.
     pub(super) fn start(&self) -> InterceptionStart {
         let session = self.client.session().map(|session| session.id.chars().take(8).collect());
+        let id = InterceptionId::new();
         InterceptionStart {
+            trace: Some(Trace::of_message(&self.request.meta, id).to_string()),
             client: self.client.program().name.clone(),
             client_version: self.client.program().version.clone(),
             client_session: session,
             policy: self.gateway.policy.version(),
             injection: DIALECT,
-            ..InterceptionStart::new(InterceptionId::new(), Arc::clone(&self.behalf.caller), DIALECT)
+            ..InterceptionStart::new(id, Arc::clone(&self.behalf.caller), DIALECT)
         }
     }
 

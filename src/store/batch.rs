@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize, Serializer};
-use sqlx::AssertSqlSafe;
 use sqlx::error::DatabaseError;
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 use super::content::{self, Content, ContentInJson};
 use super::links::{self, Link, Run};
@@ -112,6 +112,18 @@ impl Prepared {
         Ok(Self { run: Run { instance, epoch }, seq, hash, parts: parts.0 })
     }
 
+    /// Writes it in a transaction in which more is done.
+    pub async fn write_in(
+        &self,
+        connection: &mut AnyConnection,
+        database: Database,
+    ) -> Result<(), sqlx::Error> {
+        let statements: Vec<_> = self.parts.iter().map(|part| part.what.sql(database)).collect();
+        let query = sqlx::query(AssertSqlSafe(joined(&statements, database)));
+        let query = self.parts.iter().fold(query, |query, part| query.bind(part.rows.as_str()));
+        query.execute(connection).await.map(drop)
+    }
+
     /// Its size, bytes.
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(|part| part.rows.len()).sum()
@@ -134,19 +146,14 @@ impl Store {
     }
 
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
-        let statements: Vec<_> = batch.parts.iter().map(|part| part.what.sql(self.database)).collect();
-        let mut query = sqlx::query(AssertSqlSafe(joined(&statements, self.database)));
-        for part in &batch.parts {
-            query = query.bind(part.rows.as_str());
-        }
         match self.database {
             Database::Sqlite => {
                 let mut transaction = self.commits.begin().await?;
-                query.execute(&mut *transaction).await?;
+                batch.write_in(&mut transaction, self.database).await?;
                 transaction.commit().await
             }
             // One statement is a transaction of its own.
-            Database::Postgres => query.execute(&self.commits).await.map(drop),
+            Database::Postgres => batch.write_in(&mut *self.commits.acquire().await?, self.database).await,
         }
     }
 }

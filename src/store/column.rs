@@ -25,15 +25,11 @@ pub(super) fn count(number: u64) -> i64 {
 }
 
 pub(super) fn read_count(row: &AnyRow, name: &str) -> Result<u64, sqlx::Error> {
-    row.try_get(name).map(from_count)
+    small(name, row.try_get(name)?)
 }
 
 pub(super) fn read_count_if_any(row: &AnyRow, name: &str) -> Result<Option<u64>, sqlx::Error> {
-    row.try_get::<Option<i64>, _>(name).map(|number| number.map(from_count))
-}
-
-fn from_count(number: i64) -> u64 {
-    u64::try_from(number).unwrap_or(0)
+    row.try_get::<Option<i64>, _>(name)?.map(|number| small(name, number)).transpose()
 }
 
 /// A column whose number is a small one.
@@ -56,7 +52,14 @@ fn small<T: TryFrom<i64>>(name: &str, number: i64) -> Result<T, sqlx::Error> {
 }
 
 pub(super) fn read_flag(row: &AnyRow, name: &str) -> Result<bool, sqlx::Error> {
-    row.try_get::<i64, _>(name).map(|flag| flag == 1)
+    match row.try_get(name)? {
+        0_i64 => Ok(false),
+        1 => Ok(true),
+        other => Err(sqlx::Error::ColumnDecode {
+            index: name.to_owned(),
+            source: format!("{other} is neither 0 nor 1").into(),
+        }),
+    }
 }
 
 /// The text that a row speaks of.

@@ -1,10 +1,11 @@
 //! `content`: texts, each once a person, compressed and sealed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::Store;
 use super::batch::render;
@@ -62,6 +63,29 @@ pub async fn fetch(store: &Store, ids: &[&str]) -> Result<HashMap<String, Conten
         let id: String = row.try_get("id")?;
         let content = Content { id: id.clone(), person: row.try_get("person")?, body: row.try_get("body")? };
         Ok((id, content))
+    };
+    found.iter().map(content).collect()
+}
+
+/// Which of these texts are there.
+pub async fn present(store: &Store, ids: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
+    #[derive(Serialize)]
+    struct Id<'a> {
+        id: &'a str,
+    }
+
+    let ids: Vec<Id<'_>> = ids.iter().map(|id| Id { id }).collect();
+    let sql = "SELECT id FROM content WHERE id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))";
+    let found = sqlx::query(sql).bind(render(&ids)?).fetch_all(store.readers()).await?;
+    found.iter().map(|row| row.try_get("id")).collect()
+}
+
+/// The texts behind this one, in order, at most so many.
+pub async fn after(store: &Store, id: &str, limit: u32) -> Result<Vec<Content>, sqlx::Error> {
+    let sql = "SELECT id, person, body FROM content WHERE id > $1 ORDER BY id LIMIT $2";
+    let found = sqlx::query(sql).bind(id).bind(i64::from(limit)).fetch_all(store.readers()).await?;
+    let content = |row: &AnyRow| {
+        Ok(Content { id: row.try_get("id")?, person: row.try_get("person")?, body: row.try_get("body")? })
     };
     found.iter().map(content).collect()
 }

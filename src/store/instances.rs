@@ -1,8 +1,8 @@
 //! `instances`: the runs of gateways, each with a lease that it renews while it lives.
 
 use jiff::Timestamp;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::Store;
 use super::column::{count, read_count, read_number, read_parsed, time_text};
@@ -78,6 +78,20 @@ async fn try_to_begin(
     Ok(epoch)
 }
 
+/// Holds a run that nobody ever has to end, until the end of the transaction: whoever else wants it waits.
+pub async fn hold(connection: &mut AnyConnection, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO instances (instance, epoch, started_at, lease_until, ended_at) VALUES ($1, $2, $3, $3, $3) \
+         ON CONFLICT (instance, epoch) DO UPDATE SET lease_until = EXCLUDED.lease_until",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(time_text(now))
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
 /// Renews the lease of a run; false where somebody has ended it meanwhile.
 pub async fn renew(store: &Store, run: &Run, lease_until: Timestamp) -> Result<bool, sqlx::Error> {
     let mut transaction = store.begin().await?;
@@ -116,6 +130,33 @@ pub async fn gone(store: &Store, now: Timestamp) -> Result<Vec<Run>, sqlx::Error
     .await?
     .iter()
     .map(run)
+    .collect()
+}
+
+/// Whether a run ended before this time, or nobody knows of it.
+pub async fn has_ended(store: &Store, run: &Run, before: Timestamp) -> Result<bool, sqlx::Error> {
+    let alive = sqlx::query(
+        "SELECT 1 FROM instances WHERE instance = $1 AND epoch = $2 AND (ended_at IS NULL OR ended_at >= $3)",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(time_text(before))
+    .fetch_optional(store.readers())
+    .await?;
+    Ok(alive.is_none())
+}
+
+/// Runs that have ended and left something open all the same.
+pub async fn ended_with_open(store: &Store) -> Result<Vec<(Run, String)>, sqlx::Error> {
+    sqlx::query(
+        "SELECT i.instance, i.epoch, i.id FROM interceptions i JOIN instances r \
+         ON r.instance = i.instance AND r.epoch = i.epoch \
+         WHERE i.outcome IS NULL AND r.ended_at IS NOT NULL ORDER BY i.id LIMIT 1000",
+    )
+    .fetch_all(store.readers())
+    .await?
+    .iter()
+    .map(|row| Ok((run(row)?, row.try_get("id")?)))
     .collect()
 }
 

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::Store;
-use super::column::{count, hex, micros, read_count};
+use super::column::{count, hex, micros, read_count, read_parsed};
 
 /// One run of a gateway, which has a chain of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,11 +55,72 @@ pub async fn hash_at(store: &Store, run: &Run, seq: u64) -> Result<Option<String
 
 /// Place and hash of the last link of a run.
 pub async fn head(store: &Store, run: &Run) -> Result<Option<(u64, String)>, sqlx::Error> {
-    sqlx::query("SELECT seq, hash FROM links WHERE instance = $1 AND epoch = $2 ORDER BY seq DESC LIMIT 1")
+    let last = last_in(&mut *store.readers().acquire().await?, run).await?;
+    Ok(last.map(|link| (link.seq, link.hash)))
+}
+
+/// The last link of a run, as a transaction sees it.
+pub async fn last_in(connection: &mut AnyConnection, run: &Run) -> Result<Option<Link>, sqlx::Error> {
+    sqlx::query("SELECT * FROM links WHERE instance = $1 AND epoch = $2 ORDER BY seq DESC LIMIT 1")
         .bind(&run.instance)
         .bind(count(run.epoch))
-        .fetch_optional(store.readers())
+        .fetch_optional(connection)
         .await?
-        .map(|row| Ok((read_count(&row, "seq")?, row.try_get("hash")?)))
+        .map(|row| read(&row))
         .transpose()
+}
+
+/// The runs that have links, in order.
+pub async fn runs(store: &Store) -> Result<Vec<Run>, sqlx::Error> {
+    let mut runs = Vec::new();
+    let mut last = Run { instance: String::new(), epoch: 0 };
+    // From one run to the next, so that not every link is looked at.
+    while let Some(row) = sqlx::query(
+        "SELECT instance, epoch FROM links WHERE (instance, epoch) > ($1, $2) ORDER BY instance, epoch LIMIT 1",
+    )
+    .bind(&last.instance)
+    .bind(count(last.epoch))
+    .fetch_optional(store.readers())
+    .await?
+    {
+        last = Run { instance: row.try_get("instance")?, epoch: read_count(&row, "epoch")? };
+        runs.push(last.clone());
+    }
+    Ok(runs)
+}
+
+/// The links of a run behind this place, in order, at most so many.
+pub async fn after(store: &Store, run: &Run, seq: u64, limit: u32) -> Result<Vec<Link>, sqlx::Error> {
+    sqlx::query("SELECT * FROM links WHERE instance = $1 AND epoch = $2 AND seq > $3 ORDER BY seq LIMIT $4")
+        .bind(&run.instance)
+        .bind(count(run.epoch))
+        .bind(count(seq))
+        .bind(i64::from(limit))
+        .fetch_all(store.readers())
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
+
+/// Takes away the first links of a run, up to this one.
+pub async fn prune(connection: &mut AnyConnection, run: &Run, seq: u64) -> Result<u64, sqlx::Error> {
+    sqlx::query("DELETE FROM links WHERE instance = $1 AND epoch = $2 AND seq <= $3")
+        .bind(&run.instance)
+        .bind(count(run.epoch))
+        .bind(count(seq))
+        .execute(connection)
+        .await
+        .map(|done| done.rows_affected())
+}
+
+fn read(row: &AnyRow) -> Result<Link, sqlx::Error> {
+    Ok(Link {
+        instance: row.try_get("instance")?,
+        epoch: read_count(row, "epoch")?,
+        seq: read_count(row, "seq")?,
+        made_at: read_parsed(row, "made_at")?,
+        leaves: row.try_get("leaves")?,
+        hash: row.try_get("hash")?,
+    })
 }

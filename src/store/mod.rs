@@ -5,7 +5,8 @@
 //! one database's own is in `sqlite.rs` and `postgres.rs`.
 
 pub mod batch;
-mod column;
+pub mod checkpoints;
+pub(crate) mod column;
 pub mod content;
 pub mod continuations;
 pub mod health;
@@ -19,6 +20,7 @@ pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
 mod postgres;
+pub mod prune;
 pub mod prompt_usage;
 pub mod records;
 mod schema;

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::Store;
 use super::batch::render;
@@ -70,6 +70,34 @@ pub async fn by_name(store: &Store, user_name: &str) -> Result<Option<Person>, s
     .await?
     .map(|row| person(&row))
     .transpose()
+}
+
+/// Everybody with this name, also those who were erased before.
+pub async fn named(connection: &mut AnyConnection, user_name: &str) -> Result<Vec<Person>, sqlx::Error> {
+    sqlx::query("SELECT * FROM people WHERE user_name = $1 ORDER BY created_at, id")
+        .bind(user_name)
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(person)
+        .collect()
+}
+
+/// The people with these ids, as far as they are there.
+pub async fn some(store: &Store, ids: &[&str]) -> Result<Vec<Person>, sqlx::Error> {
+    #[derive(Serialize)]
+    struct Id<'a> {
+        id: &'a str,
+    }
+
+    let ids: Vec<Id<'_>> = ids.iter().map(|id| Id { id }).collect();
+    sqlx::query("SELECT * FROM people WHERE id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))")
+        .bind(render(&ids)?)
+        .fetch_all(store.readers())
+        .await?
+        .iter()
+        .map(person)
+        .collect()
 }
 
 /// The person with this id.

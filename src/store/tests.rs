@@ -1,12 +1,17 @@
 use std::fs;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use sqlx::Executor;
 use tempfile::TempDir;
 
+use super::content::Content;
+use super::continuations::Continuation;
+use super::oauth_tokens::OAuthToken;
+use super::records::Row;
 use super::*;
 use crate::config::Durability;
-use crate::domain::IssuedId;
+use crate::domain::{Digest, InterceptionId, IssuedId};
 
 fn place(folder: &TempDir, durability: Durability) -> config::Store {
     config::Store::sqlite(folder.path().join("new/records 100%? #1.db"), durability)
@@ -149,4 +154,142 @@ async fn a_newer_schema_is_refused() {
     store.close().await;
     let error = Store::open(&at).await.unwrap_err();
     assert!(matches!(error, StoreError::Schema { .. }), "{error}");
+}
+
+/// What the gateway keeps of conversations and accounts, on both databases.
+async fn conversations_and_accounts(store: &Store) {
+    let now = Timestamp::now();
+    let (place, other) = (Digest::of(b"place"), Digest::of(b"other"));
+    let row = |id: &[u8], sealed: &str| Continuation { place, id: Digest::of(id), sealed: sealed.into() };
+    continuations::remember(store, &[row(b"1", "one"), row(b"2", "two")], &[]).await.unwrap();
+    continuations::remember(store, &[row(b"1", "one")], &[(place, Digest::of(b"2"))]).await.unwrap();
+    assert_eq!(continuations::find(store, &[other, place]).await.unwrap(), [(1, "one".to_owned())]);
+    continuations::touch(store, &[place]).await.unwrap();
+    assert_eq!(continuations::prune(store, now).await.unwrap(), 0);
+    assert_eq!(continuations::prune(store, Timestamp::MAX).await.unwrap(), 1);
+
+    pins::remember(store, place, Digest::of(b"set"), "[]").await.unwrap();
+    pins::remember(store, place, Digest::of(b"another set"), "[1]").await.unwrap();
+    pins::follow(store, other, place).await.unwrap();
+    assert_eq!(pins::find(store, other).await.unwrap().unwrap().tools, "[]");
+    pins::touch(store, place, now).await.unwrap();
+    assert_eq!(pins::find(store, Digest::of(b"none")).await.unwrap(), None);
+    assert_eq!(pins::prune(store, Timestamp::MAX).await.unwrap(), 2);
+
+    issued::remember(store, "alice", &[issued("r1", "r1"), issued("r1", "r5")]).await.unwrap();
+    assert_eq!(issued::find(store, "alice", "r1").await.unwrap(), Some(issued("r1", "r5")));
+    assert_eq!(issued::prune(store, Timestamp::MAX).await.unwrap(), 1);
+
+    let token = |sealed: &str| OAuthToken { issuer: "https://as.test".into(), sealed: sealed.into() };
+    oauth_tokens::put(store, "files", "alice", &token("a")).await.unwrap();
+    assert!(!oauth_tokens::replace(store, "files", "alice", "x", &token("b")).await.unwrap());
+    assert!(oauth_tokens::replace(store, "files", "alice", "a", &token("b")).await.unwrap());
+    assert_eq!(oauth_tokens::get(store, "files", "alice").await.unwrap(), Some(token("b")));
+    assert!(!oauth_tokens::delete(store, "files", "alice", Some("a")).await.unwrap());
+    assert!(oauth_tokens::delete(store, "files", "alice", None).await.unwrap());
+
+    let of = oauth_clients::Registration {
+        server: "files",
+        issuer: "https://as.test",
+        redirect_uri: "https://us.test",
+    };
+    oauth_clients::put(store, of, "a").await.unwrap();
+    oauth_clients::put(store, of, "b").await.unwrap();
+    oauth_clients::delete(store, of, "a").await.unwrap();
+    assert_eq!(oauth_clients::get(store, of).await.unwrap().as_deref(), Some("b"));
+}
+
+/// What `toolgate store check` tells, on both databases.
+async fn health_is_told(store: &Store) {
+    let id = InterceptionId::new();
+    let mut batch = testing::batch(
+        1,
+        "a",
+        vec![Row::Start(Box::new(testing::start(id))), Row::ToolUse(Box::new(testing::call(id, 0)))],
+    );
+    let content = |id: &str| Content { id: id.into(), person: "p1".into(), body: vec![1] };
+    batch.content = vec![content("nobody speaks of it"), content("nor of this")];
+    testing::commit(store, &batch).await;
+    let health = health::examine(store).await.unwrap();
+    assert_eq!(health.broken, Vec::<String>::new());
+    assert_eq!((health.oldest, health.newest), (Some(testing::time()), Some(testing::time())));
+    assert_eq!((health.orphaned_texts, health.missing_texts), (2, 1));
+    assert!(health.bytes > 8192 && health.bytes_per_interception == Some(health.bytes));
+    let rows = |table| health.tables.iter().find(|count| count.table == table).map(|count| count.rows);
+    assert_eq!((rows("interceptions"), rows("tool_usage"), rows("content")), (Some(1), Some(1), Some(2)));
+}
+
+#[tokio::test]
+async fn sqlite_keeps_conversations_and_accounts() {
+    let store = Store::in_memory().await.unwrap();
+    conversations_and_accounts(&store).await;
+    health_is_told(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn postgresql_keeps_conversations_and_accounts() {
+    let store = testing::postgres().await;
+    conversations_and_accounts(&store).await;
+    health_is_told(&store).await;
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn gateways_that_start_at_once_make_the_tables_of_postgresql_once() {
+    let at = testing::postgres_place().await;
+    let empty = Store::open_read_only(&at).await.unwrap_err();
+    assert!(matches!(empty, StoreError::Foreign(_)), "{empty}");
+    let stores = futures::future::join_all((0..4).map(|_| Store::open(&at))).await;
+    for store in stores {
+        store.unwrap().claim().unwrap();
+    }
+    let store = Store::open_read_only(&at).await.unwrap();
+    let refused = issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap_err();
+    assert!(refused.to_string().contains("read-only"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn durability_is_a_setting_of_the_connection_that_writes() {
+    for (durability, expected) in [(Durability::Process, "off"), (Durability::Power, "on")] {
+        let at = config::Store { durability, ..testing::postgres_place().await };
+        let settings = Store::open(&at).await.unwrap().settings().await.unwrap();
+        assert!(settings.contains(&("synchronous_commit".into(), expected.into())), "{settings:?}");
+        assert!(settings.contains(&("statement_timeout".into(), "30s".into())), "{settings:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn no_error_shows_the_password_of_postgresql() {
+    for url in [
+        "postgres://gate:hush@127.0.0.1:1/toolgate",
+        "postgres://gate:hush@127.0.0.1:1/toolgate?sslmode=nonsense",
+    ] {
+        let at = config::Store { at: url.parse().unwrap(), durability: Durability::Process };
+        let error = Store::open(&at).await.unwrap_err();
+        let shown = format!("{error} {error:?} {at:?} {}", at.at);
+        assert!(shown.contains("127.0.0.1:1/toolgate") && !shown.contains("hush"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date_by_one_gateway_alone() {
+    let folder = TempDir::new().unwrap();
+    let at = place(&folder, Durability::Process);
+    let store = Store::open(&at).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    transaction.execute("DROP TABLE oauth_tokens").await.unwrap();
+    transaction.execute("DROP TABLE oauth_clients").await.unwrap();
+    transaction.execute("DELETE FROM _sqlx_migrations WHERE version = 3").await.unwrap();
+    transaction.commit().await.unwrap();
+    let behind = Store::open_read_only(&at).await.unwrap_err();
+    assert!(matches!(behind, StoreError::Behind(_)), "{behind}");
+    let claim = store.claim().unwrap();
+    assert!(matches!(Store::open(&at).await, Err(StoreError::InUse(_))));
+    drop(claim);
+    let store = Store::open(&at).await.unwrap();
+    conversations_and_accounts(&store).await;
+    Store::open_read_only(&at).await.unwrap();
 }

@@ -41,7 +41,7 @@ const UP: &[(&str, &str)] = &[
     ("x-stainless-lang", "python"),
     ("x-claude-code-session-id", "5b7e"),
     ("x-custom", "stays"),
-    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("baggage", "tenant=blue"),
     ("idempotency-key", "k-1"),
 ];
 

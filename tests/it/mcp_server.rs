@@ -33,6 +33,7 @@ pub struct McpServer {
 #[derive(Default)]
 struct Shared {
     calls: Mutex<Vec<(String, Value)>>,
+    metas: Mutex<Vec<Value>>,
     arrived: watch::Sender<usize>,
     cancelled: watch::Sender<usize>,
     lists: watch::Sender<usize>,
@@ -151,6 +152,11 @@ impl McpServer {
         self.shared.calls.lock().unwrap().clone()
     }
 
+    /// The `_meta` of each call so far.
+    pub fn metas(&self) -> Vec<Value> {
+        self.shared.metas.lock().unwrap().clone()
+    }
+
     /// Waits until this many calls have come.
     pub async fn arrived(&self, count: usize) {
         let mut arrived = self.shared.arrived.subscribe();
@@ -206,6 +212,7 @@ impl ServerHandler for McpServer {
         let (_, _, handler) = self.tools.get(&*request.name).unwrap().clone();
         let arguments = request.arguments.unwrap_or_default();
         self.shared.calls.lock().unwrap().push((request.name.to_string(), Value::Object(arguments.clone())));
+        self.shared.metas.lock().unwrap().push(serde_json::to_value(&context.meta).unwrap());
         self.shared.arrived.send_modify(|arrived| *arrived += 1);
         tokio::select! {
             result = handler(arguments) => {

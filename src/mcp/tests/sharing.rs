@@ -43,7 +43,7 @@ fn talking(name: &str, conversation: &str) -> Behalf {
 
 async fn ask(connection: &Connection) -> (ToolResult, ToolOutcome) {
     let limits = CallLimits { silence: Duration::from_secs(5), total: Duration::from_secs(5) };
-    connection.call("one", Map::new(), limits, &CancellationToken::new()).await
+    connection.call(testing::call("one", Map::new()), limits, &CancellationToken::new()).await
 }
 
 /// The process that answers this caller.

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
 
 use super::{Who, read_who};
 use crate::domain::EventId;
+use crate::store::Store;
 use crate::store::column::{micros, read_count, read_json, read_parsed, read_word};
 
 /// One row.
@@ -48,6 +49,20 @@ pub enum Action {
     Late,
 }
 
+impl Action {
+    /// The word for it in the store.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Export => "export",
+            Self::Prune => "prune",
+            Self::Erase => "erase",
+            Self::Close => "close",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// How an event goes to the database.
 #[derive(Serialize)]
 pub(in crate::store) struct InJson<'a> {
@@ -68,6 +83,27 @@ pub(in crate::store) const INSERT: &str = "INSERT INTO audit_events \
     SELECT value->>'id', value->>'instance', CAST(value->>'epoch' AS BIGINT), value->'who'->>'proof', \
     value->'who'->>'person', value->'who'->>'caller', value->>'action', value->>'detail_text', value->>'at' \
     FROM json_each($rows) WHERE true ON CONFLICT (id) DO NOTHING";
+
+/// The last event of this kind.
+pub async fn last(connection: &mut AnyConnection, action: Action) -> Result<Option<Event>, sqlx::Error> {
+    sqlx::query("SELECT * FROM audit_events WHERE action = $1 ORDER BY at DESC, id DESC LIMIT 1")
+        .bind(action.word())
+        .fetch_optional(connection)
+        .await?
+        .map(|row| read(&row))
+        .transpose()
+}
+
+/// All events of this kind, in order.
+pub async fn all(store: &Store, action: Action) -> Result<Vec<Event>, sqlx::Error> {
+    sqlx::query("SELECT * FROM audit_events WHERE action = $1 ORDER BY at, id")
+        .bind(action.word())
+        .fetch_all(store.readers())
+        .await?
+        .iter()
+        .map(read)
+        .collect()
+}
 
 pub(super) fn read(row: &AnyRow) -> Result<Event, sqlx::Error> {
     Ok(Event {

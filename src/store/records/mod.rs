@@ -6,6 +6,7 @@
 
 pub mod events;
 pub mod interceptions;
+pub mod keys;
 pub mod prompts;
 mod read;
 pub mod thoughts;
@@ -39,7 +40,7 @@ pub enum Row {
     Thought(Thought),
     /// `tool_usage`: what is to be called, or was and is not run here.
     ToolUse(Box<ToolUse>),
-    /// `tool_usage`: how it went.
+    /// `tool_outcome`
     Outcome(Outcome),
     /// Something that was done with the records.
     Event(Box<Event>),
@@ -58,9 +59,9 @@ pub enum Kind {
     Tokens,
     /// `model_thought`
     Thought,
-    /// `tool_usage`, the call
+    /// `tool_usage`
     ToolUse,
-    /// `tool_usage`, how it went
+    /// `tool_outcome`
     Outcome,
     /// `audit_event`
     Event,
@@ -106,7 +107,8 @@ impl Kind {
             Self::Prompt => "prompt_usage",
             Self::Tokens => "token_usage",
             Self::Thought => "model_thought",
-            Self::ToolUse | Self::Outcome => "tool_usage",
+            Self::ToolUse => "tool_usage",
+            Self::Outcome => "tool_outcome",
             Self::Event => "audit_event",
         }
     }

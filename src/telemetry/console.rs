@@ -1,12 +1,16 @@
-//! The log: lines on standard error, plain or JSON.
+//! The operator's log: lines on standard error, plain or JSON, without content. One line tells of each interception.
 
 use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::open::Open;
+use crate::audit::{Outlet, Published};
 use crate::domain::visible;
+use crate::store::records::{Row, Start};
 
 /// What rmcp logs about ordinary ends of connections is noise, and its debug lines hold arguments.
 const QUIET: &str = "rmcp=off";
@@ -48,6 +52,42 @@ impl<W: Write> Write for Events<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
+    }
+}
+
+/// Tells of each interception once, when it has ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended(Mutex<Open<Box<Start>>>);
+
+impl Outlet for Ended {
+    fn publish(&self, records: &[Published]) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            let end = match &record.row {
+                Row::Start(start) => {
+                    running.insert(start.id, start.clone());
+                    continue;
+                }
+                Row::End(end) => end,
+                _ => continue,
+            };
+            let start = running.remove(end.id);
+            let start = start.as_deref();
+            tracing::info!(
+                target: "toolgate::interception",
+                interception = %end.id,
+                user = record.caller.as_ref().map(|caller| &caller.user),
+                client = start.map(|start| &start.client),
+                provider = start.map(|start| &start.provider),
+                model = start.map(|start| &start.model),
+                outcome = end.outcome,
+                status = end.status,
+                rounds = end.rounds,
+                tools = end.injected_calls,
+                ms = end.total_us.map(|micros| micros / 1_000),
+                "an interception ended"
+            );
+        }
     }
 }
 

@@ -1,0 +1,276 @@
+//! What the tests of this room share: the records of one interception, in the order in which they are committed.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::body::to_bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use jiff::Timestamp;
+use reqwest::Url;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::Published;
+use crate::domain::{Caller, EventId, InterceptionId, ToolSettings, ToolUseId};
+use crate::store::checkpoints::Checkpoint;
+use crate::store::records::events::Action;
+use crate::store::records::prompts::Role;
+use crate::store::records::{
+    Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse, Who,
+};
+
+pub(super) fn caller() -> Arc<Caller> {
+    Arc::new(Caller {
+        key: "alice-laptop".into(),
+        user: "alice".into(),
+        groups: vec!["engineering".into()],
+        settings: ToolSettings::default(),
+    })
+}
+
+/// So many milliseconds after noon.
+pub(super) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_795_262_400_000 + ms).unwrap()
+}
+
+fn who() -> Who {
+    Who { proof: "p".into(), person: Some("1".into()), caller: Some("1".into()) }
+}
+
+fn body(text: &str) -> Body {
+    Body { id: Some("d1".into()), bytes: text.len() as u64, kept: Kept::Full }
+}
+
+fn published(row: Row, text: Option<&str>) -> Published {
+    Published { row, text: text.map(Arc::from), caller: Some(caller()) }
+}
+
+pub(super) fn start(id: InterceptionId) -> Start {
+    Start {
+        id,
+        instance: "gate-1".into(),
+        epoch: 1,
+        who: who(),
+        provider: "anthropic".into(),
+        dialect: "messages".into(),
+        model: "claude-x".into(),
+        client: "claude-code".into(),
+        client_version: Some("2.1".into()),
+        client_session: Some("s-1".into()),
+        agent: Some("a-1".into()),
+        parent_agent: None,
+        request_id: None,
+        trace: Some("0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-b7ad6b7169203331".into()),
+        thread: id,
+        parent: None,
+        place: None,
+        injection: "injected".into(),
+        left_out: vec![],
+        hosted: vec![],
+        continuity: vec![],
+        repeats: None,
+        policy: "p1".into(),
+        started_at: at(0),
+    }
+}
+
+pub(super) fn end(id: InterceptionId) -> End {
+    End {
+        id,
+        ended_at: at(2000),
+        outcome: "completed".into(),
+        status: Some(200),
+        error: None,
+        stop_reason: Some("end_turn".into()),
+        answered_by: Some("claude-x-1".into()),
+        first_byte_us: Some(300_000),
+        total_us: Some(2_000_000),
+        provider_us: 1_350_000,
+        tools_us: 500_000,
+        rounds: 2,
+        injected_calls: 1,
+        client_calls: 1,
+        input: 20,
+        output: 14,
+        cache_read: 100,
+        cache_write: 7,
+        reasoning: 4,
+    }
+}
+
+pub(super) fn tokens(id: InterceptionId, round: u32, text: &str) -> Tokens {
+    Tokens {
+        interception_id: id,
+        seq: round,
+        round,
+        model: "claude-x-1".into(),
+        response_id: format!("msg_{round}"),
+        request_id: Some(format!("req_{round}")),
+        status: Some(200),
+        stop_reason: Some("end_turn".into()),
+        input: 10,
+        output: 7,
+        cache_read: 50,
+        cache_write_short: 3,
+        cache_write_long: 1,
+        reasoning: 2,
+        body: body(text),
+        first_byte_us: Some(200_000),
+        duration_us: Some(700_000),
+        recorded_at: at(800 * i64::from(round)),
+    }
+}
+
+pub(super) fn tool_use(id: InterceptionId, call: ToolUseId, injected: bool) -> ToolUse {
+    ToolUse {
+        id: call,
+        interception_id: id,
+        seq: 5,
+        round: 1,
+        call_id: "toolu_1".into(),
+        tool: if injected { "birds__count".into() } else { "Read".into() },
+        server: injected.then(|| "birds".into()),
+        server_tool: injected.then(|| "count".into()),
+        server_url: injected.then(|| "https://birds.example.com:8443/mcp".into()),
+        definition: injected.then(|| "f00d".into()),
+        injected,
+        via: injected.then(|| "injected".into()),
+        body: body("{\"n\":1}"),
+        rule: injected.then(|| "all".into()),
+        policy: injected.then(|| "p1".into()),
+        approver: None,
+        intended_at: injected.then(|| at(900)),
+        recorded_at: at(900),
+    }
+}
+
+pub(super) fn outcome(id: InterceptionId, call: ToolUseId, outcome: &str) -> Outcome {
+    let ran = outcome != "released";
+    Outcome {
+        id: call,
+        interception_id: id,
+        seq: 5,
+        outcome: outcome.into(),
+        body: ran.then(|| body("42 birds")),
+        truncated: false,
+        duration_us: ran.then_some(500_000),
+        ended_at: at(1400),
+    }
+}
+
+/// A prompt of nobody's interception.
+pub(super) fn prompt(text: &str) -> Published {
+    let row = Prompt {
+        interception_id: InterceptionId::new(),
+        seq: 0,
+        role: Role::User,
+        body: body(text),
+        recorded_at: at(1),
+    };
+    published(Row::Prompt(row), Some(text))
+}
+
+/// A checkpoint of nothing.
+pub(super) fn checkpoint() -> Checkpoint {
+    Checkpoint { id: "c-1".into(), made_at: at(3000), body: r#"{"heads":[]}"#.into(), signature: "c2ln".into() }
+}
+
+/// Two rounds: the first calls a tool that is injected and one of the client's.
+pub(super) fn interception() -> Vec<Published> {
+    let id = InterceptionId::new();
+    let (ours, theirs) = (ToolUseId::new(), ToolUseId::new());
+    let thought =
+        Thought { interception_id: id, seq: 2, round: 1, body: body("Let me count."), recorded_at: at(800) };
+    let mut asked = prompt("How many birds?");
+    if let Row::Prompt(row) = &mut asked.row {
+        row.interception_id = id;
+    }
+    let event = Event {
+        id: EventId::new(),
+        instance: "gate-1".into(),
+        epoch: 1,
+        who: Some(who()),
+        action: Action::Read,
+        detail: json!({"user": "bob"}),
+        at: at(1500),
+    };
+    vec![
+        published(Row::Start(Box::new(start(id))), None),
+        asked,
+        published(Row::Tokens(Box::new(tokens(id, 1, ""))), None),
+        published(Row::Thought(thought), Some("Let me count.")),
+        published(Row::ToolUse(Box::new(tool_use(id, ours, true))), Some("{\"n\":1}")),
+        published(Row::Outcome(outcome(id, ours, "ok")), Some("42 birds")),
+        published(Row::ToolUse(Box::new(tool_use(id, theirs, false))), Some("{\"path\":\"x\"}")),
+        published(Row::Outcome(outcome(id, theirs, "released")), None),
+        published(Row::Tokens(Box::new(tokens(id, 2, "There are 42."))), Some("There are 42.")),
+        published(Row::Event(Box::new(event)), None),
+        published(Row::End(Box::new(end(id))), None),
+    ]
+}
+
+/// Something that takes posts: it keeps each, and answers as it was told, or else 200.
+#[derive(Clone)]
+pub(super) struct Receiver {
+    pub url: Url,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    answers: Mutex<VecDeque<StatusCode>>,
+    posts: Mutex<Vec<Post>>,
+    arrived: watch::Sender<usize>,
+}
+
+/// A post as it came.
+#[derive(Debug, Clone)]
+pub(super) struct Post {
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Receiver {
+    pub(super) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let shared = Arc::new(Shared {
+            answers: Mutex::default(),
+            posts: Mutex::default(),
+            arrived: watch::Sender::new(0),
+        });
+        let routes = axum::Router::new().fallback(take).with_state(Arc::clone(&shared));
+        TaskTracker::new().spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
+        Self { url, shared }
+    }
+
+    /// Answers the next posts with these statuses.
+    pub(super) fn will(&self, statuses: &[u16]) {
+        let statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap());
+        self.shared.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// All posts, once there are so many.
+    pub(super) async fn posts(&self, count: usize) -> Vec<Post> {
+        let mut arrived = self.shared.arrived.subscribe();
+        let waiting = arrived.wait_for(|arrived| *arrived >= count);
+        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
+        self.shared.posts.lock().unwrap().clone()
+    }
+}
+
+async fn take(State(shared): State<Arc<Shared>>, request: Request<axum::body::Body>) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let post = Post { path: parts.uri.path().to_owned(), headers: parts.headers, body };
+    shared.posts.lock().unwrap().push(post);
+    shared.arrived.send_modify(|arrived| *arrived += 1);
+    let status = shared.answers.lock().unwrap().pop_front().unwrap_or(StatusCode::OK);
+    // Who follows this would post to somebody else.
+    let elsewhere = [(http::header::LOCATION, "/elsewhere")];
+    (status, elsewhere).into_response()
+}
