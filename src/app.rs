@@ -5,7 +5,7 @@ mod changes;
 mod files;
 mod reload;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::reload::Reloader;
-use crate::audit::{self, Audit};
+use crate::audit::{self, Audit, Reader};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
@@ -63,6 +63,7 @@ struct Shared {
     policy: Arc<InForce>,
     fleet: Fleet,
     audit: Audit,
+    reader: Reader,
     issued: Arc<IssuedIds>,
     searches: Arc<Searches>,
     pins: Arc<Pins>,
@@ -80,6 +81,7 @@ impl Shared {
             policy,
             fleet,
             audit,
+            reader,
             issued,
             searches,
             pins,
@@ -95,6 +97,7 @@ impl Shared {
             policy,
             fleet,
             audit,
+            reader,
             limits: config.limits.clone(),
             settings: config.settings,
             inject_limits: config.inject_limits,
@@ -167,6 +170,7 @@ impl App {
             policy: Arc::new(InForce::new(policy)),
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
+            reader: Reader::new(store.clone(), Arc::clone(&sealer)),
             searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
             pins: Arc::new(Pins::new(store.clone())),
@@ -298,11 +302,14 @@ fn sealer(config: &Config, store: &Store) -> Result<Sealer, KeyFileError> {
         return Ok(sealer);
     }
     match store.path() {
-        Some(path) => {
-            let mut file = path.as_os_str().to_owned();
-            file.push(".key");
-            Sealer::from_file(Path::new(&file))
-        }
+        Some(path) => Sealer::from_file(&key_file(path)),
         None => Ok(Sealer::random()),
     }
+}
+
+/// The file of the sealing key of an embedded store, where no key is configured.
+pub(crate) fn key_file(store: &Path) -> PathBuf {
+    let mut file = store.as_os_str().to_owned();
+    file.push(".key");
+    PathBuf::from(file)
 }

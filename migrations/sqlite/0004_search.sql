@@ -1,8 +1,21 @@
--- The words of what people and models wrote, without what must not be kept in the clear.
-CREATE VIRTUAL TABLE search_words USING fts5 (words, interception_id UNINDEXED, person UNINDEXED, tokenize = 'unicode61 remove_diacritics 2');
+-- Which words stand in what people, models and tools wrote, without what must not be kept in the clear. The words come
+-- folded; the index keeps where a word stands, and no text.
 CREATE TABLE search_rows (
-    interception_id TEXT   NOT NULL,
-    seq             BIGINT NOT NULL,
-    row_number      BIGINT NOT NULL,
-    PRIMARY KEY (interception_id, seq)
+    number          INTEGER NOT NULL PRIMARY KEY,
+    interception_id TEXT    NOT NULL,
+    person          TEXT    NOT NULL
 );
+CREATE INDEX search_rows_by_interception ON search_rows (interception_id);
+CREATE INDEX search_rows_by_person ON search_rows (person);
+CREATE VIRTUAL TABLE search_index USING fts5
+    (words, content = '', contentless_delete = 1, detail = none, columnsize = 0, tokenize = 'ascii');
+
+-- One statement writes both.
+CREATE VIEW search_words AS SELECT interception_id, person, '' AS words FROM search_rows;
+CREATE TRIGGER search_words_insert INSTEAD OF INSERT ON search_words BEGIN
+    INSERT INTO search_rows (interception_id, person) VALUES (NEW.interception_id, NEW.person);
+    INSERT INTO search_index (rowid, words) VALUES (last_insert_rowid(), NEW.words);
+END;
+CREATE TRIGGER search_rows_delete AFTER DELETE ON search_rows BEGIN
+    DELETE FROM search_index WHERE rowid = OLD.number;
+END;

@@ -1,21 +1,35 @@
-//! `toolgate audit list` and `toolgate audit show ID`: the records, for people and for programs.
+//! `toolgate audit`: the records, for people and for programs. Every reading is recorded.
 
+mod export;
+mod filter;
 mod list;
+mod place;
 mod plain;
 mod pretty;
 mod show;
+mod stats;
+mod tail;
 
 use std::io::{self, ErrorKind, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
 
+use self::export::{FormatArg, WhatArg};
+use self::filter::FilterArgs;
+use self::list::Listed;
+use self::place::Place;
+use self::tail::Tail;
+use crate::audit::read::Whole;
+use crate::audit::{Action, Reader};
 use crate::domain::InterceptionId;
-use crate::store::{Store, interceptions};
+use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
+use crate::store::StoreError;
 
-pub use list::render_list;
-pub use show::render_show;
+pub use show::render as render_show;
 
 /// Reads the audit.
 #[derive(Debug, clap::Args)]
@@ -28,20 +42,33 @@ pub struct Args {
 enum Command {
     /// Lists the newest interceptions, newest first
     List(ListArgs),
-    /// Shows everything about one interception
+    /// Lists the newest tool calls, newest first
+    Calls(ListArgs),
+    /// Lists the newest conversations, newest first
+    Threads(ListArgs),
+    /// Lists who has asked
+    Users(ListArgs),
+    /// Lists what was done with the records
+    Events(ListArgs),
+    /// Shows everything about one interception, or one conversation
     Show(ShowArgs),
+    /// Tells of interceptions as they begin and end
+    Tail(TailArgs),
+    /// Writes records as a file to standard output
+    Export(ExportArgs),
+    /// Sums up interceptions and their tokens, or tool calls
+    Stats(StatsArgs),
 }
 
 #[derive(Debug, clap::Args)]
 struct ListArgs {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    filter: FilterArgs,
     /// At most so many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// Only those of this user
-    #[arg(long)]
-    user: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -53,70 +80,231 @@ struct ShowArgs {
     place: Place,
     /// The interception's id, or the beginning or end of it
     id: String,
+    /// Show the whole conversation that it belongs to
+    #[arg(long)]
+    thread: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Where the records are; the configuration says it where no option does.
 #[derive(Debug, clap::Args)]
-struct Place {
-    /// The database file; no configuration is read then
-    #[arg(long, value_name = "PATH", conflicts_with = "config")]
-    store: Option<PathBuf>,
-    /// The configuration that names the database file
-    #[arg(long, value_name = "PATH", default_value = "toolgate.yaml")]
-    config: PathBuf,
+struct TailArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    json: bool,
 }
+
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// What to export
+    #[arg(long, value_enum, default_value = "interceptions")]
+    what: WhatArg,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "jsonl")]
+    format: FormatArg,
+}
+
+#[derive(Debug, clap::Args)]
+struct StatsArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// By what sums are told apart, with commas between: day, hour, user, key, provider, model, client, dialect, outcome;
+    /// of tool calls: day, hour, server, tool, injected, outcome
+    #[arg(long, value_name = "WORDS")]
+    by: Option<String>,
+    /// Sum up tool calls
+    #[arg(long)]
+    tools: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Since when sums are made where nobody says it.
+const STATS_SINCE: &str = "30d";
+
+/// Interceptions of a conversation that are in memory at once.
+const AT_ONCE: u32 = 20;
 
 /// Runs the command; what it prints may be cut off by a closed pipe, as by `head`.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    match io::stdout().lock().write_all(&page(args).await?) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot print"),
+    let mut out = io::stdout();
+    let done = match args.command {
+        Command::Tail(args) => follow(&mut out, &args).await,
+        command => page(&mut out, command).await,
+    };
+    match done {
+        Err(error) if !is_closed_pipe(&error) => Err(error),
         _ => Ok(ExitCode::SUCCESS),
     }
 }
 
-async fn page(args: Args) -> anyhow::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    match args.command {
-        Command::List(args) => list(&mut page, &args).await?,
-        Command::Show(args) => show(&mut page, &args).await?,
-    }
-    Ok(page)
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-async fn list(out: &mut impl Write, args: &ListArgs) -> anyhow::Result<()> {
-    let store = open(&args.place).await?;
-    let rows = interceptions::newest(&store, args.user.as_deref(), args.limit).await?;
-    if args.json {
-        return list::write_json(out, &rows);
+async fn page(out: &mut impl Write, command: Command) -> anyhow::Result<()> {
+    let now = Timestamp::now();
+    match command {
+        Command::List(args) => {
+            let (reader, filter, request) = ask(&args, "interceptions", now).await?;
+            listed(out, &args, queries::interceptions(reader.store(), &filter, &request).await)
+        }
+        Command::Calls(args) => {
+            let (reader, filter, request) = ask(&args, "tool_calls", now).await?;
+            listed(out, &args, queries::tool_calls(reader.store(), &filter, &request).await)
+        }
+        Command::Threads(args) => {
+            let (reader, filter, request) = ask(&args, "threads", now).await?;
+            listed(out, &args, queries::threads(reader.store(), &filter, &request).await)
+        }
+        Command::Users(args) => {
+            let (reader, filter, request) = ask(&args, "users", now).await?;
+            listed(out, &args, queries::users(reader.store(), &filter, &request).await)
+        }
+        Command::Events(args) => {
+            let (reader, filter, request) = ask(&args, "audit_events", now).await?;
+            listed(out, &args, queries::events(reader.store(), &filter, None, &request).await)
+        }
+        Command::Show(args) => show(out, &args).await,
+        Command::Export(args) => export(out, &args, now).await,
+        Command::Stats(args) => sum(out, &args, now).await,
+        Command::Tail(args) => follow(out, &args).await,
     }
-    Ok(render_list(out, &rows)?)
+}
+
+async fn ask(args: &ListArgs, what: &str, now: Timestamp) -> anyhow::Result<(Reader, Filter, PageRequest)> {
+    let filter = args.filter.filter(now)?;
+    let reader = args.place.read(Action::Read, detail(what, &filter)).await?;
+    Ok((reader, filter, PageRequest::newest(args.limit)))
+}
+
+/// What is recorded of a reading.
+fn detail(what: &str, filter: &Filter) -> Value {
+    json!({"what": what, "question": filter})
+}
+
+fn listed<T: Listed + Serialize>(
+    out: &mut impl Write,
+    args: &ListArgs,
+    page: Result<Page<T>, sqlx::Error>,
+) -> anyhow::Result<()> {
+    let rows = page.map_err(StoreError::from)?.items;
+    if args.json { write_json(out, &rows) } else { Ok(list::render(out, &rows)?) }
+}
+
+fn write_json(out: &mut impl Write, value: &(impl Serialize + ?Sized)) -> anyhow::Result<()> {
+    writeln!(out, "{}", plain::json(&serde_json::to_string_pretty(value)?))?;
+    Ok(())
 }
 
 async fn show(out: &mut impl Write, args: &ShowArgs) -> anyhow::Result<()> {
-    let store = open(&args.place).await?;
-    let id = find(&store, &args.id).await?;
-    if args.json { show::write_json(out, &store, id).await } else { render_show(out, &store, id).await }
+    let what = if args.thread { "thread" } else { "interception" };
+    let reader = args.place.read(Action::Read, json!({"what": what, "id": args.id})).await?;
+    let id = find(&reader, &args.id).await?;
+    let Some(whole) = reader.whole(id).await? else { bail!("there is no interception {id}") };
+    match (args.thread, args.json) {
+        (false, true) => write_json(out, &whole),
+        (false, false) => Ok(show::render(out, &whole)?),
+        (true, json) => conversation(out, &reader, whole.interception.thread, json).await,
+    }
 }
 
-async fn open(place: &Place) -> anyhow::Result<Store> {
-    let at = match &place.store {
-        Some(path) => crate::config::Store::sqlite(path, crate::config::Durability::default()),
-        None => crate::config::load(&place.config)?.store,
-    };
-    Ok(Store::open_read_only(&at).await?)
+/// The whole conversation, a few interceptions at a time; as JSON, one interception a line.
+async fn conversation(
+    out: &mut impl Write,
+    reader: &Reader,
+    thread: InterceptionId,
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut after = None;
+    loop {
+        let is_first = after.is_none();
+        let (wholes, next): (Vec<Whole>, _) = reader.conversation(thread, after, AT_ONCE).await?;
+        if json {
+            for whole in &wholes {
+                writeln!(out, "{}", plain::json(&serde_json::to_string(whole)?))?;
+            }
+        } else {
+            show::render_conversation(out, &wholes, is_first)?;
+        }
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
+        }
+    }
+}
+
+async fn export(out: &mut impl Write, args: &ExportArgs, now: Timestamp) -> anyhow::Result<()> {
+    if args.format == FormatArg::Ocsf && args.what == WhatArg::AuditEvents {
+        bail!("OCSF is written of interceptions and tool calls");
+    }
+    let filter = args.filter.filter(now)?;
+    let what = json!({"what": format!("{:?}", args.what), "format": format!("{:?}", args.format), "question": filter});
+    let reader = args.place.read(Action::Export, what).await?;
+    export::write(out, &reader, args.what, args.format, filter, now).await
+}
+
+async fn sum(out: &mut impl Write, args: &StatsArgs, now: Timestamp) -> anyhow::Result<()> {
+    let mut filter = args.filter.filter(now)?;
+    if filter.from.is_none() {
+        filter.set("from", STATS_SINCE, now).map_err(anyhow::Error::msg)?;
+    }
+    let failed = |error: sqlx::Error| StoreError::from(error);
+    if args.tools {
+        let by = dimensions::<ToolBy>(args.by.as_deref().unwrap_or("server,tool,outcome"))?;
+        let reader = args.place.read(Action::Read, detail("tool_statistics", &filter)).await?;
+        let rows = queries::tool_statistics(reader.store(), &filter, &by).await.map_err(failed)?;
+        return if args.json { write_json(out, &rows) } else { Ok(stats::tools(out, &by, &rows)?) };
+    }
+    let by = dimensions::<By>(args.by.as_deref().unwrap_or("day,model"))?;
+    let reader = args.place.read(Action::Read, detail("token_statistics", &filter)).await?;
+    let rows = queries::token_statistics(reader.store(), &filter, &by).await.map_err(failed)?;
+    if args.json { write_json(out, &rows) } else { Ok(stats::tokens(out, &by, &rows)?) }
+}
+
+fn dimensions<D: Dimension>(text: &str) -> anyhow::Result<Vec<D>> {
+    D::list(text).map_err(|why| anyhow::anyhow!("--by {text}: {why}"))
+}
+
+/// Tells until the program is ended.
+async fn follow(out: &mut impl Write, args: &TailArgs) -> anyhow::Result<()> {
+    let filter = args.filter.filter(Timestamp::now())?;
+    let what = detail("tail", &filter);
+    let mut tail = Tail::new(filter, Timestamp::now())?;
+    let reader = args.place.read(Action::Read, what).await?;
+    let mut looks = tokio::time::interval(tail::PAUSE);
+    loop {
+        looks.tick().await;
+        let rows = tail.look(reader.store(), Timestamp::now()).await?;
+        if args.json {
+            tail::write_json(out, &rows)?;
+        } else {
+            tail::write_lines(out, &rows)?;
+        }
+        out.flush().context("cannot print")?;
+    }
 }
 
 /// The one interception whose id begins or ends with this.
-async fn find(store: &Store, piece: &str) -> anyhow::Result<InterceptionId> {
+async fn find(reader: &Reader, piece: &str) -> anyhow::Result<InterceptionId> {
     const SHOWN: u32 = 10;
     let piece = piece.trim().to_ascii_lowercase();
     if piece.is_empty() || !piece.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit()) {
         bail!("{piece:?} is no id and no part of one: ids have only the digits 0-9, a-f and dashes");
     }
-    let found = interceptions::ids_like(store, &piece, SHOWN).await?;
+    let found = queries::ids_like(reader.store(), &piece, SHOWN).await.map_err(StoreError::from)?;
     match found.as_slice() {
         [] => bail!("no interception has an id that begins or ends with {piece}: see `toolgate audit list`"),
         [id] => Ok(*id),

@@ -68,13 +68,16 @@ mod tests {
         let mut out = vec![];
         report(&Policy::load(&[]).unwrap(), &mut out).unwrap();
         insta::assert_snapshot!(String::from_utf8(out).unwrap(), @r#"
-        ok  policies/default.yaml (shipped):22  anyone@example.com call_tool files/read_file: rule `default-allow` allows it
-        ok  policies/default.yaml (shipped):25  anonymous see_tool github/create_issue: rule `default-allow` allows it
-        ok  policies/default.yaml (shipped):29  anyone@example.com administer github/*: no rule allows it
-        ok  policies/default.yaml (shipped):33  root@example.com administer github/*: rule `administrators-administer` allows it
-        ok  policies/default.yaml (shipped):37  anonymous administer github/*: rule `this-machine-administers` allows it
-        ok  policies/default.yaml (shipped):41  anonymous administer github/*: no rule allows it
-        3 rules, 6 tests passed
+        ok  policies/default.yaml (shipped):23  anyone@example.com call_tool files/read_file: rule `default-allow` allows it
+        ok  policies/default.yaml (shipped):26  anonymous see_tool github/create_issue: rule `default-allow` allows it
+        ok  policies/default.yaml (shipped):30  anyone@example.com administer github/*: no rule allows it
+        ok  policies/default.yaml (shipped):34  root@example.com administer github/*: rule `administrators-administer` allows it
+        ok  policies/default.yaml (shipped):38  anonymous administer github/*: rule `this-machine-administers` allows it
+        ok  policies/default.yaml (shipped):42  anonymous administer github/*: no rule allows it
+        ok  policies/default.yaml (shipped):46  anyone@example.com read_audit */*: no rule allows it
+        ok  policies/default.yaml (shipped):50  root@example.com read_audit */*: rule `administrators-administer` allows it
+        ok  policies/default.yaml (shipped):54  anonymous read_audit */*: rule `this-machine-administers` allows it
+        3 rules, 9 tests passed
         "#);
     }
 

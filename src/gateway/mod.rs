@@ -42,7 +42,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Reader};
 use crate::config::{HostedTools, InjectLimits, Limits};
 use crate::domain::{Caller, ToolSettings, Trace};
 use crate::identity::Identity;
@@ -72,6 +72,8 @@ pub struct Gateway {
     pub fleet: Fleet,
     /// The records.
     pub audit: Audit,
+    /// What opens the records, for those who may read them.
+    pub reader: Reader,
     /// The caps.
     pub limits: Limits,
     /// When tools are injected and how their calls are shown, where neither key nor provider says.

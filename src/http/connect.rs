@@ -181,8 +181,8 @@ fn parameter(query: &str, name: &str) -> Option<String> {
     pairs(query).into_iter().find_map(|(key, value)| (key == name).then_some(value))
 }
 
-/// A form is written as a query is.
-fn pairs(query: &str) -> Vec<(String, String)> {
+/// The names and values of a query; a form is written as a query is.
+pub(super) fn pairs(query: &str) -> Vec<(String, String)> {
     let Ok(mut url) = Url::parse("form:/") else { return Vec::new() };
     url.set_query(Some(query));
     url.query_pairs().into_owned().collect()

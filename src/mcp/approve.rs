@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -34,7 +35,7 @@ pub(super) struct Approved {
 }
 
 /// A listed tool that is not in the catalogue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LeftOut {
     /// The tool's name as its server lists it, or its place where it has none.
     pub tool: String,
@@ -43,7 +44,7 @@ pub struct LeftOut {
 }
 
 /// A listed tool that waits for an administrator's decision, or has had it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Quarantined {
     /// The tool's name as its server lists it.
     pub tool: String,
@@ -57,7 +58,7 @@ pub struct Quarantined {
 }
 
 /// Why a tool is quarantined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quarantine {
     /// Nobody has approved it yet.

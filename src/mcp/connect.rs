@@ -19,6 +19,7 @@ use rmcp::service::{
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::transport::{IntoTransport as _, StreamableHttpClientTransport};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -44,7 +45,7 @@ const REFUSALS: [&str; 2] = ["401", "403"];
 const ABSENCES: [&str; 4] = ["404", "405", "406", "410"];
 
 /// How a server's protocol begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Era {
     /// 2026-07-28: `server/discover`, no session.

@@ -1,13 +1,14 @@
 //! How a server is doing, for readiness, `check`, the log and the administrator.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::approve::{LeftOut, Quarantined};
 use super::connect::Era;
 
 /// How one server is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ServerStatus {
     /// The administrator's name of the server.
     pub name: String,
@@ -18,6 +19,7 @@ pub struct ServerStatus {
     /// Whether calls reach it now.
     pub state: ServerState,
     /// Since when it is in this state.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub since: Timestamp,
     /// How its protocol begins, once known.
     pub era: Option<Era>,
@@ -34,6 +36,7 @@ pub struct ServerStatus {
     /// What went wrong last; stays when the server has recovered.
     pub last_failure: Option<ServerFailure>,
     /// When the next attempt to connect is made, where one is awaited.
+    #[schemars(with = "Option<String>")]
     pub next_attempt: Option<Timestamp>,
     /// The last lines that its process wrote to standard error.
     pub stderr: Vec<String>,
@@ -47,7 +50,7 @@ impl ServerStatus {
 }
 
 /// Whether calls reach a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerState {
     /// The first attempt is under way, or the first after an order to restart.
@@ -84,7 +87,7 @@ impl ServerState {
 }
 
 /// What went wrong with a server, and when in its life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema, thiserror::Error)]
 #[error("{stage}: {message}")]
 pub struct ServerFailure {
     /// How far it had come.
@@ -92,11 +95,12 @@ pub struct ServerFailure {
     /// What happened.
     pub message: String,
     /// When.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Timestamp,
 }
 
 /// How far a server had come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Starting the process or reaching the URL, and the protocol's handshake.

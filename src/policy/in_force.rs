@@ -75,6 +75,11 @@ impl InForce {
     pub fn may_administer(&self, caller: &Caller, server: &str) -> Result<(), Denial> {
         self.policies.load().all().try_for_each(|policy| policy.may_administer(caller, server))
     }
+
+    /// May this caller read the records?
+    pub fn may_read_audit(&self, caller: &Caller) -> Result<(), Denial> {
+        self.policies.load().all().try_for_each(|policy| policy.may_read_audit(caller))
+    }
 }
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ fn compile(
             vec![]
         }
         Some(list) => list.value.clone(),
-        // Who may do nothing may not administer either; who may use is not said to administer.
+        // Who may do nothing may not administer either; who may use is not said to administer, or to read records.
         None if written.effect == Effect::Deny => Action::ALL.to_vec(),
         None => Action::USE.to_vec(),
     };

@@ -88,6 +88,12 @@ impl Policy {
         self.rules.decide(caller, Action::Administer, &all_of_it).map(|_| ())
     }
 
+    /// May this caller read the records? Only a rule about everything allows that.
+    pub fn may_read_audit(&self, caller: &Caller) -> Result<(), Denial> {
+        let everything = ToolRef { server: "*".to_owned(), tool: "*".to_owned() };
+        self.rules.decide(caller, Action::ReadAudit, &everything).map(|_| ())
+    }
+
     /// The tests that ran when the files were loaded, all of them passed.
     pub fn tests(&self) -> &[TestOutcome] {
         &self.tests

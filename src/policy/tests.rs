@@ -314,3 +314,16 @@ fn f58_before_its_tools_are_known_a_server_is_known_to_those_who_may_see_one() {
     assert_eq!(knows("bob"), [true, false, true]);
     assert_eq!(knows("carol"), [false; 3]);
 }
+
+#[test]
+fn only_a_rule_about_everything_lets_a_caller_read_the_records() {
+    let allows = |rules: &str| policy(&format!("rules: [{rules}]")).may_read_audit(&caller("a", &[], "k")).is_ok();
+    let everything = "{name: a, effect: allow, tools: ['*'], actions: [read_audit]}";
+    assert!(allows(everything));
+    assert!(allows("{name: a, effect: allow, tools: ['*/*'], actions: [read_audit]}"));
+    assert!(!allows("{name: a, effect: allow, tools: ['github/*'], actions: [read_audit]}"));
+    assert!(!allows("{name: a, effect: allow, tools: ['*']}"));
+    assert!(!allows("{name: a, effect: allow, tools: ['*'], actions: [administer]}"));
+    assert!(!allows(&format!("{everything}, {{name: b, effect: deny, tools: ['*']}}")));
+    assert!(allows(&format!("{everything}, {{name: b, effect: deny, tools: ['github/*']}}")));
+}

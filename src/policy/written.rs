@@ -37,7 +37,7 @@ pub(super) struct WrittenRule {
     /// Globs over `server/tool`, with the names that the servers give their tools; `*` is every tool.
     pub tools: At<Vec<At<String>>>,
     /// What the rule is about; left out, `see_tool` and `call_tool`. `administer` must be named, and is asked of a
-    /// whole server, as `server/*`.
+    /// whole server, as `server/*`; so must `read_audit`, which is asked of everything, as `*/*`.
     pub actions: Option<At<Vec<Action>>>,
 }
 
@@ -62,12 +62,14 @@ pub(super) enum Action {
     CallTool,
     /// The caller may know everything about the server, and start it anew.
     Administer,
+    /// The caller may read all records, of all callers.
+    ReadAudit,
 }
 
 impl Action {
-    pub(super) const ALL: [Self; 3] = [Self::SeeTool, Self::CallTool, Self::Administer];
+    pub(super) const ALL: [Self; 4] = [Self::SeeTool, Self::CallTool, Self::Administer, Self::ReadAudit];
 
-    /// What a rule that allows is about where it does not say it: never the administration.
+    /// What a rule that allows is about where it does not say it: never administration or records.
     pub(super) const USE: [Self; 2] = [Self::SeeTool, Self::CallTool];
 
     pub(super) fn name(self) -> &'static str {
@@ -75,6 +77,7 @@ impl Action {
             Self::SeeTool => "see_tool",
             Self::CallTool => "call_tool",
             Self::Administer => "administer",
+            Self::ReadAudit => "read_audit",
         }
     }
 }

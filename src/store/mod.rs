@@ -22,6 +22,7 @@ pub mod pins;
 mod postgres;
 pub mod prune;
 pub mod prompt_usage;
+pub mod queries;
 pub mod records;
 mod schema;
 pub mod search;
@@ -180,6 +181,8 @@ impl Store {
     }
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

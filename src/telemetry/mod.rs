@@ -10,6 +10,7 @@ mod line;
 mod log;
 mod metrics;
 mod names;
+pub mod ocsf;
 mod open;
 mod otlp;
 mod post;

@@ -54,11 +54,11 @@ pub fn interception(row: &Interception) -> Value {
             ("total_tokens", input.zip(usage).map(|(input, it)| input.saturating_add(it.output).into())),
         ]),
     );
-    put(&mut event, "stop_reason", end.and_then(|end| end.stop_reason.clone()).into());
+    put(&mut event, "stop_reason", end.and_then(|end| end.stop_reason.clone()));
     if let Some(end) = end {
-        put(&mut event, "start_time", row.started_at.as_millisecond().into());
-        put(&mut event, "end_time", end.ended_at.as_millisecond().into());
-        put(&mut event, "duration", end.total_us.map(|micros| micros / 1_000).into());
+        put(&mut event, "start_time", row.started_at.as_millisecond());
+        put(&mut event, "end_time", end.ended_at.as_millisecond());
+        put(&mut event, "duration", end.total_us.map(|micros| micros / 1_000));
     }
     if let Some(trace) = row.trace.as_ref().and_then(|trace| trace.parse::<Trace>().ok()) {
         put(&mut event, "trace", json!({"uid": trace.id_hex(), "span": {"uid": trace.span.to_string()}}));
@@ -112,10 +112,10 @@ pub fn tool_call(row: &ToolCall) -> Value {
     ]);
     put(&mut event, "resources", if row.injected { json!([resource]) } else { Value::Null });
     if let Some(ended) = end.and_then(|end| end.ended_at) {
-        put(&mut event, "start_time", row.intended_at.unwrap_or(row.recorded_at).as_millisecond().into());
-        put(&mut event, "end_time", ended.as_millisecond().into());
+        put(&mut event, "start_time", row.intended_at.unwrap_or(row.recorded_at).as_millisecond());
+        put(&mut event, "end_time", ended.as_millisecond());
     }
-    put(&mut event, "duration", end.and_then(|end| end.duration_us).map(|micros| micros / 1_000).into());
+    put(&mut event, "duration", end.and_then(|end| end.duration_us).map(|micros| micros / 1_000));
     let unmapped = json!({
         "outcome": row.outcome,
         "interception_id": row.interception_id.to_string(),
@@ -234,7 +234,7 @@ fn put_agent_or_model(
             ]);
             put(event, "ai_agent", agent);
         }
-        None => put(event, "ai_model", model.into()),
+        None => put(event, "ai_model", model),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod agent;
+mod audit_api;
 mod awkward_providers;
 mod bad_input;
 mod callers;

@@ -1,200 +1,199 @@
+//! One interception, or one conversation, as a person reads it: who asked, what was said, each round, the end.
+
 use std::io::{self, Write};
 
-use anyhow::bail;
-use serde::Serialize;
-
-use super::list::{duration, milliseconds_as_text};
+use super::list::duration;
 use super::{plain, pretty};
-use crate::audit::OUTCOME_UNKNOWN;
-use crate::domain::{InterceptionId, Usage};
-use crate::store::interceptions::{self, Interception};
-use crate::store::model_thought::{self, ModelThought};
-use crate::store::prompt_usage::{self, PromptUsage};
-use crate::store::token_usage::{self, TokenUsage};
-use crate::store::tool_usage::{self, ToolUsage};
-use crate::store::{Store, StoreError};
+use crate::audit::read::{Call, Round, Text, Whole};
+use crate::audit::{OUTCOME_UNKNOWN, Role};
+use crate::store::queries::{RUNNING, Tokens};
 
 /// The most of one text that is printed, bytes; `--json` prints all.
 const SHOWN: usize = 2000;
+/// The same of a system prompt, which seldom is what one looks for.
+const SHOWN_OF_SYSTEM: usize = 200;
 
-/// Everything that is recorded about one interception.
-#[derive(Debug, Serialize)]
-struct Dossier {
-    #[serde(flatten)]
-    interception: Interception,
-    prompt_usage: Vec<PromptUsage>,
-    token_usage: Vec<TokenUsage>,
-    model_thought: Vec<ModelThought>,
-    tool_usage: Vec<ToolUsage>,
+/// Writes one interception.
+pub fn render(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
+    header(out, whole)?;
+    body(out, whole)
 }
 
-/// Writes one interception as a person reads it: who asked, the prompt, each round, the end.
-pub async fn render_show(out: &mut impl Write, store: &Store, id: InterceptionId) -> anyhow::Result<()> {
-    let dossier = read(store, id).await?;
-    header(out, &dossier)?;
-    for prompt in &dossier.prompt_usage {
-        writeln!(out, "\nPrompt")?;
-        text(out, "  ", &prompt.prompt)?;
-    }
-    for number in dossier.rounds() {
-        round(out, &dossier, number)?;
-    }
-    footer(out, &dossier)?;
-    Ok(())
-}
-
-pub(super) async fn write_json(
-    out: &mut impl Write,
-    store: &Store,
-    id: InterceptionId,
-) -> anyhow::Result<()> {
-    let dossier = read(store, id).await?;
-    writeln!(out, "{}", plain::json(&serde_json::to_string_pretty(&dossier)?))?;
-    Ok(())
-}
-
-async fn read(store: &Store, id: InterceptionId) -> anyhow::Result<Dossier> {
-    let Some(interception) = interceptions::get(store, id).await.map_err(StoreError::from)? else {
-        bail!("there is no interception {id}");
-    };
-    Ok(Dossier {
-        interception,
-        prompt_usage: prompt_usage::of(store, id).await?,
-        token_usage: token_usage::of(store, id).await?,
-        model_thought: model_thought::of(store, id).await?,
-        tool_usage: tool_usage::of(store, id).await?,
-    })
-}
-
-impl Dossier {
-    fn rounds(&self) -> Vec<u32> {
-        let tokens = self.token_usage.iter().map(|row| row.round);
-        let thoughts = self.model_thought.iter().map(|row| row.round);
-        let tools = self.tool_usage.iter().map(|row| row.round);
-        let mut rounds: Vec<u32> = tokens.chain(thoughts).chain(tools).collect();
-        rounds.sort_unstable();
-        rounds.dedup();
-        rounds
-    }
-
-    fn total(&self) -> Usage {
-        let mut total = Usage::default();
-        for row in &self.token_usage {
-            total += row.usage;
+/// Writes those of one conversation: of the second and later ones only what is new.
+pub(super) fn render_conversation(out: &mut impl Write, wholes: &[Whole], first: bool) -> io::Result<()> {
+    for (place, whole) in wholes.iter().enumerate() {
+        if first && place == 0 {
+            header(out, whole)?;
+        } else {
+            let row = &whole.interception;
+            writeln!(out, "\n{:-<72}", "")?;
+            writeln!(out, "Interception {} at {:.0}, {}", row.id, row.started_at, plain::line(&row.model))?;
         }
-        total
+        body(out, whole)?;
     }
+    Ok(())
 }
 
-fn header(out: &mut impl Write, dossier: &Dossier) -> io::Result<()> {
-    let start = &dossier.interception.start;
-    writeln!(out, "Interception {}", start.id)?;
-    field(out, "started", &format!("{:.6}", start.started_at))?;
-    field(out, "user", &start.caller_user)?;
-    field(out, "key", &start.caller_key)?;
-    if !start.caller_groups.is_empty() {
-        field(out, "groups", &start.caller_groups.join(", "))?;
-    }
-    field(out, "client", &start.client)?;
-    if let Some(session) = &start.client_session {
-        field(out, "session", session)?;
-    }
-    field(out, "provider", &start.provider)?;
-    field(out, "dialect", &start.dialect)?;
-    field(out, "model", &start.model)?;
-    field(out, "injection", &start.injection)?;
-    for (name, list) in
-        [("left out", &start.left_out), ("hosted", &start.hosted), ("continuity", &start.continuity)]
-    {
-        if !list.is_empty() {
-            field(out, name, &list.join(", "))?;
+fn header(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
+    let row = &whole.interception;
+    writeln!(out, "Interception {}", row.id)?;
+    field(out, "started", &format!("{:.6}", row.started_at))?;
+    field(out, "user", row.caller_user.as_deref().unwrap_or("(not known any more)"))?;
+    let version = row.client_version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    let agent = row.agent.as_ref().map(|agent| match &row.parent_agent {
+        Some(parent) => format!("{agent} (for {parent})"),
+        None => agent.clone(),
+    });
+    for (name, value) in [
+        ("key", row.caller_key.clone()),
+        ("groups", some(&row.caller_groups)),
+        ("client", Some(format!("{}{version}", row.client))),
+        ("session", row.client_session.clone()),
+        ("agent", agent),
+        ("provider", Some(row.provider.clone())),
+        ("dialect", Some(row.dialect.clone())),
+        ("model", Some(row.model.clone())),
+        ("thread", (row.thread != row.id).then(|| row.thread.to_string())),
+        ("goes on", row.parent.map(|parent| format!("from {parent}"))),
+        ("repeats", row.repeats.map(|earlier| earlier.to_string())),
+        ("injection", Some(row.injection.clone())),
+        ("left out", some(&row.left_out)),
+        ("hosted", some(&row.hosted)),
+        ("continuity", some(&row.continuity)),
+        ("gateway", Some(format!("{} run {}", row.instance, row.epoch))),
+    ] {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            field(out, name, &value)?;
         }
     }
-    if let Some(earlier) = &start.repeats {
-        field(out, "repeats", earlier)?;
-    }
     Ok(())
 }
 
-fn round(out: &mut impl Write, dossier: &Dossier, number: u32) -> io::Result<()> {
+fn some(names: &[String]) -> Option<String> {
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+fn body(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
+    for prompt in &whole.prompt_usage {
+        let (name, most) = match prompt.role {
+            Role::System => ("System", SHOWN_OF_SYSTEM),
+            Role::User => ("User", SHOWN),
+        };
+        writeln!(out, "\n{name}")?;
+        text(out, "  ", &prompt.prompt, most, |text| text.to_owned())?;
+    }
+    for number in rounds(whole) {
+        round(out, whole, number)?;
+    }
+    footer(out, whole)
+}
+
+fn rounds(whole: &Whole) -> Vec<u32> {
+    let tokens = whole.token_usage.iter().map(|row| row.round);
+    let thoughts = whole.model_thought.iter().map(|row| row.round);
+    let tools = whole.tool_usage.iter().map(|row| row.call.round);
+    let mut rounds: Vec<u32> = tokens.chain(thoughts).chain(tools).collect();
+    rounds.sort_unstable();
+    rounds.dedup();
+    rounds
+}
+
+fn round(out: &mut impl Write, whole: &Whole, number: u32) -> io::Result<()> {
     writeln!(out, "\nRound {number}")?;
-    for thought in dossier.model_thought.iter().filter(|row| row.round == number) {
+    for thought in whole.model_thought.iter().filter(|row| row.round == number) {
         writeln!(out, "  thought")?;
-        text(out, "    ", &thought.thought)?;
+        text(out, "    ", &thought.thought, SHOWN, |text| text.to_owned())?;
     }
-    for call in dossier.tool_usage.iter().filter(|row| row.round == number) {
-        tool_call(out, call)?;
+    for answer in whole.token_usage.iter().filter(|row| row.round == number) {
+        answered(out, answer)?;
     }
-    for row in dossier.token_usage.iter().filter(|row| row.round == number) {
-        writeln!(out, "  answer {} from {}", plain::line(&row.response_id), plain::line(&row.model))?;
-        writeln!(out, "    {}", tokens(row.usage))?;
-    }
-    Ok(())
+    whole.tool_usage.iter().filter(|row| row.call.round == number).try_for_each(|call| tool_call(out, call))
 }
 
-fn tool_call(out: &mut impl Write, call: &ToolUsage) -> io::Result<()> {
-    let whose = match call.via.as_deref() {
+fn answered(out: &mut impl Write, answer: &Round) -> io::Result<()> {
+    let status = answer.status.filter(|status| *status != 200).map(|status| format!(", status {status}"));
+    let took = answer.duration_us.map(|took| format!(" in {}", duration(took))).unwrap_or_default();
+    let (id, model) = (plain::line(&answer.response_id), plain::line(&answer.model));
+    writeln!(out, "  answer {id} from {model}{took}{}", status.unwrap_or_default())?;
+    if answer.answer.bytes > 0 {
+        text(out, "    ", &answer.answer, SHOWN, |text| text.to_owned())?;
+    }
+    writeln!(out, "    {}", tokens(answer.tokens))
+}
+
+fn tool_call(out: &mut impl Write, call: &Call) -> io::Result<()> {
+    let row = &call.call;
+    let whose = match row.via.as_deref() {
         Some("search") => "found by search",
         Some("mcp") => "over MCP",
-        _ if call.injected => "injected",
+        _ if row.injected => "injected",
         _ => "the client's",
     };
-    writeln!(out, "  tool call {} ({whose}, {})", plain::line(&call.tool), plain::line(&call.call_id))?;
-    if let Some(server) = &call.server {
-        let tool = call.server_tool.as_deref().map(|tool| format!("/{tool}")).unwrap_or_default();
-        let url = call.server_url.as_deref().map(|url| format!(" at {url}")).unwrap_or_default();
+    writeln!(out, "  tool call {} ({whose}, {})", plain::line(&row.tool), plain::line(&row.call_id))?;
+    if let Some(server) = &row.server {
+        let tool = row.server_tool.as_deref().map(|tool| format!("/{tool}")).unwrap_or_default();
+        let url = row.server_url.as_deref().map(|url| format!(" at {url}")).unwrap_or_default();
         call_field(out, "server", &format!("{server}{tool}{url}"))?;
     }
-    if let Some(rule) = &call.rule {
+    if let Some(rule) = &row.rule {
         call_field(out, "rule", rule)?;
     }
-    call_text(out, "arguments", &call.arguments)?;
-    let Some(outcome) = &call.outcome else {
-        return call_field(out, "outcome", "none yet");
+    if let Some(approver) = &row.approver {
+        call_field(out, "approver", approver)?;
+    }
+    writeln!(out, "    arguments")?;
+    text(out, "      ", &call.arguments, SHOWN, indented_json)?;
+    let Some(end) = &row.end else {
+        return call_field(out, "outcome", RUNNING);
     };
-    if outcome.outcome == OUTCOME_UNKNOWN {
+    if row.outcome == OUTCOME_UNKNOWN {
         return writeln!(out, "    outcome unknown: the gateway lost the call while it ran");
     }
-    let took = outcome.duration_ms.map(milliseconds_as_text);
-    let took = took.map(|took| format!(" after {took}")).unwrap_or_default();
-    call_field(out, "outcome", &format!("{}{took}", outcome.outcome.replace('_', " ")))?;
-    if let Some(result) = &outcome.result {
-        let bytes = outcome.result_bytes.unwrap_or(result.len() as u64);
-        let truncated = if outcome.truncated { ", the model got a part" } else { "" };
-        call_text(out, &format!("result ({bytes} bytes{truncated})"), result)?;
+    let took = end.duration_us.map(|took| format!(" after {}", duration(took))).unwrap_or_default();
+    call_field(out, "outcome", &format!("{}{took}", row.outcome.replace('_', " ")))?;
+    if let Some(result) = &call.result {
+        let truncated = if end.truncated { ", the model got a part" } else { "" };
+        writeln!(out, "    result ({} bytes{truncated})", result.bytes)?;
+        text(out, "      ", result, SHOWN, indented_json)?;
     }
     Ok(())
 }
 
-fn footer(out: &mut impl Write, dossier: &Dossier) -> io::Result<()> {
-    let Some(end) = &dossier.interception.end else {
+fn footer(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
+    let row = &whole.interception;
+    let Some(end) = &row.end else {
         return writeln!(out, "\nStill running");
     };
     writeln!(out, "\nEnd")?;
     field(out, "ended", &format!("{:.6}", end.ended_at))?;
-    if let Some(duration) = duration(dossier.interception.start.started_at, end) {
-        field(out, "took", &duration)?;
+    if let Some(total) = end.total_us {
+        let own = total.saturating_sub(end.provider_us + end.tools_us);
+        let parts = [("provider", end.provider_us), ("tools", end.tools_us), ("gateway", own)];
+        let parts = parts.map(|(name, part)| format!("{name} {}", duration(part))).join(", ");
+        field(out, "took", &format!("{}: {parts}", duration(total)))?;
     }
-    field(out, "outcome", &end.outcome)?;
-    if let Some(status) = end.status {
-        field(out, "status", &status.to_string())?;
+    if let Some(first_byte) = end.first_byte_us {
+        field(out, "first byte", &format!("after {}", duration(first_byte)))?;
     }
-    if let Some(reason) = &end.stop_reason {
-        field(out, "stop", reason)?;
+    field(out, "outcome", &row.outcome)?;
+    for (name, value) in [
+        ("status", end.status.map(|status| status.to_string())),
+        ("stop", end.stop_reason.clone()),
+        ("error", end.error.clone()),
+    ] {
+        if let Some(value) = value {
+            field(out, name, &value)?;
+        }
     }
-    if let Some(error) = &end.error {
-        field(out, "error", error)?;
-    }
-    field(out, "tokens", &tokens(dossier.total()))
+    field(out, "tokens", &tokens(end.tokens))
 }
 
-fn tokens(usage: Usage) -> String {
-    let mut parts = vec![format!("{} in", usage.input), format!("{} out", usage.output)];
+fn tokens(tokens: Tokens) -> String {
+    let mut parts = vec![format!("{} in", tokens.input), format!("{} out", tokens.output)];
     for (tokens, class) in [
-        (usage.cache_read, "read from cache"),
-        (usage.cache_write_short, "written to short cache"),
-        (usage.cache_write_long, "written to long cache"),
-        (usage.reasoning, "of the output reasoning"),
+        (tokens.cache_read, "read from cache"),
+        (tokens.cache_write, "written to cache"),
+        (tokens.reasoning, "of the output reasoning"),
     ] {
         if tokens > 0 {
             parts.push(format!("{tokens} {class}"));
@@ -211,22 +210,31 @@ fn call_field(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
     writeln!(out, "    {name:<10} {}", plain::line(value))
 }
 
-fn call_text(out: &mut impl Write, name: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "    {name}")?;
-    match pretty::json(value) {
-        Some(json) => text(out, "      ", &json),
-        None => text(out, "      ", value),
-    }
+fn indented_json(text: &str) -> String {
+    pretty::json(text).unwrap_or_else(|| text.to_owned())
 }
 
-/// Many lines, indented, at most [`SHOWN`] bytes.
-fn text(out: &mut impl Write, indent: &str, value: &str) -> io::Result<()> {
-    let shown = &value[..value.floor_char_boundary(SHOWN)];
+/// Many lines, indented, at most so many bytes; or why there are none.
+fn text(
+    out: &mut impl Write,
+    indent: &str,
+    text: &Text,
+    most: usize,
+    form: impl Fn(&str) -> String,
+) -> io::Result<()> {
+    let Some(kept) = &text.text else {
+        let why = text.state.why_missing().unwrap_or("not there");
+        return writeln!(out, "{indent}({why}; {} bytes)", text.bytes);
+    };
+    let formed = form(kept);
+    let shown = &formed[..formed.floor_char_boundary(most)];
     for line in plain::lines(shown).lines() {
         writeln!(out, "{}", format!("{indent}{line}").trim_end())?;
     }
-    if shown.len() < value.len() {
-        writeln!(out, "{indent}… {} more bytes: see --json", value.len() - shown.len())?;
+    if shown.len() < formed.len() {
+        writeln!(out, "{indent}… {} more bytes: see --json", formed.len() - shown.len())?;
+    } else if (kept.len() as u64) < text.bytes {
+        writeln!(out, "{indent}… {} more bytes are not kept", text.bytes - kept.len() as u64)?;
     }
     Ok(())
 }

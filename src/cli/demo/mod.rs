@@ -52,10 +52,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let app = App::start(config(model, args.listen, folder.path().join("toolgate.db"))?).await?;
     app.gateway().fleet.settled().await;
 
-    let store = app.store.clone();
+    let reader = app.gateway().reader.clone();
     let serving = tasks.spawn(app.serve(listener, stop.clone()));
     tasks.close();
-    let shown = show::conversation(gateway, model, &args.prompt, &store).await;
+    let shown = show::conversation(gateway, model, &args.prompt, &reader).await;
     if args.once || shown.is_err() {
         stop.cancel();
     } else {

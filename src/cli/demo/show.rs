@@ -5,9 +5,11 @@ use anyhow::{Context, bail};
 use bytes::BytesMut;
 use serde_json::{Value, json};
 
+use crate::audit::Reader;
+use crate::audit::read::Whole;
 use crate::cli::audit::render_show;
 use crate::dialect::sse::Framer;
-use crate::store::Store;
+use crate::domain::InterceptionId;
 
 /// A frame of the demo model's is far smaller than this, bytes.
 const MAX_FRAME: usize = 1024 * 1024;
@@ -17,7 +19,7 @@ pub async fn conversation(
     gateway: SocketAddr,
     model: SocketAddr,
     prompt: &str,
-    store: &Store,
+    reader: &Reader,
 ) -> anyhow::Result<()> {
     let mut out = io::stdout();
     writeln!(
@@ -33,9 +35,8 @@ pub async fn conversation(
     let interception = stream(gateway, prompt, &mut out).await?;
     writeln!(out, "\n\nThe client saw one message. What happened, from the audit:\n")?;
     let id = interception.parse().context("the gateway told no interception id")?;
-    ended(store, id).await?;
     let mut text = Vec::new();
-    render_show(&mut text, store, id).await?;
+    render_show(&mut text, &ended(reader, id).await?)?;
     let text = String::from_utf8_lossy(&text).into_owned();
     writeln!(out, "{}\n", text.trim_end())?;
     if !text.contains("example__") {
@@ -72,11 +73,11 @@ async fn stream(gateway: SocketAddr, prompt: &str, out: &mut impl Write) -> anyh
 }
 
 /// Waits until the end of an interception is recorded, which comes just after its last byte.
-async fn ended(store: &Store, id: crate::domain::InterceptionId) -> anyhow::Result<()> {
+async fn ended(reader: &Reader, id: InterceptionId) -> anyhow::Result<Whole> {
     for _ in 0..200 {
-        let row = crate::store::interceptions::get(store, id).await?;
-        if row.is_some_and(|row| row.end.is_some()) {
-            return Ok(());
+        let whole = reader.whole(id).await?;
+        if let Some(whole) = whole.filter(|whole| whole.interception.end.is_some()) {
+            return Ok(whole);
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }

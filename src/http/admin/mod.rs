@@ -2,38 +2,64 @@
 //!
 //! Nobody learns of what he may neither see nor administer: that and what does not exist get the same answer.
 
+mod events;
+mod export;
+mod interceptions;
+mod openapi;
 mod problem;
+mod question;
+mod route;
 mod servers;
+mod statistics;
+mod threads;
+mod tool_calls;
 mod tools;
+mod users;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use self::problem::Problem;
+use self::route::Route;
 use super::AppState;
 use super::proxy::name_host;
+use crate::audit::{Action, Reader};
 use crate::domain::{Caller, ToolRef};
 use crate::gateway::Gateway;
+use crate::store::StoreError;
 
 /// The routes below `/api/v1`.
 pub(super) fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/servers", get(servers::list))
-        .route("/servers/{name}/listing", get(servers::listing))
-        .route("/servers/{name}/restart", post(servers::restart))
-        .route("/tools", get(tools::list))
-        .route("/tools/{*name}", get(tools::show))
+    let router = Router::new()
         .fallback(async || Problem::not_found("there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
-        })
+        });
+    table().into_iter().fold(router, |router, route| router.route(route.router_path, route.handler))
+}
+
+/// All routes, in the order in which the document lists them.
+fn table() -> Vec<Route> {
+    let of_rooms = [
+        interceptions::routes(),
+        threads::routes(),
+        tool_calls::routes(),
+        users::routes(),
+        events::routes(),
+        statistics::routes(),
+        export::routes(),
+        servers::routes(),
+        tools::routes(),
+        openapi::routes(),
+    ];
+    of_rooms.into_iter().flatten().collect()
 }
 
 /// Who asks, and whom.
@@ -50,6 +76,44 @@ impl Asked {
     fn may_administer(&self, server: &str) -> bool {
         self.gateway.policy.may_administer(&self.caller, server).is_ok()
     }
+
+    /// What opens the records, once it is recorded who reads what.
+    async fn read(&self, action: Action, detail: Value) -> Result<&Reader, Problem> {
+        self.gateway.audit.event(&self.caller, action, detail).await.map_err(|error| {
+            let why = format!("reading the audit is recorded, and that is not possible now: {error}");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
+        })?;
+        Ok(&self.gateway.reader)
+    }
+}
+
+/// A caller who may read the records.
+struct Auditor(Asked);
+
+impl FromRequestParts<AppState> for Auditor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let asked = Asked::from_request_parts(parts, state).await?;
+        match asked.gateway.policy.may_read_audit(&asked.caller) {
+            Ok(()) => Ok(Self(asked)),
+            Err(_) => Err(Problem::new(StatusCode::FORBIDDEN, "you may not read the audit")),
+        }
+    }
+}
+
+impl Auditor {
+    /// What opens the records, once it is recorded who reads what.
+    async fn reads(&self, what: &str, question: &impl Serialize) -> Result<&Reader, Problem> {
+        self.0.read(Action::Read, json!({"what": what, "question": question})).await
+    }
+}
+
+/// The database's words are for the log.
+fn failed(error: impl Into<StoreError>) -> Problem {
+    let error = error.into();
+    tracing::error!(%error, "the records cannot be read");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the records cannot be read now")
 }
 
 impl FromRequestParts<AppState> for Asked {
@@ -64,7 +128,7 @@ impl FromRequestParts<AppState> for Asked {
 }
 
 /// An answer in JSON, which no cache may keep.
-fn json(value: &impl Serialize) -> Response {
+fn answer(value: &impl Serialize) -> Response {
     match serde_json::to_vec(value) {
         Ok(body) => {
             let headers = [

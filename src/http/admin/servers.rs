@@ -3,23 +3,59 @@
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::problem::Problem;
-use super::{Asked, json};
+use super::route::Route;
+use super::{Asked, answer};
+use crate::mcp::ServerStatus;
+
+/// How servers are doing.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Servers {
+    servers: Vec<ServerStatus>,
+}
+
+/// What a server listed.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Listing {
+    /// Its tools, as they came.
+    tools: Vec<Value>,
+}
+
+/// That it is under way.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Restart {
+    /// The server's name.
+    server: String,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/servers", list, "How the servers are doing that the caller may administer").answers::<Servers>(),
+        Route::get("/servers/{name}/listing", listing, "What a server listed last, as it came")
+            .needs("administer")
+            .answers::<Listing>(),
+        Route::post("/servers/{name}/restart", restart, "Closes the connection to a server, and makes another one")
+            .needs("administer")
+            .accepts::<Restart>(),
+    ]
+}
 
 /// How those servers are doing that the caller may administer.
-pub(super) async fn list(asked: Asked) -> Response {
+async fn list(asked: Asked) -> Response {
     let mut statuses = asked.gateway.fleet.statuses();
     statuses.retain(|status| asked.may_administer(&status.name));
-    json(&json!({"servers": statuses}))
+    answer(&Servers { servers: statuses })
 }
 
 /// What a server listed last, as it came: how tools are approved that only callers can ask for.
-pub(super) async fn listing(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn listing(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
     let listed = asked.may_administer(&name).then(|| asked.gateway.fleet.listed(&name)).flatten();
     match listed {
-        Some(tools) => Ok(json(&json!({"tools": tools}))),
+        Some(tools) => Ok(answer(&Listing { tools })),
         None => Err(Problem::not_found(format!(
             "there is no server {name:?} that you may administer and that has listed its tools"
         ))),
@@ -27,10 +63,10 @@ pub(super) async fn listing(asked: Asked, Path(name): Path<String>) -> Result<Re
 }
 
 /// Closes the connection to a server, and makes another one at once.
-pub(super) async fn restart(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn restart(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
     if !asked.may_administer(&name) || !asked.gateway.fleet.restart(&name) {
         return Err(Problem::not_found(format!("there is no server {name:?} that you may administer")));
     }
     tracing::info!(server = name, user = asked.caller.user, key = asked.caller.key, "a restart was ordered");
-    Ok((StatusCode::ACCEPTED, json(&json!({"server": name}))).into_response())
+    Ok((StatusCode::ACCEPTED, answer(&Restart { server: name })).into_response())
 }

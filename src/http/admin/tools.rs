@@ -2,16 +2,18 @@
 
 use axum::extract::Path;
 use axum::response::Response;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::Value;
 
 use super::problem::Problem;
-use super::{Asked, json};
+use super::route::Route;
+use super::{Asked, answer};
 use crate::domain::ToolRef;
 use crate::mcp::ServerStatus;
 
 /// One tool.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Entry {
     server: String,
     tool: String,
@@ -26,7 +28,7 @@ struct Entry {
     description: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum State {
     /// In the catalogue.
@@ -37,13 +39,44 @@ enum State {
     LeftOut,
 }
 
+/// Tools.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tools {
+    tools: Vec<Entry>,
+}
+
+/// One tool with its schema.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Tool")]
+struct Shown {
+    #[serde(flatten)]
+    entry: Entry,
+    /// Its arguments, where it is in the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_schema: Option<Value>,
+    /// Whether it changes nothing, where it is in the catalogue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<bool>,
+    /// What its server listed, for those who administer it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listed: Option<Value>,
+}
+
+pub(super) fn routes() -> Vec<Route> {
+    let show_one = "One tool with its schema, by its name as models see it or as `server/tool`";
+    vec![
+        Route::get("/tools", list, "The tools that the caller may see or administer").answers::<Tools>(),
+        Route::get("/tools/{*name}", show, show_one).answers::<Shown>(),
+    ]
+}
+
 /// All tools that the caller may see; of servers that he may administer also those that nobody can use.
-pub(super) async fn list(asked: Asked) -> Response {
-    json(&json!({"tools": entries(&asked)}))
+async fn list(asked: Asked) -> Response {
+    answer(&Tools { tools: entries(&asked) })
 }
 
 /// One tool with its schema, by its name as models see it or as `server/tool`.
-pub(super) async fn show(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn show(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
     let is_it = |entry: &Entry| {
         entry.name.as_deref() == Some(&name)
             || name.strip_prefix(&entry.server).and_then(|rest| rest.strip_prefix('/')) == Some(&entry.tool)
@@ -52,17 +85,17 @@ pub(super) async fn show(asked: Asked, Path(name): Path<String>) -> Result<Respo
     let entry =
         entry.ok_or_else(|| Problem::not_found(format!("there is no tool {name:?} that you may see")))?;
     let source = ToolRef { server: entry.server.clone(), tool: entry.tool.clone() };
-    let mut whole = json!(entry);
+    let mut whole = Shown { entry, input_schema: None, read_only: None, listed: None };
     if let Some(tool) = asked.gateway.fleet.catalogue().of(&source) {
-        whole["input_schema"] = serde_json::from_str(&tool.definition.input_schema).unwrap_or_default();
-        whole["read_only"] = tool.definition.read_only.into();
+        whole.input_schema = Some(serde_json::from_str(&tool.definition.input_schema).unwrap_or_default());
+        whole.read_only = Some(tool.definition.read_only);
     }
     if asked.may_administer(&source.server) {
         let listed = asked.gateway.fleet.listed(&source.server).unwrap_or_default();
         let listed = listed.into_iter().find(|tool| tool["name"].as_str() == Some(&source.tool));
-        whole["listed"] = listed.unwrap_or_default();
+        whole.listed = Some(listed.unwrap_or_default());
     }
-    Ok(json(&whole))
+    Ok(answer(&whole))
 }
 
 /// Sorted by server and tool.

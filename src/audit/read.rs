@@ -1,0 +1,315 @@
+//! Reading: what is recorded of an interception or a conversation, with its texts opened.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::Role;
+use super::content_key::ContentKey;
+use crate::domain::InterceptionId;
+use crate::seal::Sealer;
+use crate::store::column::micros;
+use crate::store::content::{self, Content};
+use crate::store::people;
+use crate::store::queries::{
+    self, Cursor, Filter, Interception, PageRequest, Parts, TextPlace, Tokens, ToolCall, Turn,
+};
+use crate::store::records::Kept;
+use crate::store::{Store, StoreError};
+
+/// What opens the records' texts. Whoever uses it records that first.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    store: Store,
+    sealer: Arc<Sealer>,
+}
+
+/// Everything that is recorded about one interception.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Whole {
+    /// The interception.
+    #[serde(flatten)]
+    pub interception: Interception,
+    /// What was said to the model.
+    pub prompt_usage: Vec<Prompt>,
+    /// Its rounds, and what the model said in each.
+    pub token_usage: Vec<Round>,
+    /// What the model thought.
+    pub model_thought: Vec<Thought>,
+    /// Its tool calls.
+    pub tool_usage: Vec<Call>,
+}
+
+/// A prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Prompt {
+    /// `system` or `user`.
+    #[schemars(with = "String")]
+    pub role: Role,
+    /// Its text.
+    pub prompt: Text,
+    /// When it was recorded.
+    #[serde(with = "micros")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub recorded_at: Timestamp,
+}
+
+/// A round.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Round {
+    /// Its number, from 1.
+    pub round: u32,
+    /// The answering model.
+    pub model: String,
+    /// The provider's id of the answer.
+    pub response_id: String,
+    /// The provider's id of the request.
+    pub request_id: Option<String>,
+    /// The provider's HTTP status.
+    pub status: Option<u16>,
+    /// The stop reason in the provider's words.
+    pub stop_reason: Option<String>,
+    /// Its tokens.
+    pub tokens: Tokens,
+    /// Of the tokens written to caches, those that stay long.
+    pub cache_write_long: u64,
+    /// What the model said to the client.
+    pub answer: Text,
+    /// To the first byte of the answer, microseconds.
+    pub first_byte_us: Option<u64>,
+    /// To the last byte, microseconds.
+    pub duration_us: Option<u64>,
+    /// When it was recorded.
+    #[serde(with = "micros")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub recorded_at: Timestamp,
+}
+
+/// A thought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Thought {
+    /// The round, from 1.
+    pub round: u32,
+    /// Its text.
+    pub thought: Text,
+    /// When it was recorded.
+    #[serde(with = "micros")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub recorded_at: Timestamp,
+}
+
+/// A tool call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Call {
+    /// The call.
+    #[serde(flatten)]
+    pub call: ToolCall,
+    /// Its arguments, as JSON text or as the model wrote them.
+    pub arguments: Text,
+    /// What came back; null where nothing did.
+    pub result: Option<Text>,
+}
+
+/// A text, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Text {
+    /// What is kept of it.
+    pub text: Option<String>,
+    /// How much that is, or why it is nothing.
+    pub state: TextState,
+    /// Its digest under its person's key: the same text of the same person has the same.
+    pub digest: Option<String>,
+    /// Size of the whole text, bytes.
+    pub bytes: u64,
+}
+
+/// How much of a text there is, or why there is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TextState {
+    /// All of it.
+    Full,
+    /// All but what must not be kept.
+    Redacted,
+    /// Its beginning.
+    Cut,
+    /// Its digest alone, as it was configured.
+    Digest,
+    /// Its size alone, as it was configured.
+    None,
+    /// Its size alone: there was no room for it when it came.
+    Dropped,
+    /// Nothing any more: the person's key was thrown away.
+    Erased,
+    /// Nothing any more: texts are kept for a limited time.
+    Pruned,
+    /// Nothing: it was sealed with a key that is not configured, or is damaged.
+    Unreadable,
+}
+
+impl TextState {
+    /// Why there is no text; `None` where there is one.
+    pub fn why_missing(self) -> Option<&'static str> {
+        match self {
+            Self::Full | Self::Redacted | Self::Cut => None,
+            Self::Digest => Some("only its digest is kept"),
+            Self::None => Some("not kept"),
+            Self::Dropped => Some("not kept: there was no room for it when it came"),
+            Self::Erased => Some("erased"),
+            Self::Pruned => Some("pruned: texts are kept for a limited time"),
+            Self::Unreadable => Some("cannot be opened: it was sealed with another key, or is damaged"),
+        }
+    }
+}
+
+impl Reader {
+    /// Opens what this sealer's people said.
+    pub fn new(store: Store, sealer: Arc<Sealer>) -> Self {
+        Self { store, sealer }
+    }
+
+    /// Where it reads.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Everything about one interception.
+    pub async fn whole(&self, id: InterceptionId) -> Result<Option<Whole>, StoreError> {
+        match queries::interception(&self.store, id).await? {
+            Some(interception) => self.open(interception).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The interceptions of a conversation in their order, from its beginning or this place on; and the place behind them,
+    /// where there may be more.
+    pub async fn conversation(
+        &self,
+        thread: InterceptionId,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<(Vec<Whole>, Option<Cursor>), StoreError> {
+        let turn = Turn::Newer(after.unwrap_or(Cursor::before(Timestamp::UNIX_EPOCH)));
+        let filter = Filter { thread: Some(thread), ..Filter::default() };
+        let page = queries::interceptions(&self.store, &filter, &PageRequest { turn, limit }).await?;
+        let next = page.newer.filter(|_| page.items.len() >= limit as usize);
+        let mut wholes = Vec::with_capacity(page.items.len());
+        for interception in page.items.into_iter().rev() {
+            wholes.push(self.open(interception).await?);
+        }
+        Ok((wholes, next))
+    }
+
+    async fn open(&self, interception: Interception) -> Result<Whole, StoreError> {
+        let parts = queries::parts(&self.store, interception.id).await?;
+        let texts = self.texts(&parts).await?;
+        let prompts = parts.prompts.into_iter().map(|part| Prompt {
+            role: part.role,
+            prompt: texts.open(&part.text),
+            recorded_at: part.recorded_at,
+        });
+        let rounds = parts.rounds.into_iter().map(|part| Round {
+            round: part.round,
+            model: part.model,
+            response_id: part.response_id,
+            request_id: part.request_id,
+            status: part.status,
+            stop_reason: part.stop_reason,
+            tokens: part.tokens,
+            cache_write_long: part.cache_write_long,
+            answer: texts.open(&part.text),
+            first_byte_us: part.first_byte_us,
+            duration_us: part.duration_us,
+            recorded_at: part.recorded_at,
+        });
+        let thoughts = parts.thoughts.into_iter().map(|part| Thought {
+            round: part.round,
+            thought: texts.open(&part.text),
+            recorded_at: part.recorded_at,
+        });
+        let calls = parts.calls.into_iter().map(|call| Call {
+            arguments: texts.open(&call.arguments),
+            result: call.result.as_ref().map(|place| texts.open(place)),
+            call,
+        });
+        Ok(Whole {
+            interception,
+            prompt_usage: prompts.collect(),
+            token_usage: rounds.collect(),
+            model_thought: thoughts.collect(),
+            tool_usage: calls.collect(),
+        })
+    }
+
+    /// All sealed texts of an interception, and the keys of those whose they are.
+    async fn texts(&self, parts: &Parts) -> Result<Texts, StoreError> {
+        let sealed = content::fetch(&self.store, &parts.text_ids()).await?;
+        let mut keys = HashMap::new();
+        let owners = sealed.values().map(|content| content.person.as_str());
+        for person in owners.chain(parts.person.as_deref()) {
+            if !keys.contains_key(person) {
+                keys.insert(person.to_owned(), self.key(person).await?);
+            }
+        }
+        Ok(Texts { sealed, keys, person: parts.person.clone() })
+    }
+
+    async fn key(&self, person: &str) -> Result<Key, StoreError> {
+        let stored = people::get(&self.store, person).await?.and_then(|person| person.sealed_key);
+        Ok(match stored {
+            Some(stored) => ContentKey::open(&self.sealer, person, &stored).map_or(Key::Foreign, Key::Open),
+            None => Key::ThrownAway,
+        })
+    }
+}
+
+/// A person's key.
+enum Key {
+    Open(ContentKey),
+    /// Sealed with a key that is not configured.
+    Foreign,
+    ThrownAway,
+}
+
+/// The sealed texts of one interception.
+struct Texts {
+    sealed: HashMap<String, Content>,
+    keys: HashMap<String, Key>,
+    /// Whose interception it is, where that is known.
+    person: Option<String>,
+}
+
+impl Texts {
+    fn open(&self, place: &TextPlace) -> Text {
+        let (text, state) = match place.kept {
+            Kept::None => (None, TextState::None),
+            Kept::Digest => (None, TextState::Digest),
+            Kept::Dropped => (None, TextState::Dropped),
+            Kept::Redacted => self.unseal(place, TextState::Redacted),
+            Kept::Full => self.unseal(place, TextState::Full),
+            Kept::Cut => self.unseal(place, TextState::Cut),
+        };
+        Text { text, state, digest: place.id.clone(), bytes: place.bytes }
+    }
+
+    fn unseal(&self, place: &TextPlace, state: TextState) -> (Option<String>, TextState) {
+        let sealed = place.id.as_ref().and_then(|id| self.sealed.get(id));
+        let owner = sealed.map(|content| &content.person).or(self.person.as_ref());
+        let key = owner.and_then(|owner| self.keys.get(owner));
+        match (sealed, key) {
+            (_, Some(Key::ThrownAway)) => (None, TextState::Erased),
+            (None, _) => (None, TextState::Pruned),
+            (Some(content), Some(Key::Open(key))) => match key.text(&content.id, &content.body) {
+                Some(text) => (Some(text), state),
+                None => (None, TextState::Unreadable),
+            },
+            (Some(_), _) => (None, TextState::Unreadable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Where the records are, and with which keys their texts open.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::app;
+use crate::audit::{Action, Reader, event};
+use crate::config::{Durability, Store as StoreConfig};
+use crate::seal::Sealer;
+use crate::store::Store;
+
+/// Where the records are; the configuration says it where no option does.
+#[derive(Debug, clap::Args)]
+pub(super) struct Place {
+    /// The database file, with the key beside it; no configuration is read then
+    #[arg(long, value_name = "PATH", conflicts_with = "config")]
+    pub(super) store: Option<PathBuf>,
+    /// The configuration that names the database and the keys
+    #[arg(long, value_name = "PATH", default_value = "toolgate.yaml")]
+    pub(super) config: PathBuf,
+}
+
+impl Place {
+    /// Opens what is there, and records what is read of it.
+    pub(super) async fn read(&self, action: Action, detail: Value) -> anyhow::Result<Reader> {
+        let reader = self.open().await?;
+        let recorded = event::visit(reader.store(), action, detail, Timestamp::now()).await;
+        recorded.context("reading the audit is recorded, and that failed")?;
+        Ok(reader)
+    }
+
+    async fn open(&self) -> anyhow::Result<Reader> {
+        let (store, secrets) = match &self.store {
+            Some(path) => (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()),
+            None => {
+                let config = crate::config::load(&self.config)?;
+                (config.store, config.secret_keys)
+            }
+        };
+        // Looks before it opens: what is not there is not made.
+        Store::open_read_only(&store).await?.close().await;
+        let store = Store::open(&store).await?;
+        let sealer = match Sealer::new(&secrets) {
+            Some(sealer) => sealer,
+            None => match store.path().map(app::key_file).filter(|file| file.exists()) {
+                Some(file) => Sealer::from_file(&file)?,
+                // What it would open is not there either.
+                None => Sealer::random(),
+            },
+        };
+        Ok(Reader::new(store, Arc::new(sealer)))
+    }
+}
