@@ -151,6 +151,16 @@ impl StartError {
 impl App {
     /// Builds all parts; MCP servers come up in the background.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::build(config, true).await
+    }
+
+    /// The same with an audit that keeps nothing, to measure what the real one costs.
+    #[doc(hidden)]
+    pub async fn discarding(config: Config) -> Result<Self, StartError> {
+        Self::build(config, false).await
+    }
+
+    async fn build(config: Config, records: bool) -> Result<Self, StartError> {
         let policy = Policy::load(&config.policies)?;
         let providers = Providers::new(&config.providers)?;
         let lock = lock_in_force(&config)?;
@@ -161,7 +171,11 @@ impl App {
         let sealer = Arc::new(sealer(&config, &store)?);
         let settings = audit::Settings::of(&config);
         let telemetry = Arc::new(Telemetry::start(&config).map_err(StartError::HttpClient)?);
-        let audit = Audit::open(store.clone(), Arc::clone(&sealer), telemetry.outlets(), settings).await?;
+        let audit = if records {
+            Audit::open(store.clone(), Arc::clone(&sealer), telemetry.outlets(), settings).await?
+        } else {
+            Audit::discarding()
+        };
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
@@ -241,7 +255,10 @@ impl App {
     async fn serve_metrics(&self, state: AppState) -> std::io::Result<()> {
         let Some(address) = self.config.telemetry.metrics_listen else { return Ok(()) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            std::io::Error::new(error.kind(), format!("cannot listen on {address} (telemetry.metrics_listen): {error}"))
+            std::io::Error::new(
+                error.kind(),
+                format!("cannot listen on {address} (telemetry.metrics_listen): {error}"),
+            )
         })?;
         let ending = self.ending.clone();
         self.background.spawn(async move {

@@ -269,9 +269,8 @@ impl Writer {
             waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
         }
         let records = lot.batch.rows.into_iter().zip(lot.asides);
-        let records: Vec<_> = records
-            .map(|(row, Aside { text, caller })| Published { row, text, caller })
-            .collect();
+        let records: Vec<_> =
+            records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
         self.outlets.iter().for_each(|outlet| outlet.publish(&records));
     }
 

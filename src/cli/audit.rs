@@ -26,8 +26,8 @@ use self::tail::Tail;
 use crate::audit::read::Whole;
 use crate::audit::{Action, Reader};
 use crate::domain::InterceptionId;
-use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
 use crate::store::StoreError;
+use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
 
 pub use show::render as render_show;
 

@@ -69,7 +69,10 @@ async fn nobody_is_told_of_a_trace_that_nobody_follows() {
     assert!(server.metas().iter().all(|meta| meta.get("traceparent").is_none()));
     let went_up = world.provider.requests();
     let told = went_up.iter().filter_map(|request| request.headers.get("traceparent"));
-    assert!(told.into_iter().all(|told| told == "00-nonsense-01"), "fidelity: as it came, where it is no trace");
+    assert!(
+        told.into_iter().all(|told| told == "00-nonsense-01"),
+        "fidelity: as it came, where it is no trace"
+    );
 }
 
 #[tokio::test]

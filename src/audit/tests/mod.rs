@@ -3,7 +3,6 @@
 mod clearing;
 mod closing;
 mod full;
-mod lines;
 mod spooling;
 mod texts;
 mod threads;
