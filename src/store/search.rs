@@ -39,7 +39,11 @@ impl Words {
     /// The words of a text that may stand in the clear; `None` where it has none.
     pub fn new(interception_id: InterceptionId, person: &str, text: &str) -> Option<Self> {
         let words = folded(text);
-        (!words.is_empty()).then(|| Self { interception_id, person: person.to_owned(), words: words.join(" ") })
+        (!words.is_empty()).then(|| Self {
+            interception_id,
+            person: person.to_owned(),
+            words: words.join(" "),
+        })
     }
 }
 
@@ -85,7 +89,9 @@ pub async fn forget_person(
         .rows_affected();
     if database == Database::Sqlite && forgotten > 0 {
         // FTS5 only marks what is deleted; words are gone when its pieces have been written anew.
-        sqlx::query("INSERT INTO search_index (search_index) VALUES ('optimize')").execute(connection).await?;
+        sqlx::query("INSERT INTO search_index (search_index) VALUES ('optimize')")
+            .execute(connection)
+            .await?;
     }
     Ok(forgotten)
 }
@@ -114,7 +120,8 @@ fn folded(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut bytes = 0;
     for word in text.split(|character: char| !character.is_alphanumeric()).flat_map(syllables) {
-        let mut word: String = word.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect();
+        let mut word: String =
+            word.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect();
         word.truncate(word.floor_char_boundary(MAX_WORD));
         if word.is_empty() || seen.contains(&word) {
             continue;
@@ -176,7 +183,11 @@ mod tests {
     #[test]
     fn what_is_searched_for_is_no_syntax() {
         let mut sql = Sql::new("");
-        Search::new("a OR b* NEAR(\"c' | !d) words:x").unwrap().restrict(&mut sql, "i.id", Database::Postgres);
+        Search::new("a OR b* NEAR(\"c' | !d) words:x").unwrap().restrict(
+            &mut sql,
+            "i.id",
+            Database::Postgres,
+        );
         assert_eq!(sql.values(), ["'a' & 'or' & 'b' & 'near' & 'c' & 'd' & 'words' & 'x'"]);
         let mut sql = Sql::new("");
         Search::new("\"a\" OR b*").unwrap().restrict(&mut sql, "i.id", Database::Sqlite);

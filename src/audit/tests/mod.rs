@@ -2,12 +2,15 @@
 
 mod clearing;
 mod closing;
+mod erasing;
 mod full;
+mod pruning;
 mod replicas;
 mod spooling;
 mod texts;
 mod threads;
 mod unavailable;
+mod verifying;
 mod zombies;
 
 use std::sync::Arc;

@@ -137,8 +137,10 @@ pub async fn interceptions(
 ) -> Result<Page<Interception>, sqlx::Error> {
     let mut sql = Sql::new(SELECT);
     filter.restrict_interceptions(&mut sql, store);
-    Page::fetch(store, sql, ("i.started_at", "i.id"), request, read, |row| Cursor::new(row.started_at, row.id))
-        .await
+    Page::fetch(store, sql, ("i.started_at", "i.id"), request, read, |row| {
+        Cursor::new(row.started_at, row.id)
+    })
+    .await
 }
 
 /// One interception.

@@ -126,7 +126,8 @@ impl<T> Page<T> {
                 "ASC"
             }
         };
-        sql.push(&format!(" ORDER BY {time} {order}, {id} {order} LIMIT ")).value(i64::from(request.limit) + 1);
+        sql.push(&format!(" ORDER BY {time} {order}, {id} {order} LIMIT "))
+            .value(i64::from(request.limit) + 1);
         let mut items = sql.fetch(store, read).await?;
         let has_more = items.len() > request.limit as usize;
         items.truncate(request.limit as usize);

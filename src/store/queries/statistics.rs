@@ -293,7 +293,11 @@ fn finish<D>(sql: &mut Sql, by: &[D], is_over_time: bool) {
     let groups: Vec<String> = (1..=by.len()).map(|place| place.to_string()).collect();
     let first_sum = by.len() + 1;
     let order = if is_over_time { "1 DESC, " } else { "" };
-    sql.push(&format!(" GROUP BY {} ORDER BY {order}{first_sum} DESC, {} LIMIT ", groups.join(", "), groups.join(", ")));
+    sql.push(&format!(
+        " GROUP BY {} ORDER BY {order}{first_sum} DESC, {} LIMIT ",
+        groups.join(", "),
+        groups.join(", ")
+    ));
     sql.value(MAX_GROUPS);
 }
 
@@ -303,7 +307,9 @@ fn hours(filter: &Filter, restrict: impl FnOnce(&Filter)) {
         let options = jiff::TimestampRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Trunc);
         time.round(options).unwrap_or(time)
     };
-    let to = filter.to.map(|to| if whole(to) == to { to } else { whole(to) + jiff::SignedDuration::from_hours(1) });
+    let to = filter
+        .to
+        .map(|to| if whole(to) == to { to } else { whole(to) + jiff::SignedDuration::from_hours(1) });
     restrict(&Filter { from: filter.from.map(whole), to, ..filter.clone() });
 }
 

@@ -109,8 +109,10 @@ pub async fn tool_calls(
 ) -> Result<Page<ToolCall>, sqlx::Error> {
     let mut sql = Sql::new(SELECT);
     filter.restrict_calls(&mut sql, store);
-    Page::fetch(store, sql, ("t.recorded_at", "t.id"), request, read, |row| Cursor::new(row.recorded_at, row.id))
-        .await
+    Page::fetch(store, sql, ("t.recorded_at", "t.id"), request, read, |row| {
+        Cursor::new(row.recorded_at, row.id)
+    })
+    .await
 }
 
 /// The calls of one interception, in order.
