@@ -44,6 +44,7 @@ struct Known {
 pub(super) struct Face {
     pub person: Arc<str>,
     pub key: Arc<ContentKey>,
+    user: String,
     caller: CallerRow,
 }
 
@@ -81,7 +82,7 @@ impl People {
         if !self.written.contains_key(&row.id) && newcomers.callers.iter().all(|other| other.id != row.id) {
             newcomers.callers.push(row.clone());
         }
-        Ok(Face { person: known.id, key: known.key, caller: row })
+        Ok(Face { person: known.id, key: known.key, user: caller.user.clone(), caller: row })
     }
 
     /// These rows are in the store.
@@ -134,15 +135,15 @@ impl Face {
     /// How a row with this id names it.
     pub(super) fn who(&self, row: Uuid) -> Who {
         let CallerRow { id, person, .. } = &self.caller;
-        let proof = proof(&self.key, row, &self.caller);
+        let proof = proof(&self.key, row, &self.user, &self.caller);
         Who { proof, person: Some(person.clone()), caller: Some(id.clone()) }
     }
 }
 
 /// What a row with this id commits to when it says that it was this caller.
-pub(super) fn proof(key: &ContentKey, row: Uuid, caller: &CallerRow) -> String {
+pub(super) fn proof(key: &ContentKey, row: Uuid, user: &str, caller: &CallerRow) -> String {
     let CallerRow { id: _, person, key: key_name, groups } = caller;
-    let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), key_name.as_bytes()];
+    let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), user.as_bytes(), key_name.as_bytes()];
     parts.extend(groups.iter().map(String::as_bytes));
     key.proof(&parts)
 }

@@ -71,8 +71,8 @@ enum WriteError {
     #[error("the spool cannot be written: {0}")]
     Spool(#[from] std::io::Error),
     /// The thread that prepares was lost, and what it prepared with it.
-    #[error("the audit lost records while it prepared them")]
-    Lost,
+    #[error("the audit lost {0} entries while it prepared them")]
+    Lost(usize),
 }
 
 impl From<sqlx::Error> for WriteError {
@@ -210,13 +210,14 @@ impl Writer {
         bytes: usize,
         now: jiff::Timestamp,
     ) -> Result<Complete, WriteError> {
-        let Some(mut preparer) = self.preparer.take() else { return Err(WriteError::Lost) };
+        let mut preparer = self.preparer.take().unwrap_or_else(|| Preparer::new(!self.outlets.is_empty()));
+        let count = entries.len();
         let (preparer, complete) = if bytes > LARGE {
             let completing = move || {
                 let complete = preparer.complete(entries, now);
                 (preparer, complete)
             };
-            self.tasks.spawn_blocking(completing).await.map_err(|_| WriteError::Lost)?
+            self.tasks.spawn_blocking(completing).await.map_err(|_| lost(count))?
         } else {
             let complete = preparer.complete(entries, now);
             (preparer, complete)
@@ -350,6 +351,11 @@ fn portion(pending: &VecDeque<Entry>) -> (usize, usize) {
 
 fn closed() -> AuditUnavailable {
     AuditUnavailable("another gateway took this one for gone and closed this interception".to_owned())
+}
+
+fn lost(entries: usize) -> WriteError {
+    tracing::error!(target: "toolgate::audit", entries, "records were lost while they were prepared");
+    WriteError::Lost(entries)
 }
 
 fn report_lost(pending: &VecDeque<Entry>, lot: Option<&Lot>) {

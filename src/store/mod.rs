@@ -179,6 +179,6 @@ impl Store {
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

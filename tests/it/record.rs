@@ -48,6 +48,8 @@ pub struct CallOutcome {
 pub struct Round {
     row: Tokens,
     pub usage: Usage,
+    /// What the model said to the client.
+    pub text: String,
 }
 
 impl Record {
@@ -81,7 +83,7 @@ impl Record {
                     cache_write_long: row.cache_write_long,
                     reasoning: row.reasoning,
                 };
-                self.rounds.push(Round { usage, row: *row });
+                self.rounds.push(Round { usage, text: texts.text(&row.body), row: *row });
             }
             Row::ToolUse(row) => {
                 self.calls.push(Call { arguments: texts.text(&row.body), outcome: None, row: *row });

@@ -35,7 +35,8 @@ async fn provider_and_servers_are_told_the_spans_that_ask_them() {
         for (headers, number) in rounds.iter().zip(1..) {
             let told = span(headers["traceparent"].to_str().unwrap());
             assert_eq!(told, SpanId::of_round(record.id, number).to_string());
-            assert_eq!((&headers["tracestate"], &headers["baggage"]), (&"vendor=1", &"user=alice"));
+            assert_eq!(headers["tracestate"], "vendor=1");
+            assert_eq!(headers["baggage"], "user=alice");
         }
         assert_eq!(rounds.len(), 2);
 
