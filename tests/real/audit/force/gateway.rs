@@ -73,7 +73,7 @@ impl Setup {
     pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--config").arg(self.file()).stdin(Stdio::null());
-        command.envs([("INSTANCE", "cli"), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)]);
+        command.envs([("INSTANCE", "auditor"), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)]);
         let output = command.output().await.unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
