@@ -17,7 +17,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::reload::Reloader;
-use crate::audit::{self, Audit, Reader};
+use crate::audit::checkpoint::{Notary, Signer, SigningKeyError};
+use crate::audit::retention::Retention;
+use crate::audit::{self, Audit, Clock, Reader};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
@@ -51,6 +53,7 @@ pub struct App {
     config: Config,
     shared: Shared,
     telemetry: Arc<Telemetry>,
+    notary: Arc<Notary>,
     servers: TaskTracker,
     background: TaskTracker,
     /// Ends what runs in the background.
@@ -133,6 +136,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The key that signs checkpoints cannot be had.
+    #[error(transparent)]
+    SigningKey(#[from] SigningKeyError),
     /// The key that seals conversations cannot be had.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -144,13 +150,26 @@ pub enum StartError {
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
-        !matches!(self, Self::HttpClient(_) | Self::Store(_) | Self::Key(_) | Self::Audit(_))
+        !matches!(
+            self,
+            Self::HttpClient(_) | Self::Store(_) | Self::Key(_) | Self::SigningKey(_) | Self::Audit(_)
+        )
     }
 }
 
 impl App {
     /// Builds all parts; MCP servers come up in the background.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        Self::build(config, true).await
+    }
+
+    /// The same with an audit that keeps nothing, to measure what the real one costs.
+    #[doc(hidden)]
+    pub async fn discarding(config: Config) -> Result<Self, StartError> {
+        Self::build(config, false).await
+    }
+
+    async fn build(config: Config, records: bool) -> Result<Self, StartError> {
         let policy = Policy::load(&config.policies)?;
         let providers = Providers::new(&config.providers)?;
         let lock = lock_in_force(&config)?;
@@ -159,9 +178,14 @@ impl App {
         }
         let store = Store::open(&config.store).await?;
         let sealer = Arc::new(sealer(&config, &store)?);
+        let signer = signer(&config)?;
         let settings = audit::Settings::of(&config);
         let telemetry = Arc::new(Telemetry::start(&config).map_err(StartError::HttpClient)?);
-        let audit = Audit::open(store.clone(), Arc::clone(&sealer), telemetry.outlets(), settings).await?;
+        let audit = if records {
+            Audit::open(store.clone(), Arc::clone(&sealer), telemetry.outlets(), settings).await?
+        } else {
+            Audit::discarding()
+        };
         let servers = TaskTracker::new();
         let tasks = TaskTracker::new();
         let egress = Egress::new(&config.egress).map_err(StartError::HttpClient)?;
@@ -186,10 +210,22 @@ impl App {
             background.spawn(lock::watch(fleet, folder, lock, ending.clone()));
         }
         background.spawn(retention::keep(store.clone(), config.continuity.retention, ending.clone()));
+        let notary = Arc::new(Notary {
+            store: store.clone(),
+            signer,
+            file: config.audit.checkpoint_file.clone(),
+            outlets: telemetry.outlets(),
+            clock: Clock::default(),
+        });
+        let (notes, every, end) = (Arc::clone(&notary), config.audit.checkpoint_every, ending.clone());
+        background.spawn(async move { notes.keep(every, end).await });
+        let records = Retention::of(&config.audit, store.clone());
+        let end = ending.clone();
+        background.spawn(async move { records.keep(end).await });
         let gateway = shared.gateway(&config, providers);
         let current = Arc::new(ArcSwap::from_pointee(gateway));
         let mcp = Arc::new(McpServer::new(&config, Arc::clone(&current)));
-        Ok(Self { store, mcp, current, config, shared, telemetry, servers, background, ending })
+        Ok(Self { store, mcp, current, config, shared, telemetry, notary, servers, background, ending })
     }
 
     /// The gateway as it is configured now.
@@ -241,7 +277,10 @@ impl App {
     async fn serve_metrics(&self, state: AppState) -> std::io::Result<()> {
         let Some(address) = self.config.telemetry.metrics_listen else { return Ok(()) };
         let listener = TcpListener::bind(address).await.map_err(|error| {
-            std::io::Error::new(error.kind(), format!("cannot listen on {address} (telemetry.metrics_listen): {error}"))
+            std::io::Error::new(
+                error.kind(),
+                format!("cannot listen on {address} (telemetry.metrics_listen): {error}"),
+            )
         })?;
         let ending = self.ending.clone();
         self.background.spawn(async move {
@@ -281,6 +320,7 @@ impl App {
         self.shared.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
         self.shared.audit.close().await;
+        self.notary.checkpoint_or_complain().await;
         self.telemetry.close(SEND_RECORDS).await;
         self.store.close().await;
     }
@@ -293,6 +333,22 @@ pub fn lock_in_force(config: &Config) -> Result<Option<Lock>, LockError> {
         LockMode::Auto => Lock::read(&path),
         LockMode::Required => Lock::required(&path).map(Some),
         LockMode::Off => Ok(None),
+    }
+}
+
+/// Who signs checkpoints: the configured key, or that of the file beside the store.
+pub fn signer(config: &Config) -> Result<Signer, SigningKeyError> {
+    match config.audit.signing_key.as_ref().and_then(Signer::new) {
+        Some(signer) => Ok(signer),
+        None => Signer::from_file(&signing_key_file(config)),
+    }
+}
+
+/// The file of the key that signs checkpoints, where none is configured: beside the database, else the configuration.
+pub fn signing_key_file(config: &Config) -> PathBuf {
+    match config.store.path() {
+        Some(store) => beside(store, ".signing-key"),
+        None => config.folder.join("toolgate.signing-key"),
     }
 }
 
@@ -309,7 +365,12 @@ fn sealer(config: &Config, store: &Store) -> Result<Sealer, KeyFileError> {
 
 /// The file of the sealing key of an embedded store, where no key is configured.
 pub(crate) fn key_file(store: &Path) -> PathBuf {
+    beside(store, ".key")
+}
+
+/// A file beside an embedded store, with its name and this behind it.
+pub(crate) fn beside(store: &Path, suffix: &str) -> PathBuf {
     let mut file = store.as_os_str().to_owned();
-    file.push(".key");
+    file.push(suffix);
     PathBuf::from(file)
 }

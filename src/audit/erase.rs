@@ -49,6 +49,3 @@ pub async fn erase(
     prune::empty_log(store).await?;
     Ok(Some(erased))
 }
-
-#[cfg(test)]
-mod tests;

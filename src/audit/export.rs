@@ -63,18 +63,80 @@ impl What {
 }
 
 const INTERCEPTION: &[&str] = &[
-    "id", "instance", "epoch", "caller_user", "caller_key", "caller_groups", "provider", "dialect", "model", "client",
-    "client_version", "client_session", "agent", "parent_agent", "request_id", "trace", "thread", "parent", "injection",
-    "left_out", "hosted", "continuity", "repeats", "policy", "started_at", "outcome", "end/ended_at", "end/status",
-    "end/error", "end/stop_reason", "end/answered_by", "end/first_byte_us", "end/total_us", "end/provider_us",
-    "end/tools_us", "end/rounds", "end/injected_calls", "end/client_calls", "end/tokens/input", "end/tokens/output",
-    "end/tokens/cache_read", "end/tokens/cache_write", "end/tokens/reasoning",
+    "id",
+    "instance",
+    "epoch",
+    "caller_user",
+    "caller_key",
+    "caller_groups",
+    "provider",
+    "dialect",
+    "model",
+    "client",
+    "client_version",
+    "client_session",
+    "agent",
+    "parent_agent",
+    "request_id",
+    "trace",
+    "thread",
+    "parent",
+    "injection",
+    "left_out",
+    "hosted",
+    "continuity",
+    "repeats",
+    "policy",
+    "started_at",
+    "outcome",
+    "end/ended_at",
+    "end/status",
+    "end/error",
+    "end/stop_reason",
+    "end/answered_by",
+    "end/first_byte_us",
+    "end/total_us",
+    "end/provider_us",
+    "end/tools_us",
+    "end/rounds",
+    "end/injected_calls",
+    "end/client_calls",
+    "end/tokens/input",
+    "end/tokens/output",
+    "end/tokens/cache_read",
+    "end/tokens/cache_write",
+    "end/tokens/reasoning",
 ];
 const TOOL_CALL: &[&str] = &[
-    "id", "interception_id", "seq", "thread", "caller_user", "caller_key", "provider", "model", "client",
-    "client_session", "round", "call_id", "tool", "server", "server_tool", "server_url", "definition", "injected", "via",
-    "rule", "policy", "approver", "intended_at", "recorded_at", "outcome", "end/ended_at", "end/duration_us",
-    "end/result_bytes", "end/truncated",
+    "id",
+    "interception_id",
+    "seq",
+    "thread",
+    "caller_user",
+    "caller_key",
+    "provider",
+    "model",
+    "client",
+    "client_session",
+    "round",
+    "call_id",
+    "tool",
+    "server",
+    "server_tool",
+    "server_url",
+    "definition",
+    "injected",
+    "via",
+    "rule",
+    "policy",
+    "approver",
+    "intended_at",
+    "recorded_at",
+    "outcome",
+    "end/ended_at",
+    "end/duration_us",
+    "end/result_bytes",
+    "end/truncated",
 ];
 const AUDIT_EVENT: &[&str] = &["id", "instance", "caller_user", "caller_key", "action", "detail", "at"];
 
@@ -232,7 +294,9 @@ mod tests {
         assert_eq!(column("model"), "a \"b\", c\nd");
         assert_eq!(column("caller_groups"), "[\"a\",\"b\"]");
         assert_eq!(column("end_tokens_cache_read"), "1200");
-        for (value, expected) in [(json!("@x"), "'@x"), (json!("-1"), "'-1"), (json!(null), ""), (json!(7), "7")] {
+        for (value, expected) in
+            [(json!("@x"), "'@x"), (json!("-1"), "'-1"), (json!(null), ""), (json!(7), "7")]
+        {
             assert_eq!(cell(Some(&value)), expected);
         }
     }

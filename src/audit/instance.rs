@@ -48,7 +48,12 @@ pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<
 }
 
 /// Closes a run that is gone, unless somebody else does or it lives after all.
-pub(super) async fn close_gone(store: &Store, run: &Run, by: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_gone(
+    store: &Store,
+    run: &Run,
+    by: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let mut head = match links::head(store, run).await? {
         Some((seq, hash)) => Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 },
         None => Head::genesis(),
@@ -222,7 +227,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) async fn keep(self) {
-        let mut ticks = interval(self.lease / 3);
+        let mut ticks = interval((self.lease / 3).max(Duration::from_millis(1)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut held_since = None;
         loop {

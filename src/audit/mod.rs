@@ -175,5 +175,5 @@ impl Audit {
     }
 }
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;

@@ -35,6 +35,8 @@ struct Known {
     id: Arc<str>,
     key: Arc<ContentKey>,
     asked: Instant,
+    /// The row of somebody new, until it is in the store.
+    row: Option<Arc<PersonRow>>,
 }
 
 /// Who is behind an entry.
@@ -42,6 +44,7 @@ struct Known {
 pub(super) struct Face {
     pub person: Arc<str>,
     pub key: Arc<ContentKey>,
+    user: String,
     caller: CallerRow,
 }
 
@@ -68,17 +71,27 @@ impl People {
     ) -> Result<Face, sqlx::Error> {
         let known = match self.known.get(&caller.user) {
             Some(known) if !ask || known.asked.elapsed() < KEY_AGE => known,
-            _ => self.meet(&caller.user, ask, now, newcomers).await?,
+            _ => self.meet(&caller.user, ask, now).await?,
         };
+        if let Some(row) = &known.row
+            && newcomers.people.iter().all(|other| other.id != row.id)
+        {
+            newcomers.people.push(PersonRow::clone(row));
+        }
         let row = caller_row(&known.id, caller);
         if !self.written.contains_key(&row.id) && newcomers.callers.iter().all(|other| other.id != row.id) {
             newcomers.callers.push(row.clone());
         }
-        Ok(Face { person: known.id, key: known.key, caller: row })
+        Ok(Face { person: known.id, key: known.key, user: caller.user.clone(), caller: row })
     }
 
-    /// The callers' rows are in the store.
-    pub(super) fn note_written(&self, callers: &[CallerRow]) {
+    /// These rows are in the store.
+    pub(super) fn note_written(&self, people: &[PersonRow], callers: &[CallerRow]) {
+        for person in people {
+            if let Some(known) = self.known.get(&person.user_name).filter(|known| *known.id == *person.id) {
+                self.known.insert(person.user_name.clone(), Known { row: None, ..known });
+            }
+        }
         callers.iter().for_each(|caller| self.written.insert(caller.id.clone(), ()));
     }
 
@@ -88,13 +101,7 @@ impl People {
     }
 
     /// Asks the store for a person, or makes one.
-    async fn meet(
-        &self,
-        user: &str,
-        ask: bool,
-        now: Timestamp,
-        newcomers: &mut Newcomers,
-    ) -> Result<Known, sqlx::Error> {
+    async fn meet(&self, user: &str, ask: bool, now: Timestamp) -> Result<Known, sqlx::Error> {
         let stored = if ask { people::by_name(&self.store, user).await? } else { None };
         let known = match stored.and_then(|person| self.open(&person)) {
             Some(known) => known,
@@ -102,8 +109,8 @@ impl People {
                 let id = Uuid::now_v7().to_string();
                 let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
                 let user_name = user.to_owned();
-                newcomers.people.push(PersonRow { id: id.clone(), user_name, sealed_key, created_at: now });
-                Known { id: id.into(), key: Arc::new(key), asked: Instant::now() }
+                let row = PersonRow { id: id.clone(), user_name, sealed_key, created_at: now };
+                Known { id: id.into(), key: Arc::new(key), asked: Instant::now(), row: Some(Arc::new(row)) }
             }
         };
         self.known.insert(user.to_owned(), known.clone());
@@ -120,7 +127,7 @@ impl People {
             );
         }
         let key = Arc::new(key?);
-        Some(Known { id: person.id.as_str().into(), key, asked: Instant::now() })
+        Some(Known { id: person.id.as_str().into(), key, asked: Instant::now(), row: None })
     }
 }
 
@@ -128,15 +135,15 @@ impl Face {
     /// How a row with this id names it.
     pub(super) fn who(&self, row: Uuid) -> Who {
         let CallerRow { id, person, .. } = &self.caller;
-        let proof = proof(&self.key, row, &self.caller);
+        let proof = proof(&self.key, row, &self.user, &self.caller);
         Who { proof, person: Some(person.clone()), caller: Some(id.clone()) }
     }
 }
 
 /// What a row with this id commits to when it says that it was this caller.
-pub(super) fn proof(key: &ContentKey, row: Uuid, caller: &CallerRow) -> String {
+pub(super) fn proof(key: &ContentKey, row: Uuid, user: &str, caller: &CallerRow) -> String {
     let CallerRow { id: _, person, key: key_name, groups } = caller;
-    let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), key_name.as_bytes()];
+    let mut parts = vec![row.as_bytes().as_slice(), person.as_bytes(), user.as_bytes(), key_name.as_bytes()];
     parts.extend(groups.iter().map(String::as_bytes));
     key.proof(&parts)
 }

@@ -176,6 +176,11 @@ impl Reader {
         &self.store
     }
 
+    /// What opens the keys of people.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
     /// Everything about one interception.
     pub async fn whole(&self, id: InterceptionId) -> Result<Option<Whole>, StoreError> {
         match queries::interception(&self.store, id).await? {

@@ -110,6 +110,11 @@ pub struct Retention {
 }
 
 impl Retention {
+    /// As the configuration says.
+    pub fn of(audit: &config::Audit, store: Store) -> Self {
+        Self { store, kept: audit.retention, by: audit.instance.clone(), clock: Clock::default() }
+    }
+
     /// Takes away what is too old, every hour until `stop`. Others may do the same.
     pub async fn keep(&self, stop: CancellationToken) {
         while stop.run_until_cancelled(sleep(jitter())).await.is_some() {
@@ -198,7 +203,7 @@ impl Retention {
         loop {
             let mut step = self.step().await?;
             let connection = step.deed.connection();
-            let words = prune::words(connection, before).await?;
+            let words = prune::words(connection, before, TEXTS).await?;
             let texts = prune::content(connection, before, TEXTS).await?;
             if words == 0 && texts == 0 {
                 return Ok(total);
@@ -342,6 +347,3 @@ fn reached(ids: &[String], before: Timestamp) -> Timestamp {
 fn jitter() -> Duration {
     Duration::from_millis(u64::from(u16::from_le_bytes(random::<2>())) * 4)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,3 +1,5 @@
+mod sums;
+
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -14,7 +16,8 @@ use super::{
 use crate::config::Record as Keep;
 use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, ToolUseId, Usage};
 use crate::store::records::prompts::Role;
-use crate::store::records::{self, Body, End, Prompt, Row, Thought, Tokens};
+use crate::store::records::{self, Body, Prompt, Row, Thought, Tokens};
+use sums::Sums;
 
 /// The most content that is gathered between two flushes, bytes; for the rest there is no room.
 const GATHERED: usize = 4 << 20;
@@ -50,16 +53,6 @@ struct OpenCall {
     /// What is kept of its result.
     keep: Keep,
     cleared: bool,
-}
-
-/// What an end says of all rounds.
-#[derive(Debug, Default)]
-struct Sums {
-    rounds: u32,
-    answered_by: Option<String>,
-    usage: Usage,
-    injected_calls: u32,
-    client_calls: u32,
 }
 
 /// What a trail is made of.
@@ -240,40 +233,13 @@ impl Trail {
         for call in std::mem::take(&mut self.open_calls) {
             self.gather_outcome(&call, OUTCOME_UNKNOWN);
         }
-        let end = self.end_row(end);
+        let sums = std::mem::take(&mut self.sums);
+        let end = sums.end(self.id, end, self.queue.clock.now(), self.began.elapsed());
         self.gathered.push(Record::of(Row::End(Box::new(end))));
         let room = self.queue.more_room(&mut self.gathered, self.gathered_bytes);
         let mut entry = self.take_gathered(place);
         entry.places.1 = room;
         self.queue.send(entry);
-    }
-
-    fn end_row(&mut self, end: InterceptionEnd) -> End {
-        let Sums { rounds, answered_by, usage, injected_calls, client_calls } =
-            std::mem::take(&mut self.sums);
-        let Times { first_byte, provider, tools } = end.times;
-        let usage = capped(usage);
-        End {
-            id: self.id,
-            ended_at: self.queue.clock.now(),
-            outcome: end.outcome.as_str().to_owned(),
-            status: end.status,
-            error: end.error.map(|error| cut(error, bounds::REASON)),
-            stop_reason: end.stop_reason.map(|reason| cut(reason, bounds::NAME)),
-            answered_by: answered_by.map(|model| cut(model, bounds::NAME)),
-            first_byte_us: first_byte.map(micros),
-            total_us: Some(micros(self.began.elapsed())),
-            provider_us: micros(provider),
-            tools_us: micros(tools),
-            rounds,
-            injected_calls,
-            client_calls,
-            input: usage.input,
-            output: usage.output,
-            cache_read: usage.cache_read,
-            cache_write: count(usage.cache_write_short.saturating_add(usage.cache_write_long)),
-            reasoning: usage.reasoning,
-        }
     }
 
     /// Gathers the intent of a call, and makes the clearance that becomes good with its commit.
@@ -380,16 +346,6 @@ impl Trail {
     fn take_gathered(&mut self, place: OwnedSemaphorePermit) -> Entry {
         self.gathered_bytes = 0;
         Entry::new(Some(Arc::clone(&self.caller)), std::mem::take(&mut self.gathered), place)
-    }
-}
-
-impl Sums {
-    fn add(&mut self, round: u32, model: &str, tokens: Usage) {
-        self.rounds = self.rounds.max(round);
-        if !model.is_empty() {
-            self.answered_by = Some(model.to_owned());
-        }
-        self.usage += tokens;
     }
 }
 

@@ -1,6 +1,8 @@
 //! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
 //! listens.
 
+mod spooling;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use super::own_chain::OwnChain;
 use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
-use super::replay::{MAX_PAUSE, Progress, Replay};
+use super::replay::{MAX_PAUSE, Replay};
 use super::{AuditUnavailable, Outlet, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
@@ -69,8 +71,8 @@ enum WriteError {
     #[error("the spool cannot be written: {0}")]
     Spool(#[from] std::io::Error),
     /// The thread that prepares was lost, and what it prepared with it.
-    #[error("the audit lost records while it prepared them")]
-    Lost,
+    #[error("the audit lost {0} entries while it prepared them")]
+    Lost(usize),
 }
 
 impl From<sqlx::Error> for WriteError {
@@ -208,13 +210,14 @@ impl Writer {
         bytes: usize,
         now: jiff::Timestamp,
     ) -> Result<Complete, WriteError> {
-        let Some(mut preparer) = self.preparer.take() else { return Err(WriteError::Lost) };
+        let mut preparer = self.preparer.take().unwrap_or_else(|| Preparer::new(!self.outlets.is_empty()));
+        let count = entries.len();
         let (preparer, complete) = if bytes > LARGE {
             let completing = move || {
                 let complete = preparer.complete(entries, now);
                 (preparer, complete)
             };
-            self.tasks.spawn_blocking(completing).await.map_err(|_| WriteError::Lost)?
+            self.tasks.spawn_blocking(completing).await.map_err(|_| lost(count))?
         } else {
             let complete = preparer.complete(entries, now);
             (preparer, complete)
@@ -231,7 +234,7 @@ impl Writer {
         loop {
             match self.store.commit(&lot.prepared).await {
                 Ok(()) => {
-                    self.people.note_written(&lot.batch.callers);
+                    self.people.note_written(&lot.batch.people, &lot.batch.callers);
                     if let Some(preparer) = &self.preparer {
                         preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
                     }
@@ -267,9 +270,8 @@ impl Writer {
             waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
         }
         let records = lot.batch.rows.into_iter().zip(lot.asides);
-        let records: Vec<_> = records
-            .map(|(row, Aside { text, caller })| Published { row, text, caller })
-            .collect();
+        let records: Vec<_> =
+            records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
         self.outlets.iter().for_each(|outlet| outlet.publish(&records));
     }
 
@@ -317,66 +319,10 @@ impl Writer {
         }
     }
 
-    /// Whether what the store does not take goes into the spool from now on.
-    fn takes_to_spool(&mut self, error: &WriteError) -> bool {
-        let Some(replay) = &self.replay else { return false };
-        if self.spooling {
-            // Where nothing is in it that must come first, the store may be tried again.
-            self.spooling = replay.is_active();
-            return false;
-        }
-        tracing::error!(
-            target: "toolgate::audit",
-            %error, spool = %replay.spool.path().display(),
-            "the audit cannot write to its store: records go into the spool until it can",
-        );
-        self.spooling = true;
-        true
-    }
-
-    /// A pass over the spool has ended.
-    async fn replayed(&mut self, progress: Progress) {
-        let Some(replay) = &mut self.replay else { return };
-        if let Some(CommitError::Fenced(run)) = progress.stopped {
-            if let Err(error) = self.respool(progress.offset, &run).await {
-                tracing::error!(target: "toolgate::audit", %error, "the spool cannot be put under a new epoch yet");
-            }
-            return;
-        }
-        if replay.go_on(progress).await {
-            self.spooling = false;
-            tracing::info!(target: "toolgate::audit", "everything that was spooled is in the store");
-        }
-    }
-
-    /// Puts what is left in the spool under a new run.
-    async fn respool(&mut self, from: u64, closed: &Run) -> Result<(), WriteError> {
-        let begun = self.begin_anew(closed).await;
-        let Some(replay) = &mut self.replay else { return Ok(()) };
-        let chain = &mut self.chain;
-        let respooled = match begun {
-            Ok(()) => {
-                replay
-                    .respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at))
-                    .await
-            }
-            Err(error) => return replay.begin_later(from, error.into()),
-        };
-        respooled.or_else(|error| replay.begin_later(from, error.into()))
-    }
-
     /// At the very end nobody can write an end any more: what is open now was lost.
     async fn finish(mut self) {
-        while self.spooling {
-            let Some(replay) = &mut self.replay else { break };
-            match replay.last_pass().await {
-                Some(Progress { stopped: Some(CommitError::Database(error)), .. }) => {
-                    tracing::warn!(target: "toolgate::audit", %error, "records wait in the spool for the next start");
-                    return;
-                }
-                Some(progress) => self.replayed(progress).await,
-                None => break,
-            }
+        if !self.drain().await {
+            return;
         }
         let (now, reason) = (self.settings.clock.now(), "the gateway stopped before this ended");
         let run = self.chain.run().clone();
@@ -405,6 +351,11 @@ fn portion(pending: &VecDeque<Entry>) -> (usize, usize) {
 
 fn closed() -> AuditUnavailable {
     AuditUnavailable("another gateway took this one for gone and closed this interception".to_owned())
+}
+
+fn lost(entries: usize) -> WriteError {
+    tracing::error!(target: "toolgate::audit", entries, "records were lost while they were prepared");
+    WriteError::Lost(entries)
 }
 
 fn report_lost(pending: &VecDeque<Entry>, lot: Option<&Lot>) {

@@ -6,6 +6,7 @@ mod list;
 mod place;
 mod plain;
 mod pretty;
+mod proof;
 mod show;
 mod stats;
 mod tail;
@@ -26,8 +27,8 @@ use self::tail::Tail;
 use crate::audit::read::Whole;
 use crate::audit::{Action, Reader};
 use crate::domain::InterceptionId;
-use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
 use crate::store::StoreError;
+use crate::store::queries::{self, By, Dimension, Filter, Page, PageRequest, ToolBy};
 
 pub use show::render as render_show;
 
@@ -40,6 +41,14 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Reading(Reading),
+    #[command(flatten)]
+    Proof(proof::Command),
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Reading {
     /// Lists the newest interceptions, newest first
     List(ListArgs),
     /// Lists the newest tool calls, newest first
@@ -141,8 +150,9 @@ const AT_ONCE: u32 = 20;
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     let done = match args.command {
-        Command::Tail(args) => follow(&mut out, &args).await,
-        command => page(&mut out, command).await,
+        Command::Reading(Reading::Tail(args)) => follow(&mut out, &args).await,
+        Command::Reading(command) => page(&mut out, command).await,
+        Command::Proof(command) => return proof::run(command).await,
     };
     match done {
         Err(error) if !is_closed_pipe(&error) => Err(error),
@@ -154,33 +164,33 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }
 
-async fn page(out: &mut impl Write, command: Command) -> anyhow::Result<()> {
+async fn page(out: &mut impl Write, command: Reading) -> anyhow::Result<()> {
     let now = Timestamp::now();
     match command {
-        Command::List(args) => {
+        Reading::List(args) => {
             let (reader, filter, request) = ask(&args, "interceptions", now).await?;
             listed(out, &args, queries::interceptions(reader.store(), &filter, &request).await)
         }
-        Command::Calls(args) => {
+        Reading::Calls(args) => {
             let (reader, filter, request) = ask(&args, "tool_calls", now).await?;
             listed(out, &args, queries::tool_calls(reader.store(), &filter, &request).await)
         }
-        Command::Threads(args) => {
+        Reading::Threads(args) => {
             let (reader, filter, request) = ask(&args, "threads", now).await?;
             listed(out, &args, queries::threads(reader.store(), &filter, &request).await)
         }
-        Command::Users(args) => {
+        Reading::Users(args) => {
             let (reader, filter, request) = ask(&args, "users", now).await?;
             listed(out, &args, queries::users(reader.store(), &filter, &request).await)
         }
-        Command::Events(args) => {
+        Reading::Events(args) => {
             let (reader, filter, request) = ask(&args, "audit_events", now).await?;
             listed(out, &args, queries::events(reader.store(), &filter, None, &request).await)
         }
-        Command::Show(args) => show(out, &args).await,
-        Command::Export(args) => export(out, &args, now).await,
-        Command::Stats(args) => sum(out, &args, now).await,
-        Command::Tail(args) => follow(out, &args).await,
+        Reading::Show(args) => show(out, &args).await,
+        Reading::Export(args) => export(out, &args, now).await,
+        Reading::Stats(args) => sum(out, &args, now).await,
+        Reading::Tail(args) => follow(out, &args).await,
     }
 }
 

@@ -1,11 +1,14 @@
-//! `toolgate store migrate` and `toolgate store check`: the database, without a gateway.
+//! `toolgate store migrate`, `store check` and `store prune`: the database, without a gateway.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{load, print, print_json, table};
+use crate::audit::event::COMMANDS;
+use crate::audit::retention::{Removed, Retention};
 use crate::config::{self, Durability, Location};
+use crate::gateway::retention;
 use crate::store::{Store, health};
 
 /// Looks after the store.
@@ -21,6 +24,8 @@ enum Command {
     Migrate(Place),
     /// Look whether the database is sound, and what is in it
     Check(CheckArgs),
+    /// Take away what is too old, as the gateway does every hour
+    Prune(PruneArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -30,6 +35,16 @@ struct CheckArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct PruneArgs {
+    /// The configuration that says how long everything is kept; `toolgate.yaml` in the working folder by default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only count what is too old
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Where the store is; the configuration says it where no option does.
@@ -57,6 +72,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Migrate(place) => migrate(&place).await,
         Command::Check(args) => check(&args).await,
+        Command::Prune(args) => prune(&args).await,
     }
 }
 
@@ -85,6 +101,33 @@ async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         print(&page(&place.at, &health)?)?;
     }
     Ok(if health.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
+    let config = match load(args.config.as_deref()) {
+        Ok(config) => config,
+        Err(code) => return Ok(code),
+    };
+    Store::open_read_only(&config.store).await?.close().await;
+    let store = Store::open(&config.store).await?;
+    let records = Retention { by: COMMANDS.to_owned(), ..Retention::of(&config.audit, store.clone()) };
+    if args.dry_run {
+        let counts = records.count().await?.into_iter().zip(["interceptions", "texts", "names"]);
+        let told = counts.map(|(count, what)| match count {
+            Some(count) => format!("{count} {what} are too old\n"),
+            None => format!("{what} are kept for ever\n"),
+        });
+        print(&told.collect::<String>())?;
+    } else {
+        let Removed { interceptions, events, links, texts, names } = records.prune().await?;
+        let conversations = retention::forget(&store, config.continuity.retention).await?;
+        print(&format!(
+            "took away {interceptions} interceptions, {events} events, {links} links, {texts} texts, {names} names, \
+             and {conversations} rows of what conversations have not used for long\n"
+        ))?;
+    }
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn page(at: &Location, health: &health::Health) -> Result<String, std::fmt::Error> {

@@ -1,8 +1,8 @@
 mod audit;
 mod fleet;
+mod record;
 mod store;
 mod telemetry;
-mod record;
 
 use std::fs;
 use std::path::Path;

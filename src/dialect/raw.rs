@@ -165,6 +165,11 @@ pub fn string(text: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The text of a JSON string, also of one with half surrogate pairs in it; `None` if it is none.
+pub fn text(value: &str) -> Option<Cow<'_, str>> {
+    string(value).or_else(|| inner(value).map(unescape).map(Cow::Owned))
+}
+
 /// What stands between the quotes of a JSON string, still escaped; `None` if it is none.
 ///
 /// Pieces of a streamed string are joined in this form: a piece may end in half of a surrogate pair, which

@@ -119,15 +119,11 @@ pub fn unambiguous(object: &Object<'_>, place: &str) -> Result<(), Failure> {
 
 /// The texts of a content, which is a string or has parts of these types, each on lines of its own.
 pub fn texts(content: &str, types: &[&str]) -> String {
-    if let Some(text) = raw::inner(content) {
-        return raw::unescape(text);
+    if let Some(text) = raw::text(content) {
+        return text.into_owned();
     }
-    let text_of = |part: &str| {
-        let part = Object::within(part)?;
-        let is_text = types.contains(&&*part.string("type")?);
-        is_text.then(|| part.get("text").and_then(raw::inner).map(raw::unescape))?
-    };
-    let texts: Vec<String> =
-        raw::elements(content).unwrap_or_default().into_iter().filter_map(text_of).collect();
+    let elements = raw::elements(content).unwrap_or_default().into_iter().filter_map(Object::within);
+    let parts = elements.filter(|part| part.string("type").is_some_and(|kind| types.contains(&&*kind)));
+    let texts: Vec<_> = parts.filter_map(|part| raw::text(part.get("text")?)).collect();
     texts.join("\n")
 }

@@ -111,8 +111,10 @@ impl Trace {
             return;
         }
         for name in [TRACEPARENT, TRACESTATE] {
-            let values: Result<Vec<&str>, _> = headers.get_all(name).iter().map(HeaderValue::to_str).collect();
-            if let Some(text) = values.ok().filter(|values| !values.is_empty()).map(|values| values.join(",")) {
+            let values: Result<Vec<&str>, _> =
+                headers.get_all(name).iter().map(HeaderValue::to_str).collect();
+            if let Some(text) = values.ok().filter(|values| !values.is_empty()).map(|values| values.join(","))
+            {
                 meta.insert(name.to_owned(), text.into());
             }
         }
@@ -233,9 +235,8 @@ fn is_state(text: &str) -> bool {
 
 fn is_state_key(key: &str) -> bool {
     let is_part = |part: &str, longest: usize, may_begin_with_digit: bool| {
-        let begins = part.starts_with(|c: char| {
-            c.is_ascii_lowercase() || may_begin_with_digit && c.is_ascii_digit()
-        });
+        let begins =
+            part.starts_with(|c: char| c.is_ascii_lowercase() || may_begin_with_digit && c.is_ascii_digit());
         let is_legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-*/".contains(c);
         begins && part.len() <= longest && part.chars().all(is_legal)
     };
@@ -348,7 +349,10 @@ mod tests {
             assert_eq!((trace.parent, &trace.state), (None, &None), "{broken}");
             assert_eq!(trace.id, *id.as_uuid().as_bytes());
         }
-        assert!(of(&[("traceparent", PARENT), ("traceparent", PARENT)]).parent.is_none(), "twice is nobody's word");
+        assert!(
+            of(&[("traceparent", PARENT), ("traceparent", PARENT)]).parent.is_none(),
+            "twice is nobody's word"
+        );
         assert!(of(&[("traceparent", &format!("cc-{digits}-03-later"))]).parent.is_some(), "a later version");
     }
 

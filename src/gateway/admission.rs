@@ -149,7 +149,10 @@ impl Gateway {
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
-        admission.follows.place = resumption.follows;
+        admission.follows.place = match &request.previous {
+            Some(id) => self.issued.place(&incoming.caller.key, id).await,
+            None => resumption.follows,
+        };
         // Who asks for a count goes on with the same history.
         admission.place = incoming.operation.generates.then(|| resumption.answer.place());
         let notes = std::mem::take(&mut resumption.notes);

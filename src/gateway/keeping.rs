@@ -72,7 +72,9 @@ impl Rounds<'_> {
         if ids.is_empty() {
             return;
         }
-        if let Err(error) = self.gateway.issued.remember(&self.incoming.caller.key, &ids).await {
+        if let Err(error) =
+            self.gateway.issued.remember(&self.incoming.caller.key, &ids, self.past.answer.place()).await
+        {
             tracing::error!(%error, "the ids of a stored response could not be kept: it cannot be continued");
         }
     }

@@ -28,7 +28,7 @@ pub async fn keep(store: Store, retention: Duration, stop: CancellationToken) {
 }
 
 /// Forgets what was not used for this time; tells how many rows that were.
-async fn forget(store: &Store, retention: Duration) -> Result<u64, sqlx::Error> {
+pub async fn forget(store: &Store, retention: Duration) -> Result<u64, sqlx::Error> {
     let Ok(retention) = SignedDuration::try_from(retention) else { return Ok(0) };
     let Ok(before) = Timestamp::now().checked_sub(retention.saturating_add(TOLD_LATE)) else { return Ok(0) };
     Ok(continuations::prune(store, before).await?

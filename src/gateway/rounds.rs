@@ -68,7 +68,8 @@ impl<'a> Rounds<'a> {
             caller: Arc::clone(&incoming.caller),
             conversation: Some(conversation),
             headers: CallerHeaders::of(&incoming.headers),
-            trace: Some(Trace::of_request(&incoming.headers, trail.id())).filter(|trace| gateway.tells_trace(trace)),
+            trace: Some(Trace::of_request(&incoming.headers, trail.id()))
+                .filter(|trace| gateway.tells_trace(trace)),
         };
         let usage =
             if incoming.client.sizes_context_by_usage() { UsageStyle::LastInput } else { UsageStyle::Sum };

@@ -34,14 +34,15 @@ pub(super) async fn guarded(State(state): State<AppState>, mut parts: Parts) -> 
         }
         Ok(caller) if may_read(&gateway, &caller) => page(&state, &parts.headers),
         Ok(_) => {
-            let reason = "metrics are for callers whose policy allows `administer` or `read_audit` on everything\n";
+            let reason =
+                "metrics are for callers whose policy allows `administer` or `read_audit` on everything\n";
             (StatusCode::FORBIDDEN, reason).into_response()
         }
     }
 }
 
 fn may_read(gateway: &Gateway, caller: &Caller) -> bool {
-    gateway.policy.may_administer(caller, "*").is_ok()
+    gateway.policy.may_administer(caller, "*").is_ok() || gateway.policy.may_read_audit(caller).is_ok()
 }
 
 fn page(state: &AppState, headers: &HeaderMap) -> Response {
@@ -51,5 +52,6 @@ fn page(state: &AppState, headers: &HeaderMap) -> Response {
     let (audit, servers) = (gateway.audit.health(), gateway.fleet.statuses());
     let now = Now { audit: &audit, servers: &servers, losses: state.telemetry.losses() };
     let page = state.telemetry.metrics().page(&now, format);
-    ([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], page).into_response()
+    ([(header::CONTENT_TYPE, format.content_type()), (header::CACHE_CONTROL, "no-store")], page)
+        .into_response()
 }

@@ -65,6 +65,9 @@ async fn ready(State(state): State<AppState>) -> Response {
     if gateway.tasks.is_closed() {
         return (StatusCode::SERVICE_UNAVAILABLE, "closing\n").into_response();
     }
+    if gateway.audit.health().unavailable.is_some() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: the audit cannot record\n").into_response();
+    }
     // Their names are for administrators: anyone may ask here.
     let missing = gateway.fleet.missing_required().len();
     if missing == 0 {

@@ -99,7 +99,7 @@ impl Asked {
             call_id: self.call_id(),
             tool: tool.definition.name.clone(),
             definition: Some(Arc::clone(&tool.definition)),
-            via: Some(Via::Mcp),
+            via: None,
             arguments: arguments.to_string(),
             outcome,
             result: Some(told.to_owned()),

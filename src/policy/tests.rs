@@ -317,7 +317,8 @@ fn f58_before_its_tools_are_known_a_server_is_known_to_those_who_may_see_one() {
 
 #[test]
 fn only_a_rule_about_everything_lets_a_caller_read_the_records() {
-    let allows = |rules: &str| policy(&format!("rules: [{rules}]")).may_read_audit(&caller("a", &[], "k")).is_ok();
+    let allows =
+        |rules: &str| policy(&format!("rules: [{rules}]")).may_read_audit(&caller("a", &[], "k")).is_ok();
     let everything = "{name: a, effect: allow, tools: ['*'], actions: [read_audit]}";
     assert!(allows(everything));
     assert!(allows("{name: a, effect: allow, tools: ['*/*'], actions: [read_audit]}"));

@@ -5,10 +5,12 @@
 //! round trip.
 
 use std::collections::HashMap;
+use std::io;
 
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::error::DatabaseError;
 use sqlx::{AnyConnection, AssertSqlSafe};
+use tokio::time::timeout;
 
 use super::content::{self, Content, ContentInJson};
 use super::links::{self, Link, Run};
@@ -18,7 +20,7 @@ use super::records::tools::{self, WithOutcome};
 use super::records::{End, Outcome, Prompt, Row, Thought, Tokens};
 use super::records::{events, prompts, thoughts, tokens};
 use super::search::{self, Words};
-use super::{Database, Store};
+use super::{Database, Store, postgres};
 
 /// What is committed together, and chained by one link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,7 +155,16 @@ impl Store {
                 transaction.commit().await
             }
             // One statement is a transaction of its own.
-            Database::Postgres => batch.write_in(&mut *self.commits.acquire().await?, self.database).await,
+            Database::Postgres => {
+                let mut connection = self.commits.acquire().await?;
+                let write = batch.write_in(&mut connection, self.database);
+                let written = timeout(postgres::NO_ANSWER, write).await;
+                written.unwrap_or_else(|_late| {
+                    // It still waits for the answer, and so would the next batch.
+                    connection.close_on_drop();
+                    Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
+                })
+            }
         }
     }
 }

@@ -1,10 +1,8 @@
 //! How our types stand in columns, and in JSON.
 
-use std::fmt::Display;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::Serializer;
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -89,10 +87,6 @@ where
     row.try_get::<Option<String>, _>(name)?.map(|text| parse(name, &text)).transpose()
 }
 
-pub(super) fn read_round(row: &AnyRow) -> Result<u32, sqlx::Error> {
-    row.try_get::<i64, _>("round").map(|number| u32::try_from(number).unwrap_or(0))
-}
-
 /// Names as they are stored: a JSON array.
 pub(super) fn list_text(names: &[String]) -> String {
     serde_json::Value::from(names).to_string()
@@ -124,23 +118,6 @@ where
         index: name.to_owned(),
         source: Box::new(error),
     })
-}
-
-pub(super) fn text_in_json<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(value)
-}
-
-pub(super) fn time_in_json<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    to.collect_str(&format_args!("{time:.6}"))
-}
-
-// serde hands over a reference to the field as it is.
-#[expect(clippy::ref_option)]
-pub(super) fn time_if_any_in_json<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => time_in_json(time, to),
-        None => to.serialize_none(),
-    }
 }
 
 /// Bytes in JSON: hexadecimal.

@@ -11,24 +11,19 @@ pub mod content;
 pub mod continuations;
 pub mod health;
 pub mod instances;
-pub mod interceptions;
 pub mod issued;
 pub mod links;
-pub mod model_thought;
 pub mod oauth_clients;
 pub mod oauth_tokens;
 pub mod people;
 pub mod pins;
 mod postgres;
 pub mod prune;
-pub mod prompt_usage;
 pub mod queries;
 pub mod records;
 mod schema;
 pub mod search;
 mod sqlite;
-pub mod token_usage;
-pub mod tool_usage;
 
 use std::path::{Path, PathBuf};
 
@@ -184,6 +179,6 @@ impl Store {
 #[cfg(test)]
 pub(crate) mod sample;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

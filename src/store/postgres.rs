@@ -16,6 +16,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 const WRITERS: u32 = 4;
 const READERS: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than the server lets a batch take: a connection without an answer by then has nobody at its other end.
+pub(super) const NO_ANSWER: Duration = Duration::from_secs(15);
 
 const SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
     WHERE table_name = '_sqlx_migrations' AND table_schema = current_schema()";
@@ -27,6 +29,7 @@ const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
 /// A commit's statement is planned once, not each time for its parameters.
 const WRITER_PROCESS: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
 const WRITER_POWER: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on";
+const COMMITS: &str = "SET statement_timeout = '10s'";
 const READER: &str = "SET default_transaction_read_only = on";
 
 pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store, StoreError> {
@@ -36,7 +39,7 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
         Durability::Power => WRITER_POWER,
     };
     // The audit has a connection of its own. It tries again after an error, so nothing need be asked before each commit.
-    let commits = connect(at, &[LIMITS, settings], Use { connections: 1, tested: false }).await?;
+    let commits = connect(at, &[LIMITS, settings, COMMITS], Use { connections: 1, tested: false }).await?;
     let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
     let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
     Ok(Store { database: Database::Postgres, commits, writer, readers, path: None })

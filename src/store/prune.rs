@@ -10,11 +10,11 @@ use uuid::Uuid;
 
 use super::batch::render;
 use super::column::{read_count, time_text};
-use super::{Database, Store};
+use super::{Database, Store, search};
 
 /// The tables whose rows belong to an interception, and its own at the end.
 const OF_INTERCEPTIONS: [&str; 6] = [
-    "DELETE FROM search_words WHERE interception_id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))",
+    "DELETE FROM search_rows WHERE interception_id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))",
     "DELETE FROM tool_usage WHERE interception_id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))",
     "DELETE FROM prompt_usage WHERE interception_id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))",
     "DELETE FROM token_usage WHERE interception_id IN (SELECT value->>'id' FROM json_each(CAST($1 AS TEXT)))",
@@ -104,13 +104,21 @@ pub async fn content(
     .map(|done| done.rows_affected())
 }
 
-/// Takes away what can be searched for of interceptions made before this time.
-pub async fn words(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
-    sqlx::query("DELETE FROM search_words WHERE interception_id < $1")
-        .bind(first_id(before).to_string())
-        .execute(connection)
-        .await
-        .map(|done| done.rows_affected())
+/// Takes away what can be searched for of interceptions made before this time, of at most so many texts.
+pub async fn words(
+    connection: &mut AnyConnection,
+    before: Timestamp,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "DELETE FROM search_rows WHERE interception_id IN \
+         (SELECT interception_id FROM search_rows WHERE interception_id < $1 ORDER BY interception_id LIMIT $2)",
+    )
+    .bind(first_id(before).to_string())
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 /// Interceptions and events that say who it was, made between these times: the oldest, at most so many.
@@ -255,7 +263,7 @@ pub async fn person(
         .bind(time_text(now))
         .execute(&mut *connection)
         .await?;
-    sqlx::query("DELETE FROM search_words WHERE person = $1").bind(id).execute(&mut *connection).await?;
+    search::forget_person(connection, database, id).await?;
     let texts =
         sqlx::query("DELETE FROM content WHERE person = $1").bind(id).execute(&mut *connection).await?;
     if identity {

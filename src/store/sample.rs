@@ -185,8 +185,7 @@ impl Sample {
     /// Writes it as the n-th link of its chain.
     pub async fn commit(self, store: &Store, seq: u64) {
         let hash = format!("{seq:064}");
-        let link =
-            Link { instance: "here".into(), epoch: 1, seq, made_at: at(0), leaves: vec![], hash };
+        let link = Link { instance: "here".into(), epoch: 1, seq, made_at: at(0), leaves: vec![], hash };
         let Self { rows, content, people, callers, words } = self;
         let batch = Batch { link, rows, content, people, callers, words };
         store.commit(&Prepared::new(&batch).unwrap()).await.unwrap();
@@ -194,7 +193,11 @@ impl Sample {
 }
 
 pub(crate) fn who(user: &str) -> Who {
-    Who { proof: "proof".into(), person: Some(format!("person-{user}")), caller: Some(format!("caller-{user}")) }
+    Who {
+        proof: "proof".into(),
+        person: Some(format!("person-{user}")),
+        caller: Some(format!("caller-{user}")),
+    }
 }
 
 pub(crate) fn call_id(number: u64, seq: u32) -> ToolUseId {

@@ -39,7 +39,11 @@ impl Words {
     /// The words of a text that may stand in the clear; `None` where it has none.
     pub fn new(interception_id: InterceptionId, person: &str, text: &str) -> Option<Self> {
         let words = folded(text);
-        (!words.is_empty()).then(|| Self { interception_id, person: person.to_owned(), words: words.join(" ") })
+        (!words.is_empty()).then(|| Self {
+            interception_id,
+            person: person.to_owned(),
+            words: words.join(" "),
+        })
     }
 }
 
@@ -71,7 +75,10 @@ impl Search {
             }
             (Database::Sqlite, false) => {
                 sql.push(" AND EXISTS (SELECT 1 FROM search_rows s CROSS JOIN search_index x WHERE s.interception_id = ");
-                sql.push(column).push(" AND x.rowid = s.number AND x.search_index MATCH ").value(self.fts5()).push(")");
+                sql.push(column)
+                    .push(" AND x.rowid = s.number AND x.search_index MATCH ")
+                    .value(self.fts5())
+                    .push(")");
             }
         }
     }
@@ -100,7 +107,9 @@ pub async fn forget_person(
         .rows_affected();
     if database == Database::Sqlite && forgotten > 0 {
         // FTS5 only marks what is deleted; words are gone when its pieces have been written anew.
-        sqlx::query("INSERT INTO search_index (search_index) VALUES ('optimize')").execute(connection).await?;
+        sqlx::query("INSERT INTO search_index (search_index) VALUES ('optimize')")
+            .execute(connection)
+            .await?;
     }
     Ok(forgotten)
 }
@@ -129,7 +138,8 @@ fn folded(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut bytes = 0;
     for word in text.split(|character: char| !character.is_alphanumeric()).flat_map(syllables) {
-        let mut word: String = word.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect();
+        let mut word: String =
+            word.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect();
         word.truncate(word.floor_char_boundary(MAX_WORD));
         if word.is_empty() || seen.contains(&word) {
             continue;

@@ -20,11 +20,11 @@ use crate::config::{self, Durability, Location, Postgres};
 use crate::domain::{EventId, InterceptionId, ToolUseId};
 
 /// A store in a schema of its own on the server that `TOOLGATE_TEST_POSTGRES` names.
-pub(super) async fn postgres() -> Store {
+pub(crate) async fn postgres() -> Store {
     Store::open(&postgres_place().await).await.unwrap()
 }
 
-pub(super) async fn postgres_place() -> config::Store {
+pub(crate) async fn postgres_place() -> config::Store {
     #[expect(clippy::disallowed_methods, reason = "which server tests use is no setting of the gateway")]
     let url =
         std::env::var("TOOLGATE_TEST_POSTGRES").expect("TOOLGATE_TEST_POSTGRES names a server for tests");

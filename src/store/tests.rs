@@ -256,7 +256,7 @@ async fn durability_is_a_setting_of_the_connection_that_writes() {
         let at = config::Store { durability, ..testing::postgres_place().await };
         let settings = Store::open(&at).await.unwrap().settings().await.unwrap();
         assert!(settings.contains(&("synchronous_commit".into(), expected.into())), "{settings:?}");
-        assert!(settings.contains(&("statement_timeout".into(), "30s".into())), "{settings:?}");
+        assert!(settings.contains(&("statement_timeout".into(), "10s".into())), "{settings:?}");
     }
 }
 

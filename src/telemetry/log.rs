@@ -195,7 +195,10 @@ mod tests {
         }
         assert_eq!(lines[0]["started_at"], "2026-11-21T12:00:00Z");
         assert_eq!(lines[0]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
-        assert_eq!((&lines[1]["prompt"], &lines[4]["input"]), (&"How many birds?".into(), &"{\"n\":1}".into()));
+        assert_eq!(
+            (&lines[1]["prompt"], &lines[4]["input"]),
+            (&"How many birds?".into(), &"{\"n\":1}".into())
+        );
         assert_eq!((&lines[4]["injected"], &lines[6]["injected"]), (&true.into(), &false.into()));
         assert_eq!(lines[4]["tool_use_id"], lines[5]["tool_use_id"]);
         assert_eq!(lines[10]["overhead_us"], 150_000);

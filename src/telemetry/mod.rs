@@ -96,7 +96,9 @@ impl Telemetry {
     pub async fn close(&self, within: Duration) {
         self.ending.cancel();
         if tokio::time::timeout(within, self.tasks.wait()).await.is_err() {
-            tracing::warn!("not all records went out by log, webhook or OTLP before the end; the store has them");
+            tracing::warn!(
+                "not all records went out by log, webhook or OTLP before the end; the store has them"
+            );
         }
     }
 }

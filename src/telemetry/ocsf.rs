@@ -23,7 +23,11 @@ pub fn interception(row: &Interception) -> Value {
     let mut event = event(row.started_at, if is_mcp { "Call" } else { "Chat" }, &status);
     let (provider, model) = (&row.provider, &row.model);
     put(&mut event, "metadata", metadata(&row.id.to_string(), &row.thread.to_string(), Some(&row.policy)));
-    put(&mut event, "actor", actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &row.caller_groups));
+    put(
+        &mut event,
+        "actor",
+        actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &row.caller_groups),
+    );
     put(
         &mut event,
         "api",
@@ -34,13 +38,16 @@ pub fn interception(row: &Interception) -> Value {
             "response": end.and_then(|end| end.status).map(|status| json!({"code": status})),
         }),
     );
-    put(&mut event, "src_endpoint", source(&row.client, row.client_version.as_deref(), row.client_session.as_deref()));
+    put(
+        &mut event,
+        "src_endpoint",
+        source(&row.client, row.client_version.as_deref(), row.client_session.as_deref()),
+    );
     put(&mut event, "dst_endpoint", json!({"name": provider}));
     put_agent_or_model(&mut event, row.agent.as_deref(), row.client_session.as_deref(), provider, model);
     let usage = end.map(|end| &end.tokens);
-    let input = usage.map(|it| {
-        [it.cache_read, it.cache_write].into_iter().fold(it.input, u64::saturating_add)
-    });
+    let input =
+        usage.map(|it| [it.cache_read, it.cache_write].into_iter().fold(it.input, u64::saturating_add));
     put(
         &mut event,
         "message_context",
@@ -79,7 +86,11 @@ pub fn tool_call(row: &ToolCall) -> Value {
     let end = row.end.as_ref();
     let status = Status::of(&row.outcome, None);
     let mut event = event(row.recorded_at, "Call Tool", &status);
-    put(&mut event, "metadata", metadata(&row.id.to_string(), &row.thread.to_string(), row.policy.as_deref()));
+    put(
+        &mut event,
+        "metadata",
+        metadata(&row.id.to_string(), &row.thread.to_string(), row.policy.as_deref()),
+    );
     put(&mut event, "actor", actor(row.caller_user.as_deref(), row.caller_key.as_deref(), &[]));
     let service = row.server.as_deref().unwrap_or("client");
     put(
@@ -183,7 +194,12 @@ fn metadata(uid: &str, thread: &str, policy: Option<&str>) -> Value {
         ("uid", Some(uid.into())),
         ("correlation_uid", Some(thread.into())),
         ("profiles", Some(json!(["ai_operation", "trace"]))),
-        ("product", Some(json!({"name": "Toolgate", "vendor_name": "Toolgate", "version": env!("CARGO_PKG_VERSION")}))),
+        (
+            "product",
+            Some(
+                json!({"name": "Toolgate", "vendor_name": "Toolgate", "version": env!("CARGO_PKG_VERSION")}),
+            ),
+        ),
         ("log_name", Some("audit".into())),
         ("labels", labels),
     ]))
@@ -273,7 +289,8 @@ mod tests {
         for name in ["activity_id", "category_uid", "class_uid", "type_uid", "time", "severity_id"] {
             assert!(event[name].is_u64(), "{name} in {event:#}");
         }
-        let (class, activity) = (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
+        let (class, activity) =
+            (event["class_uid"].as_u64().unwrap(), event["activity_id"].as_u64().unwrap());
         assert_eq!(class, 6003);
         assert_eq!(event["category_uid"], 6);
         assert_eq!(event["type_uid"], class * 100 + activity);
@@ -390,7 +407,10 @@ mod tests {
         assert_eq!((&event["time"], &event["duration"]), (&1_795_262_400_000_i64.into(), &2000.into()));
         assert_eq!((&event["status_id"], &event["severity_id"]), (&1.into(), &1.into()));
         assert_eq!(event["actor"]["user"]["groups"][0]["name"], "engineering");
-        assert_eq!((&event["api"]["operation"], &event["api"]["response"]["code"]), (&"messages".into(), &200.into()));
+        assert_eq!(
+            (&event["api"]["operation"], &event["api"]["response"]["code"]),
+            (&"messages".into(), &200.into())
+        );
         assert_eq!(event["ai_model"]["name"], "claude-x");
         let context = &event["message_context"];
         assert_eq!((&context["ai_role_id"], &context["total_tokens"]), (&2.into(), &141.into()));
@@ -418,8 +438,14 @@ mod tests {
     fn a_tool_call_is_api_activity_of_a_server() {
         let event = tool_call(&a_call("ok"));
         assert_valid(&event);
-        assert_eq!((&event["api"]["operation"], &event["api"]["service"]["name"]), (&"count".into(), &"birds".into()));
-        assert_eq!((&event["dst_endpoint"]["hostname"], &event["dst_endpoint"]["port"]), (&"birds.example.com".into(), &8443.into()));
+        assert_eq!(
+            (&event["api"]["operation"], &event["api"]["service"]["name"]),
+            (&"count".into(), &"birds".into())
+        );
+        assert_eq!(
+            (&event["dst_endpoint"]["hostname"], &event["dst_endpoint"]["port"]),
+            (&"birds.example.com".into(), &8443.into())
+        );
         assert_eq!((&event["duration"], &event["message_context"]["ai_role_id"]), (&500.into(), &3.into()));
         assert_eq!(event["resources"][0]["uid"], "f00d");
 
@@ -428,7 +454,13 @@ mod tests {
         assert_eq!((&event["status_id"], &event["severity_id"]), (&2.into(), &3.into()));
         assert_eq!(event["status_detail"], "denied");
 
-        let client = ToolCall { injected: false, server: None, server_tool: None, server_url: None, ..a_call("released") };
+        let client = ToolCall {
+            injected: false,
+            server: None,
+            server_tool: None,
+            server_url: None,
+            ..a_call("released")
+        };
         let event = tool_call(&client);
         assert_valid(&event);
         assert_eq!((&event["api"]["operation"], &event["status_id"]), (&"birds__count".into(), &1.into()));

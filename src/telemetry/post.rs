@@ -31,7 +31,8 @@ impl Poster {
             // A proxy of the environment's cannot reach this machine's own addresses.
             client = client.no_proxy();
         }
-        let client = client.redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
+        let client =
+            client.redirect(redirect::Policy::none()).connect_timeout(CONNECT_TIMEOUT).timeout(TIMEOUT);
         client.build().map(Self)
     }
 
@@ -40,7 +41,8 @@ impl Poster {
         let sent = self.0.post(url.clone()).headers(headers).body(body).send().await;
         let mut answer = sent.map_err(|error| describe(&error.without_url()))?;
         let retry_after = answer.headers().get(http::header::RETRY_AFTER);
-        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
+        let retry_after =
+            retry_after.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         let (status, mut body) = (answer.status(), BytesMut::new());
         while body.len() < ANSWER {
             // What cannot be read of an answer does not matter: the status is known.

@@ -176,7 +176,12 @@ pub(super) fn prompt(text: &str) -> Published {
 
 /// A checkpoint of nothing.
 pub(super) fn checkpoint() -> Checkpoint {
-    Checkpoint { id: "c-1".into(), made_at: at(3000), body: r#"{"heads":[]}"#.into(), signature: "c2ln".into() }
+    Checkpoint {
+        id: "c-1".into(),
+        made_at: at(3000),
+        body: r#"{"heads":[]}"#.into(),
+        signature: "c2ln".into(),
+    }
 }
 
 /// Two rounds: the first calls a tool that is injected and one of the client's.

@@ -74,7 +74,10 @@ mod tests {
         let (said, body) = shown(Kept::Full, text, Record::Redacted);
         assert_eq!(said.as_deref(), Some("mail [email]"));
         assert!(body.contains("redacted"));
-        assert_eq!(shown(Kept::Full, text, Record::Digest), (None, r#"{"bytes":22,"kept":"digest","digest":"d1"}"#.into()));
+        assert_eq!(
+            shown(Kept::Full, text, Record::Digest),
+            (None, r#"{"bytes":22,"kept":"digest","digest":"d1"}"#.into())
+        );
         assert_eq!(shown(Kept::Full, text, Record::None), (None, r#"{"bytes":22,"kept":"none"}"#.into()));
         assert_eq!(shown(Kept::Cut, text, Record::Full).0.as_deref(), text);
         for kept in [Kept::None, Kept::Digest, Kept::Dropped] {

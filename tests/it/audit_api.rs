@@ -29,10 +29,14 @@ async fn world() -> World {
 
 /// One turn with a tool call; gives the interception's id.
 async fn with_tool(world: &mut World, key: &str, prompt: &str) -> String {
-    world.provider.will_say(Api::Messages, Mode::Whole, &[
-        say("r1").text("I look.").call("c1", "notes__search", "{\"query\":\"birds\"}"),
-        say("r2").text("There are 42 birds."),
-    ]);
+    world.provider.will_say(
+        Api::Messages,
+        Mode::Whole,
+        &[
+            say("r1").text("I look.").call("c1", "notes__search", "{\"query\":\"birds\"}"),
+            say("r2").text("There are 42 birds."),
+        ],
+    );
     asked(world, key, Api::Messages, prompt).await
 }
 
@@ -84,7 +88,8 @@ fn assert_fits(document: &Value, path: &str, answer: &Value) {
     let mut schema = operation["responses"]["200"]["content"]["application/json"]["schema"].clone();
     schema["components"] = document["components"].clone();
     let validator = jsonschema::validator_for(&schema).unwrap();
-    let errors: Vec<_> = validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{path}: {errors:?}");
 }
 
@@ -98,11 +103,22 @@ async fn nobody_reads_without_being_allowed_to() {
     let id = plain(&mut world, "tg_bob", "Hi").await;
     let one = format!("/interceptions/{id}");
     for path in [
-        "/interceptions", &one, "/threads", "/tool-calls", "/users", "/audit-events", "/stats/tokens", "/stats/tools",
+        "/interceptions",
+        &one,
+        "/threads",
+        "/tool-calls",
+        "/users",
+        "/audit-events",
+        "/stats/tokens",
+        "/stats/tools",
         "/export/interceptions",
     ] {
         let (status, headers, body) = get(&world, "tg_bob", path).await;
-        assert_eq!((status, headers["content-type"].to_str().unwrap()), (403, "application/problem+json"), "{path}");
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (403, "application/problem+json"),
+            "{path}"
+        );
         assert!(!body.contains(&id), "{body}");
         let (status, ..) = get(&world, "tg_nobody", path).await;
         assert_eq!(status, 401, "{path}");
@@ -116,19 +132,27 @@ async fn f46_f47_one_interception_is_told_with_its_texts_and_results() {
     let mut world = world().await;
     let id = with_tool(&mut world, "tg_bob", "How many birds?").await;
     let whole = read(&world, &format!("/interceptions/{id}")).await;
-    assert_eq!((&whole["caller_user"], &whole["outcome"], &whole["end"]["status"]), (&json!("bob"), &json!("completed"), &json!(200)));
+    assert_eq!(
+        (&whole["caller_user"], &whole["outcome"], &whole["end"]["status"]),
+        (&json!("bob"), &json!("completed"), &json!(200))
+    );
     assert_eq!(whole["end"]["rounds"], 2);
-    let user: Vec<_> = whole["prompt_usage"].as_array().unwrap().iter().filter(|row| row["role"] == "user").collect();
+    let user: Vec<_> =
+        whole["prompt_usage"].as_array().unwrap().iter().filter(|row| row["role"] == "user").collect();
     assert_eq!(user[0]["prompt"]["text"], "How many birds?");
     let answers: Vec<_> =
         whole["token_usage"].as_array().unwrap().iter().map(|row| row["answer"]["text"].clone()).collect();
     assert_eq!(answers, ["I look.", "There are 42 birds."]);
     let call = &whole["tool_usage"][0];
-    assert_eq!((&call["outcome"], &call["server"], &call["server_tool"]), (&json!("ok"), &json!("notes"), &json!("search")));
+    assert_eq!(
+        (&call["outcome"], &call["server"], &call["server_tool"]),
+        (&json!("ok"), &json!("notes"), &json!("search"))
+    );
     assert_eq!(call["arguments"]["text"], "{\"query\":\"birds\"}");
     assert!(call["result"]["text"].as_str().unwrap().contains("42 birds"), "{call}");
     assert!(call["rule"] == "all" && call["end"]["duration_us"].is_u64(), "{call}");
-    let (status, _, body) = get(&world, "tg_alice", "/interceptions/01999999-0000-7000-8000-000000000000").await;
+    let (status, _, body) =
+        get(&world, "tg_alice", "/interceptions/01999999-0000-7000-8000-000000000000").await;
     assert_eq!(status, 404, "{body}");
 }
 
@@ -176,7 +200,8 @@ async fn every_filter_narrows_the_list_and_the_export_equals_it() {
     ] {
         let list = read(&world, &format!("/interceptions?{filter}")).await;
         assert_eq!(ids(&list).into_iter().collect::<BTreeSet<_>>(), *expected, "{filter}");
-        let (status, headers, file) = get(&world, "tg_alice", &format!("/export/interceptions?{filter}")).await;
+        let (status, headers, file) =
+            get(&world, "tg_alice", &format!("/export/interceptions?{filter}")).await;
         assert_eq!((status, &headers["content-type"]), (200, &"application/jsonl".parse().unwrap()));
         let rows: Vec<Value> = file.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(json!(rows), list["items"], "{filter}");
@@ -196,9 +221,15 @@ async fn all_questions_are_answered_as_the_document_says() {
     let threads = read(&world, "/threads?tool=notes__search").await;
     assert_eq!(ids(&threads), [first.as_str()]);
     let thread = read(&world, &format!("/threads/{first}?limit=1")).await;
-    assert_eq!((&thread["thread"]["interceptions"], &thread["interceptions"][0]["id"]), (&json!(1), &json!(first)));
+    assert_eq!(
+        (&thread["thread"]["interceptions"], &thread["interceptions"][0]["id"]),
+        (&json!(1), &json!(first))
+    );
     let users = read(&world, "/users?group=staff").await;
-    assert_eq!((&users["items"][0]["user"], &users["items"][0]["keys"]), (&json!("bob"), &json!(["bob-key"])));
+    assert_eq!(
+        (&users["items"][0]["user"], &users["items"][0]["keys"]),
+        (&json!("bob"), &json!(["bob-key"]))
+    );
     let tokens = read(&world, "/stats/tokens?by=user,model&from=1h").await;
     assert_eq!((&tokens["by"], &tokens["items"][0]["group"][0]), (&json!(["user", "model"]), &json!("bob")));
     assert_eq!(tokens["items"][0]["rounds"], 2);
@@ -217,16 +248,28 @@ async fn reading_is_recorded_before_it_is_answered() {
     read(&world, &format!("/interceptions/{id}")).await;
     get(&world, "tg_alice", "/export/tool-calls?format=csv").await;
     let events = read(&world, "/audit-events?user=alice").await;
-    let told: Vec<_> = events["items"].as_array().unwrap().iter().map(|event| {
-        (event["action"].as_str().unwrap(), event["detail"]["what"].as_str().unwrap(), event["caller_user"].as_str())
-    }).collect();
+    let told: Vec<_> = events["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            (
+                event["action"].as_str().unwrap(),
+                event["detail"]["what"].as_str().unwrap(),
+                event["caller_user"].as_str(),
+            )
+        })
+        .collect();
     let alice = Some("alice");
-    assert_eq!(told, [
-        ("read", "audit_events", alice),
-        ("export", "tool-calls", alice),
-        ("read", "interception", alice),
-        ("read", "interceptions", alice),
-    ]);
+    assert_eq!(
+        told,
+        [
+            ("read", "audit_events", alice),
+            ("export", "tool-calls", alice),
+            ("read", "interception", alice),
+            ("read", "interceptions", alice),
+        ]
+    );
     assert_eq!(events["items"][3]["detail"]["question"], json!({"user": "bob"}));
     assert_eq!(events["items"][2]["detail"]["question"]["id"], id);
     assert_eq!(ids(&read(&world, "/audit-events?action=export").await).len(), 1);
@@ -250,7 +293,11 @@ async fn a_wrong_parameter_is_named() {
         ("/export/interceptions?format=xml", "format"),
     ] {
         let (status, headers, body) = get(&world, "tg_alice", path).await;
-        assert_eq!((status, headers["content-type"].to_str().unwrap()), (400, "application/problem+json"), "{path}");
+        assert_eq!(
+            (status, headers["content-type"].to_str().unwrap()),
+            (400, "application/problem+json"),
+            "{path}"
+        );
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["parameter"], parameter, "{body}");
     }

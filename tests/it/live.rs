@@ -116,6 +116,10 @@ async fn f14_a_client_that_goes_away_leaves_an_end_and_its_tokens() {
         let (last_input, last_output) = if api == Api::Messages { (140, 1) } else { (0, 0) };
         assert_eq!(rows, [(1, "r1", 11), (2, "r2", last_output)], "{api:?}");
         assert_eq!(record.rounds[1].usage.input, last_input, "{api:?}");
+        let said: Vec<_> = record.rounds.iter().map(|row| (&*row.text, row.status)).collect();
+        assert_eq!(said, [("", Some(200)), ("Half ", Some(200))], "{api:?}: what came is kept");
+        let end = record.interception.end.as_ref().unwrap();
+        assert_eq!((end.rounds, end.output, end.injected_calls), (2, 11 + last_output, 1), "{api:?}");
     }
 }
 

@@ -58,6 +58,7 @@ mod strict_model;
 mod tool_loop;
 mod tools;
 mod trace;
+mod unrecorded;
 mod upstream;
 mod upstream_errors;
 mod usage;

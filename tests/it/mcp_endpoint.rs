@@ -285,6 +285,43 @@ async fn progress_comes_with_the_clients_own_token() {
 }
 
 #[tokio::test]
+async fn f46_what_was_brought_of_a_server_besides_tools_is_on_record() {
+    let world = with_fixture(Sharing::Shared).await;
+    let prompt = "test_prompt_with_arguments";
+    let asked = [
+        ("prompts/get", prompt, json!({"name": prompt, "arguments": {"arg1": "a", "arg2": "b"}}), "ok"),
+        ("resources/read", "test://template/7/data", json!({"uri": "test://template/7/data"}), "ok"),
+        ("resources/read", "test://nothing", json!({"uri": "test://nothing"}), "tool_error"),
+        (
+            "completion/complete",
+            prompt,
+            json!({"ref": {"type": "ref/prompt", "name": prompt}, "argument": {"name": "arg1", "value": "t"}}),
+            "ok",
+        ),
+    ];
+    for client in McpClient::of_both_eras(&world, "/mcp/fixture").await {
+        let before = world.newest().await.len();
+        client.ask("prompts/list", json!({})).await;
+        for (number, (method, name, params, outcome)) in asked.iter().enumerate() {
+            let answer = client.answer(method, params.clone()).await;
+            world.admitted(before + number + 1).await;
+            let record = world.last_record().await;
+            assert_eq!((record.outcome(), &*record.interception.start.dialect), ("completed", "mcp"));
+            let [call] = record.calls.as_slice() else { panic!("{:?}", record.calls) };
+            assert_eq!((call.tool.clone(), call.via.as_deref()), (format!("{method}:{name}"), Some("mcp")));
+            assert_eq!((call.server.as_deref(), call.injected), (Some("fixture"), true));
+            assert!(call.server_url.as_ref().unwrap().starts_with("http://127.0.0.1"));
+            assert_eq!(serde_json::from_str::<Value>(&call.arguments).unwrap(), *params);
+            let end = call.outcome.as_ref().unwrap();
+            assert_eq!((&*end.outcome, end.duration_us.is_some()), (*outcome, true), "{method}");
+            let said = if *outcome == "ok" { &answer["result"] } else { &answer["error"] };
+            let words = said["contents"][0]["text"].as_str().or(said["message"].as_str()).unwrap_or_default();
+            assert!(end.result.as_ref().unwrap().contains(words), "{:?}", end.result);
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_servers_prompts_and_resources_go_through_and_all_servers_have_none() {
     let world = with_fixture(Sharing::Shared).await;
     for client in McpClient::of_both_eras(&world, "/mcp/fixture").await {

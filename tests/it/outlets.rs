@@ -95,7 +95,9 @@ async fn converse(world: &World) {
         world.provider.will_say(api, mode, &[first]);
         let answer = world.ask(api, &body).await;
         world.record(&answer).await;
-        world.provider.will(Reply::error(401, &format!("{{\"error\":{{\"message\":\"bad key {PROVIDER_KEY}\"}}}}")));
+        world
+            .provider
+            .will(Reply::error(401, &format!("{{\"error\":{{\"message\":\"bad key {PROVIDER_KEY}\"}}}}")));
         let answer = world.ask(api, &body).await;
         world.record(&answer).await;
         let answer = world.ask(api, &serde_json::json!({"model": 7})).await;
@@ -122,7 +124,7 @@ async fn every_line_of_the_audits_log_fits_the_committed_schema() {
         assert!(!validator.is_valid(&other), "the schema lets anything pass");
     }
     let count = |kind: &str| lines.iter().filter(|line| line["record_type"] == kind).count();
-    let forms = all_forms().len();
+    let forms = all_forms().count();
     assert_eq!((count("interception_start"), count("interception_end")), (3 * forms, 3 * forms));
     assert_eq!((count("tool_usage"), count("tool_outcome")), (2 * forms, 2 * forms), "one line a call");
     let starts = lines.iter().filter(|line| line["record_type"] == "interception_start");
@@ -141,12 +143,12 @@ async fn f55_no_outlet_tells_a_secret() {
     let events = receiver.posted("/hook");
     let log = std::fs::read(folder.path().join("audit.jsonl")).unwrap();
     assert!(!spans.is_empty() && !events.is_empty() && metrics.contains("toolgate_"));
-    for (what, bytes) in [("log", log), ("metrics", metrics.into()), ("spans", spans.concat()), ("events", events.concat())] {
+    for (what, bytes) in
+        [("log", log), ("metrics", metrics.into()), ("spans", spans.concat()), ("events", events.concat())]
+    {
         let text = String::from_utf8_lossy(&bytes);
         assert!(what == "metrics" || text.contains("How many birds?"), "there is nothing in the {what}");
-        for secret in
-            [PROVIDER_KEY, CALLER_KEY, ADMIN_KEY, MCP_SECRET, COLLECTOR_SECRET, WEBHOOK_SECRET]
-        {
+        for secret in [PROVIDER_KEY, CALLER_KEY, ADMIN_KEY, MCP_SECRET, COLLECTOR_SECRET, WEBHOOK_SECRET] {
             assert!(!text.contains(secret), "the {what} hold {secret}");
         }
     }
@@ -163,7 +165,9 @@ async fn spans_reach_a_collector_as_children_of_the_clients() {
     let answer = world.post(api.path(), api.request(mode, "Hi", &[]).to_string(), &sent).await;
     world.record(&answer).await;
     // Without an end of the gateway: what waits goes out by itself.
-    patiently("spans", receiver.arrived.subscribe().wait_for(|_| !receiver.posted("/v1/traces").is_empty())).await.unwrap();
+    patiently("spans", receiver.arrived.subscribe().wait_for(|_| !receiver.posted("/v1/traces").is_empty()))
+        .await
+        .unwrap();
     let request = ExportTraceServiceRequest::decode(receiver.posted("/v1/traces")[0].clone()).unwrap();
     let spans = &request.resource_spans[0].scope_spans[0].spans;
     let names: Vec<_> = spans.iter().map(|span| span.name.split(' ').next().unwrap()).collect();
@@ -186,7 +190,10 @@ async fn metrics_are_for_administrators_and_for_an_address_of_their_own() {
 
     let get = async |key: Option<&str>| {
         let request = world.request("GET", "/metrics");
-        key.map_or_else(|| world.request("GET", "/metrics"), |key| request.bearer_auth(key)).send().await.unwrap()
+        key.map_or_else(|| world.request("GET", "/metrics"), |key| request.bearer_auth(key))
+            .send()
+            .await
+            .unwrap()
     };
     assert_eq!(get(None).await.status(), 401);
     assert_eq!(get(Some(CALLER_KEY)).await.status(), 403);

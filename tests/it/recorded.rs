@@ -6,7 +6,7 @@ use toolgate::domain::Usage;
 use toolgate::store::records::Kept;
 use toolgate::store::records::prompts::Role;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Habits, Memory};
 use crate::mcp_server::{McpServer, text};
 use crate::provider::{Reply, Step};
 use crate::record::Record;
@@ -153,6 +153,20 @@ async fn f47_a_turn_that_carries_results_brings_no_prompt_but_follows_the_one_th
 }
 
 #[tokio::test]
+async fn who_goes_on_from_a_stored_response_follows_it() {
+    let world = World::builder().start().await;
+    world.provider.will_say(Api::Responses, Mode::Whole, &[say("r1").text("One."), say("r2").text("Two.")]);
+    let mut agent =
+        Agent::with(Api::Responses, Mode::Whole, Habits { memory: Memory::Chain, ..Habits::default() });
+    agent.prompt("First?").send(&world).await;
+    let first = world.record(agent.answer.as_ref().unwrap()).await;
+    agent.prompt("Second?").send(&world).await;
+    let second = world.record(agent.answer.as_ref().unwrap()).await;
+    assert_eq!(second.interception.start.parent, Some(first.id));
+    assert_eq!(second.interception.start.thread, first.id);
+}
+
+#[tokio::test]
 async fn instructions_are_on_record() {
     for (api, field) in [(Api::Messages, "system"), (Api::Responses, "instructions")] {
         let world = World::builder().start().await;
@@ -264,5 +278,5 @@ async fn what_is_kept_of_a_text_is_what_its_provider_server_or_tool_says() {
     assert_eq!(hush.body.bytes, arguments.len() as u64);
     assert!(record.prompts.iter().all(|(_, text)| text.is_empty()));
     let round = &record.rounds[0];
-    assert_eq!((round.text.as_str(), round.body.kept, round.body.bytes), ("", Kept::None, 7));
+    assert_eq!((round.text.as_str(), round.body.kept, round.body.bytes), ("", Kept::None, 6));
 }

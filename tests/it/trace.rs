@@ -35,7 +35,8 @@ async fn provider_and_servers_are_told_the_spans_that_ask_them() {
         for (headers, number) in rounds.iter().zip(1..) {
             let told = span(headers["traceparent"].to_str().unwrap());
             assert_eq!(told, SpanId::of_round(record.id, number).to_string());
-            assert_eq!((&headers["tracestate"], &headers["baggage"]), (&"vendor=1", &"user=alice"));
+            assert_eq!(headers["tracestate"], "vendor=1");
+            assert_eq!(headers["baggage"], "user=alice");
         }
         assert_eq!(rounds.len(), 2);
 
@@ -68,7 +69,10 @@ async fn nobody_is_told_of_a_trace_that_nobody_follows() {
     assert!(server.metas().iter().all(|meta| meta.get("traceparent").is_none()));
     let went_up = world.provider.requests();
     let told = went_up.iter().filter_map(|request| request.headers.get("traceparent"));
-    assert!(told.into_iter().all(|told| told == "00-nonsense-01"), "fidelity: as it came, where it is no trace");
+    assert!(
+        told.into_iter().all(|told| told == "00-nonsense-01"),
+        "fidelity: as it came, where it is no trace"
+    );
 }
 
 #[tokio::test]

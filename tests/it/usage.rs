@@ -162,8 +162,10 @@ async fn f11_the_figures_of_message_delta_are_cumulative() {
     let usage = answer.message(Api::Messages, Mode::Streamed).usage;
     assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(240), &json!(31)));
     assert_eq!(usage["iterations"][0]["output_tokens"], 11);
-    let kept = usages(&world.record(&answer).await);
-    assert_eq!(kept, [recorded(Api::Messages, 100, 11), recorded(Api::Messages, 140, 20)]);
+    let record = world.record(&answer).await;
+    assert_eq!(usages(&record), [recorded(Api::Messages, 100, 11), recorded(Api::Messages, 140, 20)]);
+    let end = record.interception.end.as_ref().unwrap();
+    assert_eq!((end.input, end.output, end.cache_read, end.cache_write), (240, 31, 14, 6));
 }
 
 #[tokio::test]
@@ -178,9 +180,11 @@ async fn f12_running_usage_in_each_chunk_is_not_added_up() {
     let answer = world.ask(Api::Chat, &request(Api::Chat, Mode::Streamed)).await;
     let last = answer.data().into_iter().rfind(|chunk| !chunk["usage"].is_null()).unwrap();
     assert_eq!(last["usage"], json!({"prompt_tokens": 240, "completion_tokens": 16, "total_tokens": 256}));
-    let kept = usages(&world.record(&answer).await);
+    let record = world.record(&answer).await;
     let plain = |input, output| Usage { input, output, ..Usage::default() };
-    assert_eq!(kept, [plain(100, 9), plain(140, 7)]);
+    assert_eq!(usages(&record), [plain(100, 9), plain(140, 7)]);
+    let end = record.interception.end.as_ref().unwrap();
+    assert_eq!((end.input, end.output, end.rounds), (240, 16, 2));
 }
 
 /// The chunks of a round, each with the usage up to there, and no chunk for usage alone.

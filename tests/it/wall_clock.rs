@@ -187,7 +187,7 @@ async fn with_nothing_begun_it_is_a_504() {
         let record = world.record(&answer).await;
         assert_eq!(
             (record.outcome(), record.status(), record.rounds.len()),
-            ("failed", Some(504), 0),
+            ("failed", Some(504), 1),
             "{api:?} {mode:?}"
         );
     }

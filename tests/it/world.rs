@@ -274,6 +274,7 @@ impl Builder {
     pub async fn start(mut self) -> World {
         let provider = Provider::start().await;
         let folder = tempfile::tempdir().unwrap();
+        self.config.audit.spool = folder.path().join("toolgate.spool");
         self.config.store =
             toolgate::config::Store::sqlite(folder.path().join("toolgate.db"), self.config.store.durability);
         if self.config.providers.is_empty() {

@@ -48,14 +48,17 @@ async fn change(reader: &Reader, statement: &'static str) {
 async fn f46_what_is_kept_is_opened_and_what_is_not_says_why() {
     let reader = world(&Arc::new(Sealer::random())).await;
     let text = |text: &str| Some(text.to_owned());
-    assert_eq!(states(&reader).await, [
-        (text("the full text"), TextState::Full),
-        (text("the redacted text"), TextState::Redacted),
-        (text("the cut text"), TextState::Cut),
-        (None, TextState::Digest),
-        (None, TextState::None),
-        (None, TextState::Dropped),
-    ]);
+    assert_eq!(
+        states(&reader).await,
+        [
+            (text("the full text"), TextState::Full),
+            (text("the redacted text"), TextState::Redacted),
+            (text("the cut text"), TextState::Cut),
+            (None, TextState::Digest),
+            (None, TextState::None),
+            (None, TextState::Dropped),
+        ]
+    );
     let whole = reader.whole(id(1)).await.unwrap().unwrap();
     let call = &whole.tool_usage[0];
     assert_eq!(call.arguments.text.as_deref(), Some("{\"a\":1}"));

@@ -2,19 +2,22 @@
 
 mod clearing;
 mod closing;
+mod erasing;
 mod full;
-mod lines;
+mod pruning;
+mod replicas;
 mod spooling;
 mod texts;
 mod threads;
 mod unavailable;
+mod verifying;
 mod zombies;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Map;
 use sqlx::{Executor, Row as _};
 use tempfile::TempDir;
@@ -72,7 +75,7 @@ impl World {
         let at = store_in(&folder);
         let store = Store::open(&at).await.unwrap();
         let audit = Audit::open(store.clone(), Arc::clone(&sealer), Vec::new(), settings).await.unwrap();
-        let reader = Store::open_read_only(&at.path).await.unwrap();
+        let reader = Store::open_read_only(&at).await.unwrap();
         Self { folder, store, audit, sealer, reader }
     }
 
@@ -149,7 +152,7 @@ impl Told {
 }
 
 fn store_in(folder: &TempDir) -> config::Store {
-    config::Store { path: folder.path().join("a.db"), durability: Durability::Process }
+    config::Store::sqlite(folder.path().join("a.db"), Durability::Process)
 }
 
 fn quick(settings: Settings) -> Settings {
@@ -246,9 +249,11 @@ fn released(call_id: &str) -> ToolUse {
         call_id: call_id.into(),
         tool: "edit".into(),
         definition: None,
+        via: None,
         arguments: "{".into(),
         outcome: ToolOutcome::Released,
         result: None,
+        duration: None,
         rule: None,
     }
 }

@@ -205,6 +205,3 @@ impl Verification<'_> {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -53,7 +53,7 @@ impl Verification<'_> {
             self.meet(page.iter().map(|text| text.person.as_str())).await?;
             for Content { id, person, body } in &page {
                 match self.key_of(person) {
-                    Key::Here(key) => match key.text(id, body) {
+                    Key::Here(key, _) => match key.text(id, body) {
                         Some(text) if key.content_id(&text) == *id => self.report.texts += 1,
                         Some(_) => self.wrong_text(id, "it is not the text of this id"),
                         None => self.wrong_text(id, "it was changed: it does not open"),

@@ -24,7 +24,8 @@ pub(super) struct Keys<'a> {
 /// What is known of a person's key.
 #[derive(Debug, Clone)]
 pub(super) enum Key {
-    Here(Arc<ContentKey>),
+    /// With the user's name.
+    Here(Arc<ContentKey>, Arc<str>),
     /// There is one, which cannot be opened here.
     Closed,
     /// It was thrown away.
@@ -60,7 +61,7 @@ impl Verification<'_> {
             let key = match person.sealed_key.as_ref().map(opened) {
                 None => Key::Gone,
                 Some(None) => Key::Closed,
-                Some(Some(key)) => Key::Here(Arc::new(key)),
+                Some(Some(key)) => Key::Here(Arc::new(key), person.user_name.unwrap_or_default().into()),
             };
             self.keys.known.insert(person.id, key);
         }
@@ -115,8 +116,8 @@ impl Verification<'_> {
         if self.excuses.person(person) {
             return Judgement::Unknown;
         }
-        let key = match self.key_of(person) {
-            Key::Here(key) => key,
+        let (key, user) = match self.key_of(person) {
+            Key::Here(key, user) => (key, user),
             Key::Closed => return Judgement::Unknown,
             Key::Gone => {
                 return Judgement::Wrong(
@@ -128,9 +129,9 @@ impl Verification<'_> {
         match caller {
             None => Judgement::Wrong("its caller is not there"),
             Some(caller) if caller.person != person => Judgement::Wrong("its caller is another person's"),
-            Some(caller) if proof(&key, row, caller) == who.proof => Judgement::Proven,
+            Some(caller) if proof(&key, row, &user, caller) == who.proof => Judgement::Proven,
             Some(_) => {
-                Judgement::Wrong("it is somebody else's: person, key and groups are not those that it proves")
+                Judgement::Wrong("it is somebody else's: name, key and groups are not those that it proves")
             }
         }
     }

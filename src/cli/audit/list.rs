@@ -104,8 +104,17 @@ impl Listed for ToolCall {
 }
 
 impl Listed for Thread {
-    const HEADER: &'static [&'static str] =
-        &["Began (UTC)", "Id", "User", "Client", "Provider/model", "Requests", "Tools", "Tokens", "Last (UTC)"];
+    const HEADER: &'static [&'static str] = &[
+        "Began (UTC)",
+        "Id",
+        "User",
+        "Client",
+        "Provider/model",
+        "Requests",
+        "Tools",
+        "Tokens",
+        "Last (UTC)",
+    ];
     const NONE: &'static str = "No conversations are recorded that fit.";
     const HINT: &'static str = "`toolgate audit show --thread ID` shows a whole conversation.";
 
@@ -126,7 +135,8 @@ impl Listed for Thread {
 }
 
 impl Listed for User {
-    const HEADER: &'static [&'static str] = &["User", "Keys", "Groups", "First (UTC)", "Last (UTC)", "Erased (UTC)"];
+    const HEADER: &'static [&'static str] =
+        &["User", "Keys", "Groups", "First (UTC)", "Last (UTC)", "Erased (UTC)"];
     const NONE: &'static str = "Nobody is recorded who fits.";
     const HINT: &'static str = "";
 

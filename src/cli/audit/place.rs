@@ -33,7 +33,8 @@ impl Place {
         Ok(reader)
     }
 
-    async fn open(&self) -> anyhow::Result<Reader> {
+    /// Opens what is there.
+    pub(super) async fn open(&self) -> anyhow::Result<Reader> {
         let (store, secrets) = match &self.store {
             Some(path) => (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()),
             None => {

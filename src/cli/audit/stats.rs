@@ -8,7 +8,17 @@ use crate::store::queries::{By, Dimension, TokenStatistics, ToolBy, ToolStatisti
 
 /// Writes sums of interceptions.
 pub(super) fn tokens(out: &mut impl Write, by: &[By], rows: &[TokenStatistics]) -> io::Result<()> {
-    let sums = ["Requests", "Rounds", "Tools", "Input", "Cache read", "Cache write", "Output", "Thinking", "Mean time"];
+    let sums = [
+        "Requests",
+        "Rounds",
+        "Tools",
+        "Input",
+        "Cache read",
+        "Cache write",
+        "Output",
+        "Thinking",
+        "Mean time",
+    ];
     let cells = rows.iter().map(|row| {
         let tokens = row.tokens;
         let mut cells = group(&row.group);

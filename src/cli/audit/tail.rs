@@ -42,7 +42,11 @@ impl Tail {
     /// Tells what begins from now on.
     pub(super) fn new(mut filter: Filter, now: Timestamp) -> anyhow::Result<Self> {
         // Calls and texts come after the beginning, and would have to be looked for in all that runs.
-        if filter.server.is_some() || filter.tool.is_some() || filter.injected.is_some() || filter.text.is_some() {
+        if filter.server.is_some()
+            || filter.tool.is_some()
+            || filter.injected.is_some()
+            || filter.text.is_some()
+        {
             bail!("`tail` cannot filter by calls or texts: see `toolgate audit list` and `audit calls`");
         }
         let outcome = filter.outcome.take();
@@ -51,7 +55,11 @@ impl Tail {
     }
 
     /// What began or ended since the last look, in the order of the beginnings.
-    pub(super) async fn look(&mut self, store: &Store, now: Timestamp) -> Result<Vec<Interception>, StoreError> {
+    pub(super) async fn look(
+        &mut self,
+        store: &Store,
+        now: Timestamp,
+    ) -> Result<Vec<Interception>, StoreError> {
         let mut found = BTreeMap::new();
         let mut turn = Turn::Newer(Cursor::before(self.from));
         loop {

@@ -35,7 +35,8 @@ async fn fill(store: &Store) {
     sample.start(2, "alice", |start| (start.thread, start.parent) = (id(1), Some(id(1))));
     sample.prompt(2, 0, Role::User, nothing(7));
     sample.round(2, 1, 1, nothing(12));
-    sample.end(2, "failed", |end| (end.status, end.error) = (Some(502), Some("the provider broke off".into())));
+    sample
+        .end(2, "failed", |end| (end.status, end.error) = (Some(502), Some("the provider broke off".into())));
     sample.start(3, "bob", |_| {});
     sample.commit(store, 1).await;
 }
@@ -77,7 +78,8 @@ fn rendered(render: impl FnOnce(&mut Vec<u8>)) -> String {
 #[tokio::test]
 async fn f45_the_list_has_the_newest_first_and_what_runs() {
     let reader = reader().await;
-    let page = queries::interceptions(reader.store(), &Filter::default(), &PageRequest::newest(20)).await.unwrap();
+    let page =
+        queries::interceptions(reader.store(), &Filter::default(), &PageRequest::newest(20)).await.unwrap();
     insta::assert_snapshot!(rendered(|out| list::render(out, &page.items).unwrap()));
     let none: [queries::Interception; 0] = [];
     let none = rendered(|out| list::render(out, &none).unwrap());
@@ -120,7 +122,10 @@ async fn a_conversation_is_told_in_order_and_says_what_is_not_there() {
     conversation(&mut json, &reader, id(1), true).await.unwrap();
     let lines: Vec<Value> =
         String::from_utf8(json).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["completed", "failed"]);
+    assert_eq!(
+        lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["completed", "failed"]
+    );
 }
 
 #[tokio::test]
@@ -160,7 +165,10 @@ async fn a_piece_of_an_id_is_enough_if_it_fits_one() {
         let found = find(&reader, piece).await;
         if piece == "01" {
             let several = found.unwrap_err().to_string();
-            assert!(several.contains(&id(1).to_string()) && several.contains(&id(2).to_string()), "{several}");
+            assert!(
+                several.contains(&id(1).to_string()) && several.contains(&id(2).to_string()),
+                "{several}"
+            );
         } else {
             assert_eq!(found.unwrap(), id(1), "{piece}");
         }
@@ -178,7 +186,8 @@ async fn tail_tells_of_each_beginning_and_of_each_end_once() {
     let mut tail = Tail::new(Filter::default(), at(0)).unwrap();
     let told = async |tail: &mut Tail, now| {
         let rows = tail.look(&store, at(now)).await.unwrap();
-        rows.iter().map(|row| format!("{} {}", row.id.to_string().trim_start_matches(|c| c != '8'), row.outcome))
+        rows.iter()
+            .map(|row| format!("{} {}", row.id.to_string().trim_start_matches(|c| c != '8'), row.outcome))
             .map(|line| line.replace("8000-00000000", ""))
             .collect::<Vec<_>>()
     };
@@ -207,8 +216,9 @@ struct Line {
 
 async fn said(words: &[&str]) -> anyhow::Result<String> {
     let line = <Line as clap::Parser>::try_parse_from(words)?;
+    let Command::Reading(command) = line.args.command else { anyhow::bail!("nothing is read") };
     let mut out = Vec::new();
-    page(&mut out, line.args.command).await?;
+    page(&mut out, command).await?;
     Ok(String::from_utf8(out)?)
 }
 
@@ -243,8 +253,12 @@ async fn the_commands_read_a_database_file_and_every_reading_is_recorded() {
     }
     let events = said(&["audit", "events", "--store", path, "--json", "--limit", "100"]).await.unwrap();
     let events: Value = serde_json::from_str(&events).unwrap();
-    let actions: Vec<_> = events.as_array().unwrap().iter().rev().map(|event| event["action"].as_str().unwrap()).collect();
-    assert_eq!(actions, ["read", "read", "read", "read", "read", "read", "read", "export", "export", "read", "read"]);
+    let actions: Vec<_> =
+        events.as_array().unwrap().iter().rev().map(|event| event["action"].as_str().unwrap()).collect();
+    assert_eq!(
+        actions,
+        ["read", "read", "read", "read", "read", "read", "read", "export", "export", "read", "read"]
+    );
     assert_eq!(events[9]["detail"]["question"]["user"], "alice");
 }
 
@@ -263,7 +277,8 @@ async fn what_is_wrong_is_named() {
         (["--thread", "x"], "--thread x"),
         (["--text", "*"], "--text *: it has no word"),
     ] {
-        let error = said(&["audit", "list", "--store", path, words[0], words[1]]).await.unwrap_err().to_string();
+        let error =
+            said(&["audit", "list", "--store", path, words[0], words[1]]).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     for wrong in [

@@ -15,7 +15,8 @@ fn nothing_goes_anywhere_where_nothing_is_said() {
 
 #[test]
 fn a_collector_needs_no_more_than_its_url() {
-    let telemetry = config(&format!("{OPEN}telemetry: {{ otlp: {{ endpoint: 'http://c:4318' }} }}\n")).telemetry;
+    let telemetry =
+        config(&format!("{OPEN}telemetry: {{ otlp: {{ endpoint: 'http://c:4318' }} }}\n")).telemetry;
     let otlp = telemetry.otlp.unwrap();
     assert_eq!((otlp.endpoint.as_str(), otlp.service_name.as_str()), ("http://c:4318/", "toolgate"));
     assert_eq!((otlp.content, otlp.metrics_every), (Record::None, Duration::from_mins(1)));
@@ -49,7 +50,10 @@ fn what_cannot_be_is_refused_at_its_place() {
         ("{ metrics_listen: '9464' }", "4:31: expected an address and a port"),
         ("{ otlp: { endpoint: 'c:4318' } }", "4:33: expected a URL that starts with"),
         ("{ otlp: { endpoint: 'http://c/v1/traces' } }", "leave out `/v1/traces`"),
-        ("{ otlp: { endpoint: 'http://c', headers: { authorization: 'Bearer x' } } }", "must not stand in the file"),
+        (
+            "{ otlp: { endpoint: 'http://c', headers: { authorization: 'Bearer x' } } }",
+            "must not stand in the file",
+        ),
         ("{ otlp: { endpoint: 'http://c', metrics_every: 1ms } }", "expected 1s to 24h"),
         ("{ otlp: { endpoint: 'http://c', service_name: ' ' } }", "a service needs a name"),
         ("{ otlp: { endpoint: 'http://c', content: all } }", "expected one of"),

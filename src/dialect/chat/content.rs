@@ -18,13 +18,13 @@ pub enum Part<'a> {
 /// The parts of a message's content, which may also be one string, and its refusal.
 pub fn parts<'a>(message: &Object<'a>) -> Vec<Part<'a>> {
     let content = message.get("content").unwrap_or("null");
-    let mut parts: Vec<_> = match (text(content), raw::elements(content)) {
+    let mut parts: Vec<_> = match (raw::text(content), raw::elements(content)) {
         (Some(text), _) => vec![Part::Text(text)],
         (None, Some(elements)) => elements.into_iter().map(part).collect(),
         (None, None) if content == "null" => Vec::new(),
         (None, None) => vec![Part::Other(content)],
     };
-    parts.extend(message.get("refusal").and_then(text).map(Part::Text));
+    parts.extend(message.get("refusal").and_then(raw::text).map(Part::Text));
     parts
 }
 
@@ -38,15 +38,10 @@ fn part(json: &str) -> Part<'_> {
     let Some(part) = Object::within(json) else { return Part::Other(json) };
     let kind = part.string("type").unwrap_or_default();
     match &*kind {
-        "text" | "refusal" => part.get(&kind).and_then(text).map_or(Part::Other(json), Part::Text),
+        "text" | "refusal" => part.get(&kind).and_then(raw::text).map_or(Part::Other(json), Part::Text),
         "thinking" | "reasoning" => Part::Thinking,
         _ => Part::Other(json),
     }
-}
-
-/// A string, also one with half surrogate pairs in it.
-fn text(value: &str) -> Option<Cow<'_, str>> {
-    raw::string(value).or_else(|| raw::inner(value).map(raw::unescape).map(Cow::Owned))
 }
 
 /// Whether a message of the assistant's has anything but calls and plain reasoning.

@@ -1,5 +1,7 @@
 //! Reads a request shallowly: the facts that decisions are made on.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::history::BILLING;
@@ -67,11 +69,11 @@ fn brought(object: &Object<'_>) -> Brought {
         brought::brought(&object.array("messages"), |message| read_message(&Message::read(message)));
     let blocks = |system| raw::elements(system).unwrap_or_default().into_iter();
     let system = object.get("system").unwrap_or("[]");
-    let texts: Vec<String> = match raw::inner(system) {
-        Some(text) => vec![raw::unescape(text)],
-        None => blocks(system).map(Part::read).map(|block| block.string("text").into_owned()).collect(),
+    let texts: Vec<Cow<'_, str>> = match raw::text(system) {
+        Some(text) => vec![text],
+        None => blocks(system).map(Part::read).map(|block| block.string("text")).collect(),
     };
-    let texts: Vec<String> =
+    let texts: Vec<_> =
         texts.into_iter().filter(|text| !text.is_empty() && !text.starts_with(BILLING)).collect();
     if !texts.is_empty() {
         brought.system.insert(0, texts.join("\n\n"));

@@ -11,8 +11,8 @@ use crate::store::queries::{Filter, PageRequest, Turn};
 
 /// Every filter.
 pub(super) const ALL: [&str; 15] = [
-    "user", "group", "key", "client", "provider", "model", "server", "tool", "injected", "outcome", "from", "to",
-    "session", "thread", "text",
+    "user", "group", "key", "client", "provider", "model", "server", "tool", "injected", "outcome", "from",
+    "to", "session", "thread", "text",
 ];
 /// Those that people and events have.
 pub(super) const OF_PEOPLE: [&str; 5] = ["user", "group", "key", "from", "to"];
@@ -51,7 +51,10 @@ impl Question {
             } else {
                 let known: Vec<_> = filters.iter().chain(more).copied().collect();
                 let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(Problem::parameter(&name, format_args!("there is no such parameter; there are {known}")));
+                return Err(Problem::parameter(
+                    &name,
+                    format_args!("there is no such parameter; there are {known}"),
+                ));
             }
             seen.push(name);
         }

@@ -34,13 +34,18 @@ struct Restart {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/servers", list, "How the servers are doing that the caller may administer").answers::<Servers>(),
+        Route::get("/servers", list, "How the servers are doing that the caller may administer")
+            .answers::<Servers>(),
         Route::get("/servers/{name}/listing", listing, "What a server listed last, as it came")
             .needs("administer")
             .answers::<Listing>(),
-        Route::post("/servers/{name}/restart", restart, "Closes the connection to a server, and makes another one")
-            .needs("administer")
-            .accepts::<Restart>(),
+        Route::post(
+            "/servers/{name}/restart",
+            restart,
+            "Closes the connection to a server, and makes another one",
+        )
+        .needs("administer")
+        .accepts::<Restart>(),
     ]
 }
 

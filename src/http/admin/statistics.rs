@@ -21,9 +21,16 @@ struct Statistics<T> {
 }
 
 pub(super) fn routes() -> Vec<Route> {
-    let tokens =
-        Route::get("/stats/tokens", tokens, "Ended requests and their tokens, in sums; times count by whole days, or hours where these are asked for");
-    let tools = Route::get("/stats/tools", tools, "Tool calls with an outcome, in sums; times count by whole days, or hours where these are asked for");
+    let tokens = Route::get(
+        "/stats/tokens",
+        tokens,
+        "Ended requests and their tokens, in sums; times count by whole days, or hours where these are asked for",
+    );
+    let tools = Route::get(
+        "/stats/tools",
+        tools,
+        "Tool calls with an outcome, in sums; times count by whole days, or hours where these are asked for",
+    );
     vec![
         of::<By>(tokens).answers::<Statistics<TokenStatistics>>(),
         of::<ToolBy>(tools).answers::<Statistics<ToolStatistics>>(),
@@ -32,7 +39,10 @@ pub(super) fn routes() -> Vec<Route> {
 
 fn of<D: Dimension>(route: Route) -> Route {
     let words: Vec<_> = D::ALL.iter().map(|(_, word, _)| format!("`{word}`")).collect();
-    let meaning = format!("By what sums are told apart, with commas between: {}; one sum by default.", words.join(", "));
+    let meaning = format!(
+        "By what sums are told apart, with commas between: {}; one sum by default.",
+        words.join(", ")
+    );
     route.needs("read_audit").filters(&ALL).parameter("by", meaning)
 }
 

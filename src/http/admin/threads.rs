@@ -30,11 +30,15 @@ struct Conversation {
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::get("/threads", list, "Conversations by their beginnings, newest first: those with a request that fits")
-            .needs("read_audit")
-            .filters(&ALL)
-            .paged()
-            .answers::<List<Thread>>(),
+        Route::get(
+            "/threads",
+            list,
+            "Conversations by their beginnings, newest first: those with a request that fits",
+        )
+        .needs("read_audit")
+        .filters(&ALL)
+        .paged()
+        .answers::<List<Thread>>(),
         Route::get("/threads/{id}", show, "One conversation from its beginning, texts and all")
             .needs("read_audit")
             .parameter("after", "The `next` of an earlier answer: where to go on.")

@@ -10,7 +10,8 @@ use super::{Auditor, answer, failed};
 use crate::store::queries::{self, User};
 
 pub(super) fn routes() -> Vec<Route> {
-    let list = Route::get("/users", list, "Those who have asked, the latest to come for the first time first");
+    let list =
+        Route::get("/users", list, "Those who have asked, the latest to come for the first time first");
     vec![list.needs("read_audit").filters(&OF_PEOPLE).paged().answers::<List<User>>()]
 }
 

@@ -180,8 +180,9 @@ async fn a_call_does_not_wait_for_a_server_that_is_configured_no_more() {
     );
     let server = fleet.server("s").unwrap();
     let (before, waits) = (Instant::now(), server.clone());
-    let call =
-        async move { waits.call(testing::call("echo", Map::new()), &testing::behalf(), &CancellationToken::new()).await };
+    let call = async move {
+        waits.call(testing::call("echo", Map::new()), &testing::behalf(), &CancellationToken::new()).await
+    };
     let waiting = TaskTracker::new().spawn(call);
     until("the call waits", || (!server.calls.is_empty()).then_some(())).await;
     fleet.apply(&[], "{server}__{tool}");

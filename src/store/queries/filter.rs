@@ -120,7 +120,8 @@ pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
         let start = day.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp());
         return start.map_err(|error| error.to_string());
     }
-    let ago = text.parse::<jiff::Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let ago =
+        text.parse::<jiff::Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
     ago.ok().and_then(|ago| now.checked_sub(ago.abs()).ok()).ok_or_else(|| {
         "it is a time such as 2026-01-31T12:00:00Z, a day such as 2026-01-31, or how long ago, such as 24h or 7d"
             .to_owned()
@@ -165,7 +166,9 @@ mod tests {
         }
         let mut filter = Filter::default();
         assert!(!filter.set("colour", "red", now).unwrap());
-        for (name, wrong) in [("injected", "1"), ("thread", "x"), ("from", "soon"), ("text", "*"), ("user", "a\0")] {
+        for (name, wrong) in
+            [("injected", "1"), ("thread", "x"), ("from", "soon"), ("text", "*"), ("user", "a\0")]
+        {
             filter.set(name, wrong, now).unwrap_err();
         }
     }

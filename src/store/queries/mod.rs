@@ -19,7 +19,9 @@ pub use filter::{Filter, parse_time};
 pub use interceptions::{Ended, Interception, Tokens, ids_like, interception, interceptions, of_ids};
 pub use page::{Cursor, Page, PageRequest, Turn};
 pub use parts::{Parts, PromptPart, RoundPart, TextPlace, ThoughtPart, parts};
-pub use statistics::{By, Dimension, TokenStatistics, ToolBy, ToolStatistics, token_statistics, tool_statistics};
+pub use statistics::{
+    By, Dimension, TokenStatistics, ToolBy, ToolStatistics, token_statistics, tool_statistics,
+};
 pub use threads::{Thread, thread, threads};
 pub use tool_calls::{CallEnded, ToolCall, tool_calls};
 pub use users::{User, users};

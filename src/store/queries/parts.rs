@@ -25,17 +25,14 @@ pub struct TextPlace {
 
 impl TextPlace {
     /// `None` where there is no text.
-    pub(super) fn read(
-        row: &AnyRow,
-        id: &str,
-        bytes: &str,
-        kept: &str,
-    ) -> Result<Option<Self>, sqlx::Error> {
+    pub(super) fn read(row: &AnyRow, id: &str, bytes: &str, kept: &str) -> Result<Option<Self>, sqlx::Error> {
         let Some(word) = row.try_get::<Option<String>, _>(kept)? else { return Ok(None) };
         let kept = [Kept::None, Kept::Digest, Kept::Redacted, Kept::Full, Kept::Cut, Kept::Dropped]
             .into_iter()
             .find(|kept| kept.word() == word)
-            .ok_or_else(|| sqlx::Error::Decode(format!("{word:?} is not what can be kept of a text").into()))?;
+            .ok_or_else(|| {
+                sqlx::Error::Decode(format!("{word:?} is not what can be kept of a text").into())
+            })?;
         Ok(Some(Self { id: row.try_get(id)?, bytes: number(row, bytes)?.unwrap_or_default(), kept }))
     }
 }

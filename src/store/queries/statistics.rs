@@ -224,7 +224,12 @@ pub async fn token_statistics(
 fn sums_for(filter: &Filter, by: &[By]) -> Option<&'static str> {
     let any = |of: &[By]| by.iter().any(|by| of.contains(by));
     let of_calls = filter.server.is_some() || filter.tool.is_some() || filter.injected.is_some();
-    if of_calls || filter.session.is_some() || filter.thread.is_some() || filter.text.is_some() || any(&[By::Hour]) {
+    if of_calls
+        || filter.session.is_some()
+        || filter.thread.is_some()
+        || filter.text.is_some()
+        || any(&[By::Hour])
+    {
         return None;
     }
     let asks_who =
@@ -307,7 +312,11 @@ fn finish<D>(sql: &mut Sql, by: &[D], is_over_time: bool) {
     let groups: Vec<String> = (1..=by.len()).map(|place| place.to_string()).collect();
     let first_sum = by.len() + 1;
     let order = if is_over_time { "1 DESC, " } else { "" };
-    sql.push(&format!(" GROUP BY {} ORDER BY {order}{first_sum} DESC, {} LIMIT ", groups.join(", "), groups.join(", ")));
+    sql.push(&format!(
+        " GROUP BY {} ORDER BY {order}{first_sum} DESC, {} LIMIT ",
+        groups.join(", "),
+        groups.join(", ")
+    ));
     sql.value(MAX_GROUPS);
 }
 

@@ -3,9 +3,9 @@ use super::super::sample::{Sample, at, id, nothing, who};
 use super::super::search;
 use super::*;
 use crate::domain::{EventId, InterceptionId};
+use crate::store::records::Row;
 use crate::store::records::events::{Action, Event};
 use crate::store::records::prompts::Role;
-use crate::store::records::Row;
 
 /// Alice's two conversations (1 with 3, and 2), and bob's one (4), which runs.
 async fn store() -> Store {
@@ -99,7 +99,10 @@ async fn every_filter_finds_its_interceptions_and_no_other() {
         let expected: Vec<_> = expected.iter().map(|number| id(*number)).collect();
         assert_eq!(found(&store, &[(name, value)]).await, expected, "{name}={value}");
     }
-    assert_eq!(found(&store, &[("user", "alice"), ("server", "notes"), ("outcome", "completed")]).await, [id(1)]);
+    assert_eq!(
+        found(&store, &[("user", "alice"), ("server", "notes"), ("outcome", "completed")]).await,
+        [id(1)]
+    );
     assert_eq!(found(&store, &[("user", "bob"), ("text", "bill"), ("tool", "notes/write")]).await, [id(4)]);
 }
 
@@ -110,7 +113,8 @@ async fn f45_what_runs_is_listed_as_running_with_all_that_is_known() {
     assert_eq!((running.outcome.as_str(), &running.end), (RUNNING, &None));
     assert_eq!(running.caller_user.as_deref(), Some("bob"));
     assert_eq!(running.caller_groups, ["staff"]);
-    let calls = tool_calls(&store, &filter(&[("outcome", "running")]), &PageRequest::newest(10)).await.unwrap();
+    let calls =
+        tool_calls(&store, &filter(&[("outcome", "running")]), &PageRequest::newest(10)).await.unwrap();
     assert_eq!(calls.items.iter().map(|call| call.interception_id).collect::<Vec<_>>(), [id(4)]);
     assert_eq!(calls.items[0].outcome, RUNNING);
     let ended = interception(&store, id(2)).await.unwrap().unwrap();
@@ -156,7 +160,8 @@ async fn conversations_are_listed_by_their_beginnings_with_their_sums() {
     assert_eq!((first.injected_calls, first.client_calls, first.tokens.cache_read), (1, 1, 2400));
     assert_eq!((all[0].interceptions, all[0].running), (1, 1));
     // A filter that fits a later interception finds its conversation.
-    let edited = threads(&store, &filter(&[("tool", "edit_file")]), &PageRequest::newest(10)).await.unwrap().items;
+    let edited =
+        threads(&store, &filter(&[("tool", "edit_file")]), &PageRequest::newest(10)).await.unwrap().items;
     assert_eq!(edited.iter().map(|thread| thread.id).collect::<Vec<_>>(), [id(1)]);
     assert_eq!(thread(&store, id(3)).await.unwrap(), None);
 }
@@ -179,7 +184,9 @@ async fn events_tell_who_did_what() {
     let all = events(&store, &filter(&[("user", "alice")]), None, &page).await.unwrap().items;
     assert_eq!((all[0].action.as_str(), all[0].caller_user.as_deref()), ("read", Some("alice")));
     assert_eq!(all[0].detail["what"], "interceptions");
-    assert!(events(&store, &Filter::default(), Some(&"erase".to_owned()), &page).await.unwrap().items.is_empty());
+    assert!(
+        events(&store, &Filter::default(), Some(&"erase".to_owned()), &page).await.unwrap().items.is_empty()
+    );
 }
 
 #[tokio::test]
@@ -202,10 +209,12 @@ async fn sums_are_the_same_from_days_and_from_rows() {
     // A filter that the days do not tell apart, and that all rows fit.
     let from_rows = token_statistics(&store, &filter(&[("session", "session-alice")]), &by).await.unwrap();
     assert_eq!(from_rows, from_days);
-    let tools = tool_statistics(&store, &Filter::default(), &[ToolBy::Server, ToolBy::Outcome]).await.unwrap();
+    let tools =
+        tool_statistics(&store, &Filter::default(), &[ToolBy::Server, ToolBy::Outcome]).await.unwrap();
     let tools: Vec<_> = tools.iter().map(|row| (row.group.join(" "), row.calls, row.result_bytes)).collect();
     assert_eq!(tools, [(" released".to_owned(), 1, 0), ("notes ok".to_owned(), 1, 5000)]);
-    let of_alice = tool_statistics(&store, &filter(&[("user", "alice"), ("server", "notes")]), &[]).await.unwrap();
+    let of_alice =
+        tool_statistics(&store, &filter(&[("user", "alice"), ("server", "notes")]), &[]).await.unwrap();
     assert_eq!((of_alice[0].calls, of_alice[0].duration_us), (1, 120_000));
     // Times count by whole days, or by whole hours.
     for (from, by, count) in [

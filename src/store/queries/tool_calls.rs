@@ -102,7 +102,8 @@ const ROWS: &str = "SELECT t.*, i.person, i.thread, i.provider, i.model, i.clien
      p.user_name, c.key_name FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
      LEFT JOIN people p ON p.id = i.person LEFT JOIN callers c ON c.id = i.caller WHERE ";
 /// Both databases join the same; SQLite begins with the table that comes first.
-const CALLS_FIRST: &str = "SELECT t.id FROM tool_usage t CROSS JOIN interceptions i WHERE t.interception_id = i.id";
+const CALLS_FIRST: &str =
+    "SELECT t.id FROM tool_usage t CROSS JOIN interceptions i WHERE t.interception_id = i.id";
 const INTERCEPTIONS_FIRST: &str =
     "SELECT t.id FROM interceptions i CROSS JOIN tool_usage t WHERE t.interception_id = i.id";
 

@@ -205,7 +205,7 @@ impl Kept {
 /// rows that tell who it was, until identities are pruned.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Who {
-    /// A digest, under the person's key, of the person, the key, the groups and this row's own id.
+    /// A digest, under the person's key, of the person, the user's name, the key, the groups and this row's own id.
     pub proof: String,
     /// Whose content key is used (`people`); `None` once pruned.
     pub person: Option<String>,
@@ -214,6 +214,13 @@ pub struct Who {
 }
 
 fn read_who(row: &AnyRow) -> Result<Option<Who>, sqlx::Error> {
-    let Some(proof) = row.try_get("who")? else { return Ok(None) };
-    Ok(Some(Who { proof, person: row.try_get("person")?, caller: row.try_get("caller")? }))
+    let (person, caller): (Option<String>, Option<String>) = (row.try_get("person")?, row.try_get("caller")?);
+    match row.try_get("who")? {
+        Some(proof) => Ok(Some(Who { proof, person, caller })),
+        None if person.is_none() && caller.is_none() => Ok(None),
+        None => Err(sqlx::Error::ColumnDecode {
+            index: "who".to_owned(),
+            source: "it names somebody without proof".into(),
+        }),
+    }
 }

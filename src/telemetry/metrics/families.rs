@@ -113,8 +113,8 @@ fn short() -> Histogram {
 /// Fine, because what is promised of it is a part of a millisecond.
 fn fine() -> Histogram {
     Histogram::new([
-        0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
-        1.0, 5.0,
+        0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1,
+        0.25, 1.0, 5.0,
     ])
 }
 
@@ -198,7 +198,11 @@ impl Families {
     }
 
     fn name_what_is_looked_at(&self, to: &mut Registry) {
-        to.register("audit_queue_places", "Places taken in the queue of records that wait to be committed", self.queue.clone());
+        to.register(
+            "audit_queue_places",
+            "Places taken in the queue of records that wait to be committed",
+            self.queue.clone(),
+        );
         to.register(
             "audit_queue_capacity_places",
             "Places in that queue: when all are taken, requests wait",

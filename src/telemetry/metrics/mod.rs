@@ -11,10 +11,10 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 
 use self::families::{Call, Families, Interception, Round, Timed, Token};
+use super::Losses;
 use super::line::overhead;
 use super::names::{self, Labels};
 use super::open::Open;
-use super::Losses;
 use crate::audit::{Outlet, Published};
 use crate::domain::{InterceptionId, ToolUseId};
 use crate::mcp::ServerStatus;

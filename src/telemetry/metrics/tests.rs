@@ -6,7 +6,8 @@ use crate::mcp::{ServerState, ServerStatus};
 use crate::telemetry::testing;
 
 fn page(metrics: &Metrics, format: Format) -> String {
-    let health = Health { waiting: 3, capacity: 4096, dropped_texts: 2, spooled: 1, unavailable: Some("x".into()) };
+    let health =
+        Health { waiting: 3, capacity: 4096, dropped_texts: 2, spooled: 1, unavailable: Some("x".into()) };
     let server = ServerStatus {
         name: "birds".into(),
         url: String::new(),
@@ -23,14 +24,18 @@ fn page(metrics: &Metrics, format: Format) -> String {
         next_attempt: None,
         stderr: vec![],
     };
-    let (feed, _intake) = super::super::feed::feed("log", |_| true, tokio_util::sync::CancellationToken::new());
+    let (feed, _intake) =
+        super::super::feed::feed("log", |_| true, tokio_util::sync::CancellationToken::new());
     metrics.page(&Now { audit: &health, servers: &[server], losses: &[feed.losses()] }, format)
 }
 
 /// The samples by name and labels.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     let samples = page.lines().filter(|line| !line.starts_with('#'));
-    samples.map(|line| line.rsplit_once(' ').unwrap()).map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+    samples
+        .map(|line| line.rsplit_once(' ').unwrap())
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -58,7 +63,9 @@ fn an_interceptions_records_are_counted() {
     expect(&format!("toolgate_interception_tools_seconds_sum{timed}"), 0.5);
     expect(&format!("toolgate_interception_overhead_seconds_sum{timed}"), 0.15);
     expect(r#"toolgate_rounds_total{provider="anthropic",model="claude-x-1"}"#, 2.0);
-    for (class, count) in [("input", 20.0), ("output", 14.0), ("cache_read", 100.0), ("cache_write_short", 6.0)] {
+    for (class, count) in
+        [("input", 20.0), ("output", 14.0), ("cache_read", 100.0), ("cache_write_short", 6.0)]
+    {
         expect(
             &format!(r#"toolgate_tokens_total{{provider="anthropic",model="claude-x-1",class="{class}"}}"#),
             count,
@@ -116,7 +123,8 @@ fn f49_tokens_from_a_cache_are_not_counted_as_input() {
     let metrics = Metrics::default();
     metrics.publish(&testing::interception());
     let samples = samples(&page(&metrics, Format::Prometheus));
-    let sum: f64 = samples.iter().filter(|(name, _)| name.contains(r#"class="input""#)).map(|(_, it)| it).sum();
+    let sum: f64 =
+        samples.iter().filter(|(name, _)| name.contains(r#"class="input""#)).map(|(_, it)| it).sum();
     assert!((sum - 20.0).abs() < f64::EPSILON, "{sum}");
 }
 
@@ -128,7 +136,9 @@ fn an_end_whose_beginning_nobody_saw_is_counted_and_leaves_the_gauge_alone() {
     metrics.publish(&[end]);
     let samples = samples(&page(&metrics, Format::Prometheus));
     assert_eq!(samples["toolgate_interceptions_in_flight"], 0.0);
-    assert!(samples.keys().any(|name| name.starts_with("toolgate_interceptions_total") && name.contains("other")));
+    assert!(
+        samples.keys().any(|name| name.starts_with("toolgate_interceptions_total") && name.contains("other"))
+    );
 }
 
 #[test]
@@ -166,7 +176,8 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
     let variables = dashboard["templating"]["list"].as_array().unwrap();
     assert!(variables.iter().any(|it| it["name"] == "datasource" && it["type"] == "datasource"));
     let panels = dashboard["panels"].as_array().unwrap();
-    let ids: std::collections::BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    let ids: std::collections::BTreeSet<_> =
+        panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
     assert_eq!(ids.len(), panels.len(), "panels have ids of their own");
     for panel in panels.iter().filter(|panel| panel["type"] != "row") {
         assert_eq!(panel["datasource"]["uid"], "${datasource}", "{}", panel["title"]);
@@ -181,7 +192,8 @@ fn the_dashboard_asks_for_metrics_that_there_are() {
     assert_eq!(wanted.difference(&there).collect::<Vec<_>>(), Vec::<&String>::new());
     // And the other way round: what is counted is shown.
     let shown = |name: &&String| {
-        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+        let base =
+            ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
         !wanted.iter().any(|wanted| wanted.starts_with(base))
     };
     assert_eq!(there.iter().filter(shown).collect::<Vec<_>>(), Vec::<&String>::new());

@@ -64,7 +64,8 @@ struct Point {
 
 impl Default for Meter {
     fn default() -> Self {
-        let instrument = |name, unit, what, bounds| Instrument { name, unit, what, bounds, points: BTreeMap::new() };
+        let instrument =
+            |name, unit, what, bounds| Instrument { name, unit, what, bounds, points: BTreeMap::new() };
         Self {
             since: Timestamp::now(),
             names: Labels::default(),

@@ -131,7 +131,8 @@ fn call(trace: &Trace, it: &Call<'_>, content: Record) -> Span {
     attributes.text_if("toolgate.tool.definition", row.definition.as_ref());
     attributes.text_if("error.type", error);
     attributes.text_if("gen_ai.tool.call.arguments", show(it.arguments, content).text);
-    attributes.text_if("gen_ai.tool.call.result", it.outcome.and_then(|(_, result)| show(result, content).text));
+    attributes
+        .text_if("gen_ai.tool.call.result", it.outcome.and_then(|(_, result)| show(result, content).text));
     let ended = it.outcome.map_or(row.recorded_at, |(outcome, _)| outcome.ended_at);
     let id = SpanId::of_call(row.id);
     match row.intended_at {

@@ -34,7 +34,8 @@ async fn spans(receiver: &Receiver) -> Vec<Span> {
     let posts = receiver.posts(1).await;
     let traces = posts.iter().filter(|post| post.path == "/otlp/v1/traces");
     let requests = traces.map(|post| ExportTraceServiceRequest::decode(post.body.clone()).unwrap());
-    let scopes = requests.flat_map(|request| request.resource_spans).flat_map(|resource| resource.scope_spans);
+    let scopes =
+        requests.flat_map(|request| request.resource_spans).flat_map(|resource| resource.scope_spans);
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
@@ -84,8 +85,14 @@ async fn an_interception_becomes_spans_of_the_clients_trace_under_the_convention
     assert_eq!(call.span_id, SpanId::of_call(tool.id).0, "the span that the server was told of");
 
     let said = words(&root.attributes);
-    assert_eq!((&said["gen_ai.operation.name"][..], &said["gen_ai.provider.name"][..]), ("chat", "anthropic"));
-    assert_eq!((&said["gen_ai.request.model"][..], &said["gen_ai.response.model"][..]), ("claude-x", "claude-x-1"));
+    assert_eq!(
+        (&said["gen_ai.operation.name"][..], &said["gen_ai.provider.name"][..]),
+        ("chat", "anthropic")
+    );
+    assert_eq!(
+        (&said["gen_ai.request.model"][..], &said["gen_ai.response.model"][..]),
+        ("claude-x", "claude-x-1")
+    );
     assert_eq!(said["gen_ai.conversation.id"], start.thread.to_string());
     assert!(said["gen_ai.response.finish_reasons"].contains("end_turn"));
     assert!(!said.keys().any(|name| name.starts_with("gen_ai.usage")), "tokens stand on the rounds alone");
@@ -98,7 +105,10 @@ async fn an_interception_becomes_spans_of_the_clients_trace_under_the_convention
     assert_eq!(said["gen_ai.response.time_to_first_chunk"], "0.2");
     assert_eq!(first.end_time_unix_nano - first.start_time_unix_nano, 700_000_000);
     let said = words(&call.attributes);
-    assert_eq!((&said["mcp.method.name"][..], &said["gen_ai.operation.name"][..]), ("tools/call", "execute_tool"));
+    assert_eq!(
+        (&said["mcp.method.name"][..], &said["gen_ai.operation.name"][..]),
+        ("tools/call", "execute_tool")
+    );
     assert_eq!((&said["gen_ai.tool.name"][..], &said["gen_ai.tool.call.id"][..]), ("count", "toolu_1"));
     assert_eq!((&said["server.address"][..], &said["server.port"][..]), ("birds.example.com", "8443"));
     assert_eq!(said["toolgate.policy.rule"], "all");
@@ -115,10 +125,16 @@ async fn content_goes_out_where_it_is_asked_for() {
     let [root, first, second, call] = spans.as_slice() else { panic!("{} spans", spans.len()) };
     let asked = words(&root.attributes);
     assert!(asked["gen_ai.input.messages"].contains(r#""content":"How many birds?""#));
-    assert!(words(&first.attributes)["gen_ai.output.messages"].contains(r#""type":"reasoning","content":"Let me count.""#));
+    assert!(
+        words(&first.attributes)["gen_ai.output.messages"]
+            .contains(r#""type":"reasoning","content":"Let me count.""#)
+    );
     assert!(words(&second.attributes)["gen_ai.output.messages"].contains("There are 42."));
     let said = words(&call.attributes);
-    assert_eq!((&said["gen_ai.tool.call.arguments"][..], &said["gen_ai.tool.call.result"][..]), ("{\"n\":1}", "42 birds"));
+    assert_eq!(
+        (&said["gen_ai.tool.call.arguments"][..], &said["gen_ai.tool.call.result"][..]),
+        ("{\"n\":1}", "42 birds")
+    );
 }
 
 #[tokio::test]
@@ -142,7 +158,8 @@ async fn metrics_go_out_under_the_conventions_names() {
         ]
     );
     let Some(Data::Histogram(tokens)) = &metrics[0].data else { panic!() };
-    let input = tokens.data_points.iter().find(|it| words(&it.attributes)["gen_ai.token.type"] == "input").unwrap();
+    let input =
+        tokens.data_points.iter().find(|it| words(&it.attributes)["gen_ai.token.type"] == "input").unwrap();
     assert_eq!((input.count, input.sum), (2, Some(128.0)));
     assert_eq!(input.bucket_counts.len(), input.explicit_bounds.len() + 1);
     assert_eq!(input.bucket_counts[3], 2, "64 is in the bucket that ends with 64");

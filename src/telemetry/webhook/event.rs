@@ -29,7 +29,12 @@ pub(super) fn event(item: &Item, instance: &str, content: Record) -> serde_json:
         Item::Record(record) => {
             let RowKey { kind, id, seq } = record.row.key();
             let subject = id.to_string();
-            (format!("{}-{id}-{seq}", char::from(kind.letter())), kind.record_type(), subject, time(&record.row))
+            (
+                format!("{}-{id}-{seq}", char::from(kind.letter())),
+                kind.record_type(),
+                subject,
+                time(&record.row),
+            )
         }
         Item::Checkpoint(it) => (it.id.clone(), CHECKPOINT, it.id.clone(), it.made_at.to_string()),
     };

@@ -118,7 +118,11 @@ impl Delivery {
                 Fate::Later(..) if self.intake.is_ending() => return false,
                 Fate::Later(error, wanted) => {
                     if !std::mem::replace(&mut self.fails, true) {
-                        tracing::warn!(host = self.host, error, "the webhook's receiver does not take records");
+                        tracing::warn!(
+                            host = self.host,
+                            error,
+                            "the webhook's receiver does not take records"
+                        );
                     }
                     let wait = wanted.unwrap_or(pause).min(LONGEST_PAUSE);
                     tokio::select! {
@@ -139,7 +143,9 @@ impl Delivery {
         match self.poster.post(&self.url, headers, body).await {
             Ok(Posted { status, .. }) if status.is_success() => Fate::Taken,
             Ok(Posted { status, .. }) if refuses(status) => Fate::Refused(status),
-            Ok(Posted { status, retry_after, .. }) => Fate::Later(format!("it answered {status}"), retry_after),
+            Ok(Posted { status, retry_after, .. }) => {
+                Fate::Later(format!("it answered {status}"), retry_after)
+            }
             Err(error) => Fate::Later(error, None),
         }
     }

@@ -36,9 +36,11 @@ impl Signer {
             format!("v1,{}", STANDARD.encode(signed.sign()))
         });
         let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("webhook-id", Some(id.to_owned())), ("webhook-timestamp", Some(time)), ("webhook-signature", signature)]
-        {
+        for (name, value) in [
+            ("webhook-id", Some(id.to_owned())),
+            ("webhook-timestamp", Some(time)),
+            ("webhook-signature", signature),
+        ] {
             if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
                 headers.insert(name, value);
             }
@@ -56,7 +58,11 @@ mod tests {
     fn signatures_are_those_of_standard_webhooks() {
         let secret = SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
         let at = Timestamp::from_second(1_614_265_330).unwrap();
-        let headers = Signer::new(Some(&secret)).headers("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
+        let headers = Signer::new(Some(&secret)).headers(
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            at,
+            br#"{"test": 2432232314}"#,
+        );
         assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(headers["webhook-timestamp"], "1614265330");
         let plain = Signer::new(None).headers("m", at, b"");

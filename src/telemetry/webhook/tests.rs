@@ -42,13 +42,23 @@ async fn records_are_posted_as_signed_cloudevents() {
     assert_eq!(post.headers["webhook-signature"], expected["webhook-signature"]);
     let events = events(post);
     assert_eq!(events.len(), 12);
-    assert_eq!((&events[11]["type"], &events[11]["id"]), (&"toolgate.audit.audit_checkpoint".into(), &"c-1".into()));
+    assert_eq!(
+        (&events[11]["type"], &events[11]["id"]),
+        (&"toolgate.audit.audit_checkpoint".into(), &"c-1".into())
+    );
     let first = &events[0];
-    assert_eq!((&first["specversion"], &first["type"]), (&"1.0".into(), &"toolgate.audit.interception_start".into()));
-    assert_eq!((&first["source"], &first["time"]), (&"urn:toolgate:gate-1".into(), &"2026-11-21T12:00:00Z".into()));
+    assert_eq!(
+        (&first["specversion"], &first["type"]),
+        (&"1.0".into(), &"toolgate.audit.interception_start".into())
+    );
+    assert_eq!(
+        (&first["source"], &first["time"]),
+        (&"urn:toolgate:gate-1".into(), &"2026-11-21T12:00:00Z".into())
+    );
     assert_eq!(first["subject"], first["data"]["interception_id"]);
     assert_eq!(first["data"]["message"], "interception log");
-    let ids: std::collections::BTreeSet<_> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let ids: std::collections::BTreeSet<_> =
+        events.iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert!(ids.len() >= 9, "calls of one place share theirs with nobody: {ids:?}");
 }
 
@@ -57,8 +67,12 @@ async fn only_what_is_wanted_is_posted() {
     let receiver = Receiver::start().await;
     delivered(&to(&receiver, &["tool_usage", "audit_event"]), &testing::interception()).await;
     let posts = receiver.posts(1).await;
-    let types: Vec<_> = events(&posts[0]).iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(types, ["toolgate.audit.tool_usage", "toolgate.audit.tool_usage", "toolgate.audit.audit_event"]);
+    let types: Vec<_> =
+        events(&posts[0]).iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(
+        types,
+        ["toolgate.audit.tool_usage", "toolgate.audit.tool_usage", "toolgate.audit.audit_event"]
+    );
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod million;
 mod play;
 mod population;
 mod provider;
+mod questions;
 mod store;
 mod tools;
 #[allow(dead_code, reason = "only what a provider says is used here")]

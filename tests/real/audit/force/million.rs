@@ -13,6 +13,7 @@ use toolgate::seal::Sealer;
 
 use crate::chance::Chance;
 use crate::population::{Population, USERS};
+use crate::questions;
 use crate::store::Store;
 
 const DAYS: i64 = 30;
@@ -41,7 +42,10 @@ pub async fn run(args: Args) -> bool {
     println!("  written in {seconds} s, {} a second", args.count / seconds);
     let bytes = store.bytes().await;
     println!("  {} MiB, {} bytes an interception", bytes >> 20, bytes / args.count);
-    true
+    let database = store.open().await;
+    let slow = questions::ask(&database, &mut chance).await;
+    database.close().await;
+    crate::passed(&slow)
 }
 
 /// Records of the last thirty days.

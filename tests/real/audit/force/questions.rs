@@ -140,7 +140,12 @@ impl Watch {
     fn told(mut self, name: &str, most: Duration) -> Option<String> {
         self.took.sort_unstable();
         let (median, longest) = (self.took[TIMES / 2], self.took[TIMES - 1]);
-        println!("  {name:<44} {:>6} {:>7.1} ms {:>7.1} ms", self.rows / TIMES, millis(median), millis(longest));
+        println!(
+            "  {name:<44} {:>6} {:>7.1} ms {:>7.1} ms",
+            self.rows / TIMES,
+            millis(median),
+            millis(longest)
+        );
         (longest > most).then(|| format!("{name}: {:.0} ms, at most {most:?} is allowed", millis(longest)))
     }
 }
