@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::bounds::without_nul;
 use super::content_key::Compressor;
 use super::entry::{Entry, Places, Record, Text, Waiting, body_mut};
 use super::people::Face;
