@@ -8,7 +8,7 @@ CREATE TABLE search_rows (
 CREATE INDEX search_rows_by_interception ON search_rows (interception_id);
 CREATE INDEX search_rows_by_person ON search_rows (person);
 CREATE VIRTUAL TABLE search_index USING fts5
-    (words, content = '', contentless_delete = 1, detail = none, columnsize = 0, tokenize = 'ascii');
+    (words, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii');
 
 -- One statement writes both.
 CREATE VIEW search_words AS SELECT interception_id, person, '' AS words FROM search_rows;

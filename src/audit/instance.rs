@@ -48,7 +48,12 @@ pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<
 }
 
 /// Closes a run that is gone, unless somebody else does or it lives after all.
-pub(super) async fn close_gone(store: &Store, run: &Run, by: &str, now: Timestamp) -> Result<(), sqlx::Error> {
+pub(super) async fn close_gone(
+    store: &Store,
+    run: &Run,
+    by: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
     let mut head = match links::head(store, run).await? {
         Some((seq, hash)) => Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 },
         None => Head::genesis(),

@@ -58,21 +58,39 @@ impl Search {
         (!words.is_empty()).then_some(Self(words))
     }
 
-    /// Restricts to interceptions with such a text; `column` holds their id.
-    pub(super) fn restrict(&self, sql: &mut Sql, column: &str, database: Database) {
-        sql.push(" AND ").push(column);
-        if database == Database::Postgres {
-            let query: Vec<String> = self.0.iter().map(|word| format!("'{word}'")).collect();
-            sql.push(" IN (SELECT interception_id FROM search_rows WHERE words @@ CAST(");
-            sql.value(query.join(" & ")).push(" AS tsquery))");
-        } else {
-            let query: Vec<String> = self.0.iter().map(|word| format!("\"{word}\"")).collect();
-            sql.push(
-                " IN (SELECT interception_id FROM search_rows WHERE number IN \
-                 (SELECT rowid FROM search_index WHERE search_index MATCH ",
-            );
-            sql.value(query.join(" AND ")).push("))");
+    /// Restricts to interceptions with such a text; `column` holds their id. Where there are few, they are listed first.
+    pub(super) fn restrict(&self, sql: &mut Sql, column: &str, database: Database, are_few: bool) {
+        match (database, are_few) {
+            (Database::Postgres, _) => {
+                sql.push(" AND ").push(column);
+                sql.push(" IN (SELECT interception_id FROM search_rows WHERE words @@ CAST(");
+                sql.value(self.tsquery()).push(" AS tsquery))");
+            }
+            (Database::Sqlite, true) => {
+                sql.push(" AND ").push(column).push(
+                    " IN (SELECT interception_id FROM search_rows WHERE number IN \
+                     (SELECT rowid FROM search_index WHERE search_index MATCH ",
+                );
+                sql.value(self.fts5()).push("))");
+            }
+            (Database::Sqlite, false) => {
+                sql.push(" AND EXISTS (SELECT 1 FROM search_rows s CROSS JOIN search_index x WHERE s.interception_id = ");
+                sql.push(column)
+                    .push(" AND x.rowid = s.number AND x.search_index MATCH ")
+                    .value(self.fts5())
+                    .push(")");
+            }
         }
+    }
+
+    fn tsquery(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| format!("'{word}'")).collect();
+        words.join(" & ")
+    }
+
+    pub(super) fn fts5(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| format!("\"{word}\"")).collect();
+        words.join(" AND ")
     }
 }
 
@@ -182,16 +200,9 @@ mod tests {
 
     #[test]
     fn what_is_searched_for_is_no_syntax() {
-        let mut sql = Sql::new("");
-        Search::new("a OR b* NEAR(\"c' | !d) words:x").unwrap().restrict(
-            &mut sql,
-            "i.id",
-            Database::Postgres,
-        );
-        assert_eq!(sql.values(), ["'a' & 'or' & 'b' & 'near' & 'c' & 'd' & 'words' & 'x'"]);
-        let mut sql = Sql::new("");
-        Search::new("\"a\" OR b*").unwrap().restrict(&mut sql, "i.id", Database::Sqlite);
-        assert_eq!(sql.values(), ["\"a\" AND \"or\" AND \"b\""]);
+        let search = Search::new("a OR b* NEAR(\"c' | !d) words:x").unwrap();
+        assert_eq!(search.tsquery(), "'a' & 'or' & 'b' & 'near' & 'c' & 'd' & 'words' & 'x'");
+        assert_eq!(Search::new("\"a\" OR b*").unwrap().fts5(), "\"a\" AND \"or\" AND \"b\"");
         assert_eq!(Search::new("*\"'"), None);
     }
 }

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use assert_cmd::Command;
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use toolgate::store::queries;
 
-use crate::client::Answer;
+use crate::client::{Answer, patiently};
 use crate::mcp_server::{McpServer, text};
 use crate::process::{ConfigFolder, PROGRAM, Process};
 use crate::provider::Provider;
 use crate::wire::{Api, Mode, say};
-use crate::world::{PROVIDER_KEY, World};
+use crate::world::{PROVIDER_KEY, World, until};
 
 /// An address where nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:1/mcp";
@@ -170,11 +172,45 @@ async fn the_audit_is_read_while_the_gateway_runs() {
     }
     let (_, out, _) = run(here, &["audit", "show", &id, "--store", &store, "--json"]).await;
     let record: Value = serde_json::from_str(&out).unwrap();
-    assert_eq!((&record["id"], &record["tool_usage"][0]["outcome"]["outcome"]), (&id.into(), &"ok".into()));
+    assert_eq!((&record["id"], &record["tool_usage"][0]["outcome"]), (&id.as_str().into(), &"ok".into()));
     let (_, out, _) = run(here, &["audit", "list", "--store", &store, "--json", "--user", "nobody"]).await;
     assert_eq!(out.trim(), "[]");
+    let (code, out, _) = run(here, &["audit", "stats", "--by", "model", "--store", &store]).await;
+    assert!(code == 0 && out.contains("m-1"), "{out}");
+    let (code, out, _) = run(here, &["audit", "export", "--format", "csv", "--store", &store]).await;
+    assert!(code == 0 && out.starts_with("id,") && out.contains(&id), "{out}");
     let (code, _, error) = run(here, &["audit", "show", "ffffffffffff", "--store", &store]).await;
     assert!(code != 0 && error.contains("audit list"), "{error}");
+}
+
+#[tokio::test]
+async fn the_audit_is_followed_while_the_gateway_runs() {
+    let world = World::with(McpServer::new().tool("look", text("42 birds"))).await;
+    let store = world.folder.path().join("toolgate.db");
+    let mut tail = tokio::process::Command::new(PROGRAM);
+    tail.args(["audit", "tail", "--json", "--store"]).arg(&store);
+    let mut tail = tail.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    // It has begun when its reading is on record.
+    until("the reading", async || {
+        let page = queries::PageRequest::newest(1);
+        let events = queries::events(&world.store, &queries::Filter::default(), None, &page).await.unwrap();
+        (!events.items.is_empty()).then_some(())
+    })
+    .await;
+    let api = Api::Chat;
+    world.provider.will_say(api, Mode::Whole, &[say("r1").text("Hello.")]);
+    let answer = world.ask(api, &api.request(Mode::Whole, "Hi", &[])).await;
+    let id = answer.header("x-toolgate-interception").unwrap();
+    loop {
+        let line = patiently("a line", lines.next_line()).await.unwrap().expect("tail has ended");
+        let row: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(row["id"], id);
+        if row["outcome"] == "completed" {
+            break;
+        }
+        assert_eq!(row["outcome"], "running");
+    }
 }
 
 #[tokio::test]

@@ -24,10 +24,13 @@ pub(super) fn routes() -> Vec<Route> {
     let tokens = Route::get(
         "/stats/tokens",
         tokens,
-        "Ended requests and their tokens, in sums; times count by whole hours",
+        "Ended requests and their tokens, in sums; times count by whole days, or hours where these are asked for",
     );
-    let tools =
-        Route::get("/stats/tools", tools, "Tool calls with an outcome, in sums; times count by whole hours");
+    let tools = Route::get(
+        "/stats/tools",
+        tools,
+        "Tool calls with an outcome, in sums; times count by whole days, or hours where these are asked for",
+    );
     vec![
         of::<By>(tokens).answers::<Statistics<TokenStatistics>>(),
         of::<ToolBy>(tools).answers::<Statistics<ToolStatistics>>(),

@@ -71,6 +71,24 @@ impl Sql {
         }
     }
 
+    /// Adds places for all of these, with commas between them.
+    pub(crate) fn list(&mut self, values: &[impl AsRef<str>]) -> &mut Self {
+        for (place, value) in values.iter().enumerate() {
+            self.push(if place == 0 { "" } else { ", " }).value(value.as_ref());
+        }
+        self
+    }
+
+    /// Adds a statement that was put together by itself; its places are numbered anew.
+    pub(crate) fn append(&mut self, other: Self) -> &mut Self {
+        let mut pieces = other.text.split('$');
+        self.push(pieces.next().unwrap_or_default());
+        for (piece, value) in pieces.zip(other.values) {
+            self.value(value).push(piece.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+        }
+        self
+    }
+
     pub(crate) async fn fetch<T>(
         &self,
         store: &Store,

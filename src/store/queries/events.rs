@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 
 use super::super::Store;
 use super::super::column::{micros, read_parsed};
+use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, Sql};
 use crate::domain::EventId;
 
@@ -34,6 +35,9 @@ pub struct AuditEvent {
     pub at: Timestamp,
 }
 
+const ROWS: &str = "SELECT e.id, e.instance, e.action, e.detail, e.at, p.user_name, c.key_name FROM audit_events e \
+     LEFT JOIN people p ON p.id = e.person LEFT JOIN callers c ON c.id = e.caller WHERE e.id IN (";
+
 /// A page of events; of the filters, user, key, group and times count.
 pub async fn events(
     store: &Store,
@@ -41,14 +45,13 @@ pub async fn events(
     action: Option<&String>,
     request: &PageRequest,
 ) -> Result<Page<AuditEvent>, sqlx::Error> {
-    let mut sql = Sql::new(
-        "SELECT e.id, e.instance, e.action, e.detail, e.at, p.user_name, c.key_name FROM audit_events e \
-         LEFT JOIN people p ON p.id = e.person LEFT JOIN callers c ON c.id = e.caller WHERE true",
-    );
-    filter.restrict_started(&mut sql, "e.at");
-    filter.restrict_who(&mut sql, "e");
-    sql.and_if("e.action =", action);
-    Page::fetch(store, sql, ("e.at", "e.id"), request, read, |event| Cursor::new(event.at, event.id)).await
+    let mut keys = Sql::new("SELECT e.id FROM audit_events e WHERE true");
+    let conditions = Conditions::of(store, filter).await?;
+    conditions.restrict_started(&mut keys, "e", "at");
+    conditions.restrict_who(&mut keys, "e");
+    keys.and_if("e.action =", action);
+    let place = |event: &AuditEvent| Cursor::new(event.at, event.id);
+    Page::fetch(store, keys, ROWS, ("e.at", "e.id"), request, read, place).await
 }
 
 fn read(row: &AnyRow) -> Result<AuditEvent, sqlx::Error> {

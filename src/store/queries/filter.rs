@@ -3,10 +3,7 @@
 use jiff::{SpanRelativeTo, Timestamp};
 use serde::Serialize;
 
-use super::super::Store;
-use super::super::column::time_text;
 use super::super::search::Search;
-use super::{RUNNING, Sql};
 use crate::domain::InterceptionId;
 
 /// What has to be true of a record; what is not set is not asked for.
@@ -111,105 +108,6 @@ impl Filter {
             _ => return Ok(false),
         }
         Ok(true)
-    }
-
-    /// Restricts `interceptions i`.
-    pub(super) fn restrict_interceptions(&self, sql: &mut Sql, store: &Store) {
-        self.restrict_started(sql, "i.started_at");
-        restrict_outcome(sql, "i.outcome", self.outcome.as_deref());
-        self.restrict_callers(sql, store);
-        if self.asks_for_calls() {
-            sql.push(" AND EXISTS (SELECT 1 FROM tool_usage t WHERE t.interception_id = i.id");
-            self.restrict_tools(sql);
-            sql.push(")");
-        }
-    }
-
-    /// Restricts `tool_usage t`, beside `interceptions i`.
-    pub(super) fn restrict_calls(&self, sql: &mut Sql, store: &Store) {
-        self.restrict_started(sql, "t.recorded_at");
-        restrict_outcome(sql, "t.outcome", self.outcome.as_deref());
-        self.restrict_tools(sql);
-        self.restrict_callers(sql, store);
-    }
-
-    /// What is known of an interception from its start, but when that was.
-    fn restrict_callers(&self, sql: &mut Sql, store: &Store) {
-        self.restrict_who(sql, "i");
-        sql.and_if("i.provider =", self.provider.as_ref());
-        sql.and_if("i.model =", self.model.as_ref());
-        sql.and_if("i.client =", self.client.as_ref());
-        sql.and_if("i.client_session =", self.session.as_ref());
-        if let Some(thread) = self.thread {
-            sql.and("i.thread =", thread.to_string());
-        }
-        if let Some(search) = self.text.as_deref().and_then(Search::new) {
-            search.restrict(sql, "i.id", store.database());
-        }
-    }
-
-    /// Restricts the columns `person` and `caller` of this table.
-    pub(super) fn restrict_who(&self, sql: &mut Sql, table: &str) {
-        if let Some(user) = &self.user {
-            sql.push(&format!(" AND {table}.person IN (SELECT id FROM people WHERE user_name = "));
-            sql.value(user.as_str()).push(")");
-        }
-        if self.key.is_some() || self.group.is_some() {
-            sql.push(&format!(" AND {table}.caller IN (SELECT id FROM callers WHERE true"));
-            self.restrict_keys(sql);
-            sql.push(")");
-        }
-    }
-
-    /// Restricts `callers`.
-    pub(super) fn restrict_keys(&self, sql: &mut Sql) {
-        sql.and_if("key_name =", self.key.as_ref());
-        if let Some(group) = &self.group {
-            // As it stands in the array, quotes and all; unlike LIKE, both databases do this letter by letter.
-            let quoted = serde_json::Value::from(group.as_str()).to_string();
-            sql.push(" AND REPLACE(group_names, ").value(quoted).push(", '') <> group_names");
-        }
-    }
-
-    fn restrict_tools(&self, sql: &mut Sql) {
-        sql.and_if("t.server =", self.server.as_ref());
-        match self.tool.as_deref().map(|tool| tool.split_once('/').ok_or(tool)) {
-            Some(Ok((server, tool))) => {
-                sql.and("t.server =", server).and("t.server_tool =", tool);
-            }
-            Some(Err(tool)) => {
-                sql.and("t.tool =", tool);
-            }
-            None => {}
-        }
-        if let Some(injected) = self.injected {
-            sql.and("t.injected =", i64::from(injected));
-        }
-    }
-
-    pub(super) fn restrict_started(&self, sql: &mut Sql, column: &str) {
-        if let Some(from) = self.from {
-            sql.and(&format!("{column} >="), time_text(from));
-        }
-        if let Some(to) = self.to {
-            sql.and(&format!("{column} <"), time_text(to));
-        }
-    }
-
-    pub(super) fn asks_for_calls(&self) -> bool {
-        self.server.is_some() || self.tool.is_some() || self.injected.is_some()
-    }
-}
-
-pub(super) fn restrict_outcome(sql: &mut Sql, column: &str, outcome: Option<&str>) {
-    match outcome {
-        Some(RUNNING) => {
-            sql.push(&format!(" AND {column} IS NULL"));
-        }
-        Some(outcome) => {
-            sql.and(&format!("{column} ="), outcome);
-        }
-        None => {}
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use super::super::Store;
 use super::super::column::{micros, read_list, read_parsed, read_time_if_any};
 use super::compose::{number, small};
+use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::InterceptionId;
 
@@ -125,9 +126,9 @@ pub struct Tokens {
     pub reasoning: u64,
 }
 
-/// The columns, and where they come from.
-const SELECT: &str = "SELECT i.*, p.user_name, c.key_name, c.group_names FROM interceptions i \
-     LEFT JOIN people p ON p.id = i.person LEFT JOIN callers c ON c.id = i.caller WHERE true";
+/// The columns, and where they come from; then the ids.
+const ROWS: &str = "SELECT i.*, p.user_name, c.key_name, c.group_names FROM interceptions i \
+     LEFT JOIN people p ON p.id = i.person LEFT JOIN callers c ON c.id = i.caller WHERE i.id IN (";
 
 /// A page of interceptions.
 pub async fn interceptions(
@@ -135,12 +136,10 @@ pub async fn interceptions(
     filter: &Filter,
     request: &PageRequest,
 ) -> Result<Page<Interception>, sqlx::Error> {
-    let mut sql = Sql::new(SELECT);
-    filter.restrict_interceptions(&mut sql, store);
-    Page::fetch(store, sql, ("i.started_at", "i.id"), request, read, |row| {
-        Cursor::new(row.started_at, row.id)
-    })
-    .await
+    let mut keys = Sql::new("SELECT i.id FROM interceptions i WHERE true");
+    Conditions::of(store, filter).await?.restrict_interceptions(&mut keys);
+    let place = |row: &Interception| Cursor::new(row.started_at, row.id);
+    Page::fetch(store, keys, ROWS, ("i.started_at", "i.id"), request, read, place).await
 }
 
 /// One interception.
@@ -153,12 +152,9 @@ pub async fn of_ids(store: &Store, ids: &[InterceptionId]) -> Result<Vec<Interce
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let mut sql = Sql::new(SELECT);
-    sql.push(" AND i.id IN (");
-    for (place, id) in ids.iter().enumerate() {
-        sql.push(if place == 0 { "" } else { ", " }).value(id.to_string());
-    }
-    sql.push(") ORDER BY i.started_at, i.id");
+    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    let mut sql = Sql::new(ROWS);
+    sql.list(&ids).push(") ORDER BY i.started_at, i.id");
     sql.fetch(store, read).await
 }
 

@@ -2,6 +2,7 @@
 //! fragments, so that the database plans for the filters that are there, and never from what somebody wrote.
 
 mod compose;
+mod conditions;
 mod events;
 mod filter;
 mod interceptions;

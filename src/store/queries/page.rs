@@ -101,16 +101,20 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// Adds the place and the size of the page to a statement that ends with its conditions, and asks.
+    /// Asks for a page. `keys` finds the ids and ends with its conditions; `rows` reads what belongs to them, and ends where
+    /// they are to stand: so that what is sorted is narrow.
     pub(super) async fn fetch(
         store: &Store,
-        mut sql: Sql,
+        keys: Sql,
+        rows: &str,
         key: (&str, &str),
         request: &PageRequest,
         read: impl Fn(&AnyRow) -> Result<T, sqlx::Error>,
         place: impl Fn(&T) -> Cursor,
     ) -> Result<Self, sqlx::Error> {
         let (time, id) = key;
+        let mut sql = Sql::new(rows);
+        sql.append(keys);
         let mut beyond = |sign: &str, cursor: &Cursor| {
             sql.push(&format!(" AND ({time}, {id}) {sign} ("));
             sql.value(time_text(cursor.at)).push(", ").value(cursor.id.as_str()).push(")");
@@ -126,8 +130,8 @@ impl<T> Page<T> {
                 "ASC"
             }
         };
-        sql.push(&format!(" ORDER BY {time} {order}, {id} {order} LIMIT "))
-            .value(i64::from(request.limit) + 1);
+        let order = format!(" ORDER BY {time} {order}, {id} {order}");
+        sql.push(&order).push(" LIMIT ").value(i64::from(request.limit) + 1).push(")").push(&order);
         let mut items = sql.fetch(store, read).await?;
         let has_more = items.len() > request.limit as usize;
         items.truncate(request.limit as usize);

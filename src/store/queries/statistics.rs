@@ -1,8 +1,7 @@
-//! Sums over many interceptions and calls. They come from hourly sums, which triggers keep; where a filter asks for what
+//! Sums over many interceptions and calls. They come from daily sums, which triggers keep; where somebody asks for what
 //! those do not tell apart, from the rows themselves.
 
-use std::str::FromStr;
-
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use sqlx::Row as _;
@@ -11,15 +10,15 @@ use sqlx::any::AnyRow;
 use super::super::Store;
 use super::super::column::time_text;
 use super::compose::number;
-use super::filter::restrict_outcome;
+use super::conditions::Conditions;
 use super::interceptions::tokens;
 use super::{Filter, Sql, Tokens};
 
 /// The most groups of one answer.
 const MAX_GROUPS: i64 = 10_000;
 
-/// Where a text of hours is cut: `2026-01-31T12`.
-const HOUR: usize = 13;
+/// Where a time is cut to a day: `2026-01-31`.
+const DAY: usize = 10;
 
 /// By what interceptions are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,7 @@ pub trait Dimension: Copy + Sized + 'static {
 
 impl Dimension for By {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Day, "day", "SUBSTR(h.hour, 1, 10)"),
+        (Self::Day, "day", "h.day"),
         (Self::Hour, "hour", "h.hour"),
         (Self::User, "user", "COALESCE(p.user_name, '')"),
         (Self::Key, "key", "COALESCE(c.key_name, '')"),
@@ -89,7 +88,7 @@ impl Dimension for By {
 
 impl Dimension for ToolBy {
     const ALL: &'static [(Self, &'static str, &'static str)] = &[
-        (Self::Day, "day", "SUBSTR(h.hour, 1, 10)"),
+        (Self::Day, "day", "h.day"),
         (Self::Hour, "hour", "h.hour"),
         (Self::Server, "server", "h.server"),
         (Self::Tool, "tool", "h.tool"),
@@ -104,14 +103,6 @@ impl Dimension for ToolBy {
 
 fn word<D: Dimension + PartialEq>(by: D) -> &'static str {
     D::ALL.iter().find(|(known, ..)| *known == by).map_or("", |(_, word, _)| word)
-}
-
-impl FromStr for By {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::list(text)?.pop().ok_or_else(String::new)
-    }
 }
 
 /// Sums of ended interceptions.
@@ -152,11 +143,11 @@ pub struct ToolStatistics {
     pub truncated: u64,
 }
 
-const USAGE_ROWS: &str = "(SELECT SUBSTR(i.started_at, 1, 13) AS hour, i.person, i.caller, i.provider, i.dialect, i.model, \
+const USAGE_ROWS: &str = "(SELECT SUBSTR(i.started_at, 1, 10) AS day, SUBSTR(i.started_at, 1, 13) AS hour, i.person, i.caller, i.provider, i.dialect, i.model, \
      i.client, i.outcome, 1 AS interceptions, i.rounds, i.injected_calls, i.client_calls, i.input, i.output, \
      i.cache_read, i.cache_write, i.reasoning, i.total_us, i.provider_us, i.tools_us FROM interceptions i \
      WHERE i.outcome IS NOT NULL";
-const CALL_ROWS: &str = "(SELECT SUBSTR(t.recorded_at, 1, 13) AS hour, COALESCE(t.server, '') AS server, \
+const CALL_ROWS: &str = "(SELECT SUBSTR(t.recorded_at, 1, 10) AS day, SUBSTR(t.recorded_at, 1, 13) AS hour, COALESCE(t.server, '') AS server, \
      COALESCE(t.server_tool, t.tool) AS tool, t.injected, t.outcome, 1 AS calls, t.duration_us, t.result_bytes, \
      t.truncated FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id WHERE t.outcome IS NOT NULL";
 
@@ -176,23 +167,25 @@ const USAGE_SUMS: [&str; 12] = [
 ];
 const CALL_SUMS: [&str; 4] = ["calls", "duration_us", "result_bytes", "truncated"];
 
-/// Sums of interceptions, by the hour in which they began; times count by whole hours.
+/// Sums of interceptions, by when they began; times count by whole days, or whole hours where sums are by the hour.
 pub async fn token_statistics(
     store: &Store,
     filter: &Filter,
     by: &[By],
 ) -> Result<Vec<TokenStatistics>, sqlx::Error> {
+    let filter = &whole(filter, by.contains(&By::Hour));
+    let conditions = Conditions::of(store, filter).await?;
     let mut sql = select(by, &USAGE_SUMS);
-    let is_summed = !filter.asks_for_calls()
-        && filter.session.is_none()
-        && filter.thread.is_none()
-        && filter.text.is_none();
-    if is_summed {
-        sql.push("usage_hours h");
-    } else {
-        sql.push(USAGE_ROWS);
-        hours(filter, |filter| filter.restrict_interceptions(&mut sql, store));
-        sql.push(") h");
+    let sums = sums_for(filter, by);
+    match sums {
+        Some(table) => {
+            sql.push(table).push(" h");
+        }
+        None => {
+            sql.push(USAGE_ROWS);
+            conditions.restrict_interceptions(&mut sql);
+            sql.push(") h");
+        }
     }
     if by.contains(&By::User) {
         sql.push(" LEFT JOIN people p ON p.id = h.person");
@@ -201,13 +194,13 @@ pub async fn token_statistics(
         sql.push(" LEFT JOIN callers c ON c.id = h.caller");
     }
     sql.push(" WHERE true");
-    if is_summed {
-        restrict_hours(filter, &mut sql);
-        filter.restrict_who(&mut sql, "h");
+    if sums.is_some() {
+        restrict_days(filter, &mut sql);
+        conditions.restrict_who(&mut sql, "h");
         sql.and_if("h.provider =", filter.provider.as_ref());
         sql.and_if("h.model =", filter.model.as_ref());
         sql.and_if("h.client =", filter.client.as_ref());
-        restrict_outcome(&mut sql, "h.outcome", filter.outcome.as_deref());
+        conditions.restrict_outcome_of(&mut sql, "h.outcome");
     }
     finish(&mut sql, by, by.iter().any(|by| matches!(by, By::Day | By::Hour)));
     sql.fetch(store, |row| {
@@ -227,12 +220,39 @@ pub async fn token_statistics(
     .await
 }
 
-/// Sums of tool calls, by the hour in which they were recorded; times count by whole hours.
+/// The daily sums that tell apart all that is asked for, if some do.
+fn sums_for(filter: &Filter, by: &[By]) -> Option<&'static str> {
+    let any = |of: &[By]| by.iter().any(|by| of.contains(by));
+    let of_calls = filter.server.is_some() || filter.tool.is_some() || filter.injected.is_some();
+    if of_calls
+        || filter.session.is_some()
+        || filter.thread.is_some()
+        || filter.text.is_some()
+        || any(&[By::Hour])
+    {
+        return None;
+    }
+    let asks_who =
+        any(&[By::User, By::Key]) || filter.user.is_some() || filter.key.is_some() || filter.group.is_some();
+    let asks_what = any(&[By::Model, By::Client, By::Dialect, By::Outcome])
+        || filter.model.is_some()
+        || filter.client.is_some()
+        || filter.outcome.is_some();
+    match (asks_who, asks_what) {
+        (false, _) => Some("usage_days"),
+        (true, false) => Some("people_days"),
+        (true, true) => None,
+    }
+}
+
+/// Sums of tool calls, by when they were recorded; times count by whole days, or whole hours where sums are by the hour.
 pub async fn tool_statistics(
     store: &Store,
     filter: &Filter,
     by: &[ToolBy],
 ) -> Result<Vec<ToolStatistics>, sqlx::Error> {
+    let filter = &whole(filter, by.contains(&ToolBy::Hour));
+    let conditions = Conditions::of(store, filter).await?;
     let mut sql = select(by, &CALL_SUMS);
     let of_tools = Filter {
         server: filter.server.clone(),
@@ -242,18 +262,17 @@ pub async fn tool_statistics(
         to: filter.to,
         ..Filter::default()
     };
-    let is_summed = *filter == of_tools;
-    if is_summed {
-        sql.push("tool_hours h WHERE true");
-        restrict_hours(filter, &mut sql);
+    if *filter == of_tools && !by.contains(&ToolBy::Hour) {
+        sql.push("tool_days h WHERE true");
+        restrict_days(filter, &mut sql);
         sql.and_if("h.server =", filter.server.as_ref());
         if let Some(injected) = filter.injected {
             sql.and("h.injected =", i64::from(injected));
         }
-        restrict_outcome(&mut sql, "h.outcome", filter.outcome.as_deref());
+        conditions.restrict_outcome_of(&mut sql, "h.outcome");
     } else {
         sql.push(CALL_ROWS);
-        hours(filter, |filter| filter.restrict_calls(&mut sql, store));
+        conditions.restrict_calls(&mut sql);
         sql.push(") h WHERE true");
     }
     finish(&mut sql, by, by.iter().any(|by| matches!(by, ToolBy::Day | ToolBy::Hour)));
@@ -301,28 +320,28 @@ fn finish<D>(sql: &mut Sql, by: &[D], is_over_time: bool) {
     sql.value(MAX_GROUPS);
 }
 
-/// The same filter with its times at whole hours.
-fn hours(filter: &Filter, restrict: impl FnOnce(&Filter)) {
-    let whole = |time: jiff::Timestamp| {
-        let options = jiff::TimestampRound::new().smallest(jiff::Unit::Hour).mode(jiff::RoundMode::Trunc);
-        time.round(options).unwrap_or(time)
+/// The same filter with its times at whole days or hours, so that nothing is left out.
+fn whole(filter: &Filter, hours: bool) -> Filter {
+    let step = SignedDuration::from_hours(if hours { 1 } else { 24 });
+    let floor = |time: Timestamp| {
+        let over = time.as_microsecond().rem_euclid(i64::try_from(step.as_micros()).unwrap_or(1));
+        time.checked_sub(SignedDuration::from_micros(over)).unwrap_or(time)
     };
-    let to = filter
-        .to
-        .map(|to| if whole(to) == to { to } else { whole(to) + jiff::SignedDuration::from_hours(1) });
-    restrict(&Filter { from: filter.from.map(whole), to, ..filter.clone() });
+    let ceiling = |time: Timestamp| {
+        let floor = floor(time);
+        if floor == time { time } else { floor.checked_add(step).unwrap_or(time) }
+    };
+    Filter { from: filter.from.map(floor), to: filter.to.map(ceiling), ..filter.clone() }
 }
 
-fn restrict_hours(filter: &Filter, sql: &mut Sql) {
-    hours(filter, |whole| {
-        let hour = |time| time_text(time)[..HOUR].to_owned();
-        if let Some(from) = whole.from {
-            sql.and("h.hour >=", hour(from));
-        }
-        if let Some(to) = whole.to {
-            sql.and("h.hour <", hour(to));
-        }
-    });
+fn restrict_days(filter: &Filter, sql: &mut Sql) {
+    let day = |time| time_text(time)[..DAY].to_owned();
+    if let Some(from) = filter.from {
+        sql.and("h.day >=", day(from));
+    }
+    if let Some(to) = filter.to {
+        sql.and("h.day <", day(to));
+    }
 }
 
 fn group(row: &AnyRow, places: usize) -> Result<Vec<String>, sqlx::Error> {

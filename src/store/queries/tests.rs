@@ -190,16 +190,25 @@ async fn events_tell_who_did_what() {
 }
 
 #[tokio::test]
-async fn sums_are_the_same_from_hours_and_from_rows() {
+async fn sums_are_the_same_from_days_and_from_rows() {
     let store = store().await;
+    for by in [&[By::Provider, By::Model, By::Outcome][..], &[By::User, By::Key, By::Provider]] {
+        let all = token_statistics(&store, &Filter::default(), by).await.unwrap();
+        let of_two = filter(&[("group", "staff"), ("injected", "true")]);
+        let some = token_statistics(&store, &of_two, by).await.unwrap();
+        assert_eq!((all.len(), some.len()), (2, 1), "{by:?}");
+        // A filter that the daily sums do not tell apart, and that all rows fit.
+        let from_rows = token_statistics(&store, &filter(&[("session", "session-alice")]), by).await.unwrap();
+        assert_eq!(from_rows, all, "{by:?}");
+    }
     let by = [By::Day, By::User, By::Outcome];
-    let from_hours = token_statistics(&store, &Filter::default(), &by).await.unwrap();
-    let groups: Vec<_> = from_hours.iter().map(|row| row.group.join(" ")).collect();
+    let from_days = token_statistics(&store, &Filter::default(), &by).await.unwrap();
+    let groups: Vec<_> = from_days.iter().map(|row| row.group.join(" ")).collect();
     assert_eq!(groups, ["2025-10-09 alice completed", "2025-10-09 alice failed"]);
-    assert_eq!((from_hours[0].interceptions, from_hours[0].tokens.input), (2, 200));
-    // A filter that the hours do not tell apart, and that all rows fit.
+    assert_eq!((from_days[0].interceptions, from_days[0].tokens.input), (2, 200));
+    // A filter that the days do not tell apart, and that all rows fit.
     let from_rows = token_statistics(&store, &filter(&[("session", "session-alice")]), &by).await.unwrap();
-    assert_eq!(from_rows, from_hours);
+    assert_eq!(from_rows, from_days);
     let tools =
         tool_statistics(&store, &Filter::default(), &[ToolBy::Server, ToolBy::Outcome]).await.unwrap();
     let tools: Vec<_> = tools.iter().map(|row| (row.group.join(" "), row.calls, row.result_bytes)).collect();
@@ -207,10 +216,16 @@ async fn sums_are_the_same_from_hours_and_from_rows() {
     let of_alice =
         tool_statistics(&store, &filter(&[("user", "alice"), ("server", "notes")]), &[]).await.unwrap();
     assert_eq!((of_alice[0].calls, of_alice[0].duration_us), (1, 120_000));
-    // Times count by whole hours.
-    for (from, count) in [(at(1800), 3), (at(3_600_000), 0)] {
+    // Times count by whole days, or by whole hours.
+    for (from, by, count) in [
+        (at(3_600_000), &[][..], 3),
+        (at(86_400_000), &[], 0),
+        (at(1800), &[By::Hour], 3),
+        (at(3_600_000), &[By::Hour], 0),
+    ] {
         let since = filter(&[("from", &from.to_string())]);
-        assert_eq!(token_statistics(&store, &since, &[]).await.unwrap()[0].interceptions, count);
+        let rows = token_statistics(&store, &since, by).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.interceptions).sum::<u64>(), count, "{from}");
     }
 }
 
@@ -238,9 +253,11 @@ async fn sums_follow_ends_pruned_names_and_deleted_rows() {
     rows.commit().await.unwrap();
     assert_eq!(by_user().await, [(String::new(), 2)]);
     assert_eq!(tool_statistics(&store, &Filter::default(), &[ToolBy::Tool]).await.unwrap(), []);
-    let mut sql = Sql::new("SELECT hour AS id FROM usage_hours");
-    sql.push(" WHERE interceptions = ").value(0);
-    assert_eq!(sql.fetch(&store, |_| Ok(())).await.unwrap().len(), 0, "an hour of nothing is no row");
+    for table in ["usage_days", "people_days"] {
+        let mut sql = Sql::new(&format!("SELECT day FROM {table} WHERE interceptions ="));
+        sql.value(0);
+        assert_eq!(sql.fetch(&store, |_| Ok(())).await.unwrap().len(), 0, "a day of nothing is no row");
+    }
 }
 
 #[tokio::test]
@@ -256,12 +273,17 @@ async fn forgotten_words_are_not_found() {
     assert_eq!(found(&store, &[("text", "bill")]).await, []);
 }
 
-#[test]
-fn a_statement_holds_no_word_of_the_question() {
+#[tokio::test]
+async fn a_statement_holds_no_word_of_the_question() {
+    let store = store().await;
     let evil = "x' OR '1'='1";
-    let filter = Filter { user: Some(evil.into()), model: Some(evil.into()), ..Filter::default() };
+    let filter = Filter { key: Some(evil.into()), model: Some(evil.into()), ..Filter::default() };
     let mut sql = Sql::new("");
-    filter.restrict_who(&mut sql, "i");
+    conditions::Conditions::of(&store, &filter).await.unwrap().restrict_interceptions(&mut sql);
     assert!(!sql.text().contains("OR"), "{}", sql.text());
-    assert_eq!(sql.values(), [evil]);
+    assert_eq!(sql.values(), [evil, evil]);
+    let mut outer = Sql::new("SELECT ");
+    outer.value("a").push(" IN (").append(sql).push(")");
+    assert_eq!(outer.values(), ["a", evil, evil]);
+    assert!(outer.text().contains("$1 IN (") && outer.text().contains("key_name = $2"), "{}", outer.text());
 }

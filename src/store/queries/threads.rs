@@ -11,6 +11,7 @@ use sqlx::any::AnyRow;
 use super::super::Store;
 use super::super::column::{micros, read_parsed};
 use super::compose::number;
+use super::conditions::Conditions;
 use super::interceptions::tokens;
 use super::{Cursor, Filter, Page, PageRequest, Sql, Tokens};
 use crate::domain::InterceptionId;
@@ -52,9 +53,9 @@ pub struct Thread {
 }
 
 /// The first interception of each conversation that is still recorded.
-const FIRST: &str = "SELECT f.id, f.thread, f.client, f.client_session, f.provider, f.model, f.started_at, p.user_name \
-     FROM interceptions f LEFT JOIN people p ON p.id = f.person \
-     WHERE NOT EXISTS (SELECT 1 FROM interceptions e \
+const ROWS: &str = "SELECT f.id, f.thread, f.client, f.client_session, f.provider, f.model, f.started_at, p.user_name \
+     FROM interceptions f LEFT JOIN people p ON p.id = f.person WHERE f.id IN (";
+const FIRST: &str = "SELECT f.id FROM interceptions f WHERE NOT EXISTS (SELECT 1 FROM interceptions e \
      WHERE e.thread = f.thread AND (e.started_at, e.id) < (f.started_at, f.id))";
 
 const SUMS: &str = "SELECT i.thread, MAX(i.started_at) AS last_at, COUNT(*) AS interceptions, \
@@ -70,22 +71,24 @@ pub async fn threads(
     filter: &Filter,
     request: &PageRequest,
 ) -> Result<Page<Thread>, sqlx::Error> {
-    let mut sql = Sql::new(FIRST);
+    let mut keys = Sql::new(FIRST);
     // A conversation is one person's: who it was need not be looked for in all of its interceptions.
-    let whose = Filter { user: filter.user.clone(), ..Filter::default() };
-    whose.restrict_who(&mut sql, "f");
-    filter.restrict_started(&mut sql, "f.started_at");
+    let (user, from, to) = (filter.user.clone(), filter.from, filter.to);
+    let of_first = Filter { user, from, to, ..Filter::default() };
+    let conditions = Conditions::of(store, &of_first).await?;
+    conditions.restrict_who(&mut keys, "f");
+    conditions.restrict_started(&mut keys, "f", "started_at");
     if let Some(thread) = filter.thread {
-        sql.and("f.thread =", thread.to_string());
+        keys.and("f.thread =", thread.to_string());
     }
     let in_any = Filter { user: None, from: None, to: None, thread: None, ..filter.clone() };
     if in_any != Filter::default() {
-        sql.push(" AND EXISTS (SELECT 1 FROM interceptions i WHERE i.thread = f.thread");
-        in_any.restrict_interceptions(&mut sql, store);
-        sql.push(")");
+        keys.push(" AND EXISTS (SELECT 1 FROM interceptions i WHERE i.thread = f.thread");
+        Conditions::of(store, &in_any).await?.within_thread().restrict_interceptions(&mut keys);
+        keys.push(")");
     }
     let place = |row: &First| Cursor::new(row.started_at, row.id);
-    let page = Page::fetch(store, sql, ("f.started_at", "f.id"), request, first, place).await?;
+    let page = Page::fetch(store, keys, ROWS, ("f.started_at", "f.id"), request, first, place).await?;
     let mut sums = sums(store, &page.items).await?;
     let items = page.items.into_iter().map(|first| {
         let known = sums.remove(&first.thread.id);
@@ -136,11 +139,9 @@ async fn sums(store: &Store, firsts: &[First]) -> Result<HashMap<InterceptionId,
     if firsts.is_empty() {
         return Ok(HashMap::new());
     }
+    let ids: Vec<String> = firsts.iter().map(|first| first.thread.id.to_string()).collect();
     let mut sql = Sql::new(SUMS);
-    for (place, first) in firsts.iter().enumerate() {
-        sql.push(if place == 0 { "" } else { ", " }).value(first.thread.id.to_string());
-    }
-    sql.push(") GROUP BY i.thread");
+    sql.list(&ids).push(") GROUP BY i.thread");
     let count = |row: &AnyRow, name| number(row, name).map(Option::unwrap_or_default);
     let sums = sql.fetch(store, |row| {
         let sums = Sums {

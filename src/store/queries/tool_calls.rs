@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use super::super::Store;
 use super::super::column::{micros, micros_if_any, read_parsed, read_time_if_any};
 use super::compose::{number, small};
+use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql, TextPlace};
 use crate::domain::{InterceptionId, ToolUseId};
 
@@ -97,9 +98,14 @@ pub struct CallEnded {
     pub truncated: bool,
 }
 
-const SELECT: &str = "SELECT t.*, i.person, i.thread, i.provider, i.model, i.client, i.client_session, \
+const ROWS: &str = "SELECT t.*, i.person, i.thread, i.provider, i.model, i.client, i.client_session, \
      p.user_name, c.key_name FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
-     LEFT JOIN people p ON p.id = i.person LEFT JOIN callers c ON c.id = i.caller WHERE true";
+     LEFT JOIN people p ON p.id = i.person LEFT JOIN callers c ON c.id = i.caller WHERE ";
+/// Both databases join the same; SQLite begins with the table that comes first.
+const CALLS_FIRST: &str =
+    "SELECT t.id FROM tool_usage t CROSS JOIN interceptions i WHERE t.interception_id = i.id";
+const INTERCEPTIONS_FIRST: &str =
+    "SELECT t.id FROM interceptions i CROSS JOIN tool_usage t WHERE t.interception_id = i.id";
 
 /// A page of calls.
 pub async fn tool_calls(
@@ -107,18 +113,19 @@ pub async fn tool_calls(
     filter: &Filter,
     request: &PageRequest,
 ) -> Result<Page<ToolCall>, sqlx::Error> {
-    let mut sql = Sql::new(SELECT);
-    filter.restrict_calls(&mut sql, store);
-    Page::fetch(store, sql, ("t.recorded_at", "t.id"), request, read, |row| {
-        Cursor::new(row.recorded_at, row.id)
-    })
-    .await
+    let conditions = Conditions::of(store, filter).await?;
+    let first = if conditions.finds_interceptions_first() { INTERCEPTIONS_FIRST } else { CALLS_FIRST };
+    let mut keys = Sql::new(first);
+    conditions.restrict_calls(&mut keys);
+    let place = |row: &ToolCall| Cursor::new(row.recorded_at, row.id);
+    let rows = format!("{ROWS} t.id IN (");
+    Page::fetch(store, keys, &rows, ("t.recorded_at", "t.id"), request, read, place).await
 }
 
 /// The calls of one interception, in order.
 pub(super) async fn calls_of(store: &Store, id: InterceptionId) -> Result<Vec<ToolCall>, sqlx::Error> {
-    let mut sql = Sql::new(SELECT);
-    sql.and("t.interception_id =", id.to_string()).push(" ORDER BY t.seq");
+    let mut sql = Sql::new(ROWS);
+    sql.push("t.interception_id = ").value(id.to_string()).push(" ORDER BY t.seq");
     sql.fetch(store, read).await
 }
 

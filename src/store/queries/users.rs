@@ -10,6 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::super::Store;
 use super::super::column::{micros, micros_if_any, read_list, read_parsed, read_time_if_any};
+use super::conditions::{Conditions, restrict_keys};
 use super::{Cursor, Filter, Page, PageRequest, Sql};
 
 /// One person.
@@ -37,26 +38,26 @@ pub struct User {
     pub erased_at: Option<Timestamp>,
 }
 
-/// A page of people, those who came last first; of the filters, user, key, group and times count.
+const ROWS: &str = "SELECT p.id, p.user_name, p.created_at, p.erased_at, \
+     (SELECT MAX(i.started_at) FROM interceptions i WHERE i.person = p.id) AS last_at FROM people p WHERE p.id IN (";
+
+/// A page of people, those who came for the first time last first; of the filters, user, key, group and times count.
 pub async fn users(store: &Store, filter: &Filter, request: &PageRequest) -> Result<Page<User>, sqlx::Error> {
-    let mut sql = Sql::new(
-        "SELECT p.id, p.user_name, p.created_at, p.erased_at, \
-         (SELECT MAX(i.started_at) FROM interceptions i WHERE i.person = p.id) AS last_at \
-         FROM people p WHERE true",
-    );
+    let mut sql = Sql::new("SELECT p.id FROM people p WHERE true");
     sql.and_if("p.user_name =", filter.user.as_ref());
     if filter.key.is_some() || filter.group.is_some() {
         sql.push(" AND p.id IN (SELECT person FROM callers WHERE true");
-        filter.restrict_keys(&mut sql);
+        restrict_keys(filter, &mut sql);
         sql.push(")");
     }
     if filter.from.is_some() || filter.to.is_some() {
+        let times = Filter { from: filter.from, to: filter.to, ..Filter::default() };
         sql.push(" AND EXISTS (SELECT 1 FROM interceptions i WHERE i.person = p.id");
-        filter.restrict_started(&mut sql, "i.started_at");
+        Conditions::of(store, &times).await?.restrict_started(&mut sql, "i", "started_at");
         sql.push(")");
     }
     let place = |user: &User| Cursor::new(user.first_at, &user.person);
-    let mut page = Page::fetch(store, sql, ("p.created_at", "p.id"), request, read, place).await?;
+    let mut page = Page::fetch(store, sql, ROWS, ("p.created_at", "p.id"), request, read, place).await?;
     let mut callers = callers(store, &page.items).await?;
     for user in &mut page.items {
         if let Some((keys, groups)) = callers.remove(&user.person) {
@@ -75,10 +76,8 @@ async fn callers(store: &Store, users: &[User]) -> Result<HashMap<String, Keys>,
         return Ok(known);
     }
     let mut sql = Sql::new("SELECT person, key_name, group_names FROM callers WHERE person IN (");
-    for (place, user) in users.iter().enumerate() {
-        sql.push(if place == 0 { "" } else { ", " }).value(user.person.as_str());
-    }
-    sql.push(")");
+    let people: Vec<&str> = users.iter().map(|user| user.person.as_str()).collect();
+    sql.list(&people).push(")");
     let rows = sql.fetch(store, |row| {
         Ok((row.try_get::<String, _>("person")?, row.try_get("key_name")?, read_list(row, "group_names")?))
     });
