@@ -36,6 +36,9 @@ const LINKS: u32 = 64;
 /// The most links of one chain in one step.
 const LINKS_OF_STEP: u64 = 20_000;
 
+/// By which ids tell when they were made.
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
+
 /// Events are kept this much longer than other records, because they say what became of these.
 const EVENTS_LONGER: SignedDuration = SignedDuration::from_hours(48);
 
@@ -225,6 +228,8 @@ impl Retention {
         let mut total = Removed::default();
         loop {
             let done = Pruned::last(&self.store).await?.identity.unwrap_or(Timestamp::UNIX_EPOCH);
+            // Of the last millisecond that was reached, some may be left.
+            let done = done.checked_sub(MILLISECOND).unwrap_or(done);
             let ids = prune::named(&self.store, done, before, STEP).await?;
             let mut step = self.step().await?;
             let now = step.deed.at;
@@ -349,11 +354,12 @@ impl Step {
     }
 }
 
-/// Up to when names are gone, when these were the oldest that were not.
+/// Up to when names are gone, when these were the oldest that were not: past the last of them, where there are more.
 fn reached(ids: &[String], before: Timestamp) -> Timestamp {
     let is_full = ids.len() >= STEP as usize;
     let last = ids.last().filter(|_| is_full).and_then(|id| id.parse().ok()).and_then(prune::made_at);
-    last.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(before)
+    let behind = last.and_then(|millis| Timestamp::from_millisecond(millis.saturating_add(1)).ok());
+    behind.map_or(before, |behind| behind.min(before))
 }
 
 /// Up to four minutes, so that replicas do not all begin at once.

@@ -191,7 +191,7 @@ async fn every_column_is_covered() {
             sqlx::query_as(AssertSqlSafe(columns)).fetch_all(world.reader.readers()).await.unwrap();
         for (name, kind) in columns {
             let set = if kind == "BIGINT" {
-                format!("COALESCE({name}, 0) + 1")
+                format!("COALESCE({name}, 0) + 1000")
             } else {
                 format!("COALESCE({name}, '') || 'x'")
             };
@@ -228,7 +228,7 @@ async fn names_keys_groups_and_texts_are_covered_too() {
         ("UPDATE callers SET key_name = 'desktop'", "interceptions", "somebody else's"),
         ("UPDATE callers SET group_names = '[]'", "interceptions", "somebody else's"),
         (
-            "UPDATE interceptions SET person = (SELECT MAX(id) FROM people), caller = (SELECT MAX(id) FROM callers)",
+            "UPDATE interceptions SET person = (SELECT MAX(id) FROM people), caller = (SELECT id FROM callers WHERE person = (SELECT MAX(id) FROM people))",
             "interceptions",
             "else's",
         ),

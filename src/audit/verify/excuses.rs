@@ -53,8 +53,7 @@ impl Excuses {
 
     /// Whether a record of this id may be gone.
     pub(super) fn record(&self, id: Uuid) -> bool {
-        let (Some(made), Some(time)) = (made_at(id), self.pruned.metadata) else { return false };
-        made < time.as_millisecond()
+        is_before(id, self.pruned.metadata)
     }
 
     /// Whether a link or a checkpoint that was made at this time may be gone.
@@ -62,11 +61,9 @@ impl Excuses {
         self.pruned.metadata.is_some_and(|before| made_at < before)
     }
 
-    /// Whether a record of this id need not say any more who it was. The time is that of the last one whose name was
-    /// taken out, where retention is at work.
+    /// Whether a record of this id need not say any more who it was.
     pub(super) fn name(&self, id: Uuid) -> bool {
-        let (Some(made), Some(time)) = (made_at(id), self.pruned.identity) else { return false };
-        made <= time.as_millisecond()
+        is_before(id, self.pruned.identity)
     }
 
     /// Whether a text of a record of this time may be gone.
@@ -78,6 +75,11 @@ impl Excuses {
     pub(super) fn person(&self, id: &str) -> bool {
         self.erased.contains(id)
     }
+}
+
+fn is_before(id: Uuid, time: Option<Timestamp>) -> bool {
+    let (Some(made), Some(time)) = (made_at(id), time) else { return false };
+    made < time.as_millisecond()
 }
 
 impl Verification<'_> {
