@@ -274,6 +274,20 @@ async fn forgotten_words_are_not_found() {
 }
 
 #[tokio::test]
+async fn words_of_somebody_who_was_erased_meanwhile_are_not_kept() {
+    let store = store().await;
+    let mut rows = store.begin().await.unwrap();
+    let erase = "UPDATE people SET user_name = NULL, sealed_key = NULL, erased_at = created_at WHERE id = 'person-bob'";
+    sqlx::query(erase).execute(&mut *rows).await.unwrap();
+    rows.commit().await.unwrap();
+    let mut sample = Sample::new();
+    sample.words(4, "bob", "too late");
+    sample.words(1, "alice", "too late");
+    sample.commit(&store, 2).await;
+    assert_eq!(found(&store, &[("text", "late")]).await, [id(1)]);
+}
+
+#[tokio::test]
 async fn a_statement_holds_no_word_of_the_question() {
     let store = store().await;
     let evil = "x' OR '1'='1";
