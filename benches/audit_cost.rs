@@ -94,8 +94,12 @@ impl Gateway {
     async fn start(store: &str, provider: SocketAddr, tools: SocketAddr, records: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_config(folder.path(), store, provider, tools);
-        let secret = |_: &str| Some("a-secret-that-no-one-else-has-0123456789".to_owned());
-        let config = config::load_with(&folder.path().join("toolgate.yaml"), &secret).unwrap();
+        let variable = |name: &str| {
+            let signing_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+            let secret = "a-secret-that-no-one-else-has-0123456789";
+            Some(if name == "SIGNING_KEY" { signing_key } else { secret }.to_owned())
+        };
+        let config = config::load_with(&folder.path().join("toolgate.yaml"), &variable).unwrap();
         let app = if records { App::start(config).await } else { App::discarding(config).await }.unwrap();
         app.gateway().fleet.settled().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -134,7 +138,7 @@ impl Gateway {
 fn write_config(folder: &Path, store: &str, provider: SocketAddr, tools: SocketAddr) {
     let toolgate = format!(
         "listen: 127.0.0.1:0\nstore: {store}\nauth: none\ninject: always\nsecret_keys: ['${{SECRET}}']\nproviders:\n  \
-         - {{ name: anthropic, type: anthropic, base_url: 'http://{provider}', api_key: '${{SECRET}}' }}\n"
+         - {{ name: anthropic, type: anthropic, base_url: 'http://{provider}', api_key: '${{SECRET}}' }}\naudit: {{ signing_key: '${{SIGNING_KEY}}' }}\n"
     );
     std::fs::write(folder.join("toolgate.yaml"), toolgate).unwrap();
     std::fs::create_dir(folder.join("mcp-servers")).unwrap();

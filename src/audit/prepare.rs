@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::bounds::without_nul;
 use super::content_key::Compressor;
 use super::entry::{Entry, Places, Record, Text, Waiting, body_mut};
 use super::people::Face;
@@ -168,6 +167,5 @@ fn words(interception: InterceptionId, person: &str, text: &str) -> Option<Words
     // What is to be taken out may begin before the end of what is looked through.
     let some = &text[..text.floor_char_boundary(SEARCHED + LONGEST_SECRET)];
     let redacted = redact(some);
-    let words = without_nul(redacted[..redacted.floor_char_boundary(SEARCHED)].to_owned());
-    Some(Words { interception_id: interception, person: person.to_owned(), words })
+    Words::new(interception, person, &redacted[..redacted.floor_char_boundary(SEARCHED)])
 }

@@ -368,7 +368,7 @@ mod tests {
         let too_many = (0..33).map(|n| format!("k{n}=1")).collect::<Vec<_>>().join(",");
         let too_long = format!("a={}", "x".repeat(511));
         for state in ["a", "A=1", "a=1,a=2", "a=\u{7f}", "1a=1", "a=", "a=b=c", &too_many, &too_long] {
-            let trace = of(&[("traceparent", PARENT), ("tracestate", state)]);
+            let trace = Trace::told(Some(PARENT), Some(state), InterceptionId::new());
             assert!(trace.parent.is_some() && trace.state.is_none(), "{state}");
         }
         assert!(of(&[("traceparent", PARENT), ("tracestate", "0t@s=1, ,x=y z")]).state.is_some());

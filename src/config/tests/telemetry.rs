@@ -47,8 +47,8 @@ fn what_is_said_of_it_counts_and_no_dump_shows_its_secrets() {
 #[test]
 fn what_cannot_be_is_refused_at_its_place() {
     for (telemetry, what) in [
-        ("{ metrics_listen: '9464' }", "4:31: expected an address and a port"),
-        ("{ otlp: { endpoint: 'c:4318' } }", "4:33: expected a URL that starts with"),
+        ("{ metrics_listen: '9464' }", "3:30: expected an address and a port"),
+        ("{ otlp: { endpoint: 'c:4318' } }", "3:32: expected a URL that starts with"),
         ("{ otlp: { endpoint: 'http://c/v1/traces' } }", "leave out `/v1/traces`"),
         (
             "{ otlp: { endpoint: 'http://c', headers: { authorization: 'Bearer x' } } }",

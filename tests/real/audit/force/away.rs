@@ -78,7 +78,7 @@ pub async fn run(args: Args) -> bool {
     let spooled = tempfile::tempdir().unwrap();
     let spool = spooled.path().join("toolgate.spool");
     let audit = format!(
-        "audit: {{ instance: '${{INSTANCE}}', lease: 3s, on_full: block, on_unavailable: {}, spool: '{}' }}\n",
+        "instance: '${{INSTANCE}}', lease: 3s, on_full: block, on_unavailable: {}, spool: '{}'",
         args.on_unavailable.word(),
         spool.display()
     );

@@ -15,6 +15,14 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Seals what gateways keep, and stands for the key of the scripted provider.
 const SECRET: &str = "a-secret-that-no-one-else-has-0123456789";
+/// Signs checkpoints: 32 bytes in base64.
+const SIGNING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+/// The variables that a configuration here refers to.
+pub fn variable(name: &str) -> Option<String> {
+    let known = [("INSTANCE", "force"), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)];
+    known.into_iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+}
 
 /// What all gateways of one run have in common: the program, and a folder with their configuration.
 #[derive(Debug)]
@@ -24,13 +32,13 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// A gateway with this store, these scripted parties, and these lines of YAML besides.
-    pub fn new(program: &Path, store: &str, provider: SocketAddr, tools: SocketAddr, more: &str) -> Self {
+    /// A gateway with this store, these scripted parties, and these settings of the audit.
+    pub fn new(program: &Path, store: &str, provider: SocketAddr, tools: SocketAddr, audit: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let toolgate = format!(
             "listen: 127.0.0.1:0\nstore: {store}\nauth: none\ninject: always\nsecret_keys: ['${{SECRET}}']\nproviders:\n  \
              - {{ name: anthropic, type: anthropic, base_url: 'http://{provider}', api_key: '${{SECRET}}' }}\n  \
-             - {{ name: openai, type: openai, base_url: 'http://{provider}/v1', api_key: '${{SECRET}}' }}\n{more}"
+             - {{ name: openai, type: openai, base_url: 'http://{provider}/v1', api_key: '${{SECRET}}' }}\naudit: {{ signing_key: '${{SIGNING_KEY}}', {audit} }}\n"
         );
         std::fs::write(folder.path().join("toolgate.yaml"), toolgate).unwrap();
         std::fs::create_dir(folder.path().join("mcp-servers")).unwrap();
@@ -50,7 +58,7 @@ impl Setup {
         let mut child = Command::new(&self.program)
             .args(["--log", "warn,toolgate::audit=info", "serve", "--config"])
             .arg(self.file())
-            .envs([("INSTANCE", instance), ("SECRET", SECRET)])
+            .envs([("INSTANCE", instance), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
@@ -65,7 +73,7 @@ impl Setup {
     pub async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--config").arg(self.file()).stdin(Stdio::null());
-        command.envs([("INSTANCE", "cli"), ("SECRET", SECRET)]);
+        command.envs([("INSTANCE", "auditor"), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)]);
         let output = command.output().await.unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())

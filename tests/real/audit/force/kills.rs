@@ -22,8 +22,8 @@ const CLIENTS: u64 = 64;
 const LIFE: Duration = Duration::from_millis(2500);
 /// Between two samples of what is committed.
 const SAMPLE: Duration = Duration::from_millis(40);
-/// Each gateway has a name of its own, and a short lease, for others wait until it has run out.
-const AUDIT: &str = "audit: { instance: '${INSTANCE}', lease: 3s }\n";
+/// The audit's settings. Each gateway has a name of its own, and a short lease, for others wait until it has run out.
+const AUDIT: &str = "instance: '${INSTANCE}', lease: 3s";
 /// How long another gateway has to close what a killed one left open.
 const CLOSING: Duration = Duration::from_mins(1);
 

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use toolgate::config;
 
 use crate::chance::Chance;
+use crate::gateway;
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -83,8 +84,9 @@ impl Store {
     pub async fn open(&self) -> toolgate::store::Store {
         let file = self.folder.path().join("toolgate.yaml");
         let provider = "providers: [{ name: none, type: anthropic, base_url: 'http://127.0.0.1:1' }]";
-        std::fs::write(&file, format!("auth: none\nstore: {}\n{provider}\n", self.url)).unwrap();
-        let config = config::load_with(&file, &|_| None).unwrap();
+        let keys = "secret_keys: ['${SECRET}']\naudit: { signing_key: '${SIGNING_KEY}' }";
+        std::fs::write(&file, format!("auth: none\nstore: {}\n{keys}\n{provider}\n", self.url)).unwrap();
+        let config = config::load_with(&file, &gateway::variable).unwrap();
         toolgate::store::Store::open(&config.store).await.unwrap()
     }
 
