@@ -7,7 +7,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use moka::sync::Cache;
 
-use super::bounds::without_nul;
 use super::content_key::Compressor;
 use super::entry::{Entry, Places, Record, Text, Waiting, body_mut};
 use super::people::Face;
@@ -84,6 +83,11 @@ impl Preparer {
             complete.places.push(entry.places);
         }
         complete
+    }
+
+    /// The store has lost texts: which ones, nobody knows.
+    pub(super) fn forget_stored(&self) {
+        self.stored.invalidate_all();
     }
 
     /// These texts are in the store.
