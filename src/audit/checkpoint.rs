@@ -11,7 +11,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -170,7 +170,9 @@ impl Notary {
         if heads.is_empty() || last.as_ref().and_then(read).is_some_and(|last| last.heads == heads) {
             return Ok(None);
         }
-        let made_at = self.clock.now();
+        // As it is read back.
+        let now = self.clock.now();
+        let made_at = now.round(Unit::Microsecond).unwrap_or(now);
         let body = Body {
             version: 1,
             made_at,

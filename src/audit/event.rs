@@ -2,7 +2,7 @@
 //!
 //! It has a chain of its own, and is committed together with the event that tells of it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use sqlx::{Any, AnyConnection, Transaction};
 
@@ -25,7 +25,7 @@ pub struct Deed {
     store: Store,
     run: Run,
     head: Head,
-    /// When it is done; never before the deed before it.
+    /// When it is done: behind the deed before it, whatever the clocks say, so that the last one can be told.
     pub at: Timestamp,
 }
 
@@ -36,7 +36,7 @@ impl Deed {
         let mut transaction = store.begin().await?;
         instances::hold(&mut transaction, &run, now).await?;
         let last = links::last_in(&mut transaction, &run).await?;
-        let at = last.as_ref().map_or(now, |link| link.made_at.max(now));
+        let at = last.as_ref().map_or(now, |link| now.max(just_after(link.made_at)));
         let head = match &last {
             None => Head::genesis(),
             Some(link) => Head::of(link)
@@ -69,6 +69,10 @@ impl Deed {
         self.transaction.commit().await?;
         Ok(id)
     }
+}
+
+fn just_after(at: Timestamp) -> Timestamp {
+    at.checked_add(SignedDuration::from_micros(1)).unwrap_or(at)
 }
 
 /// Records that somebody who is no gateway did something, such as reading records.
@@ -121,10 +125,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_deed_is_before_the_one_before_it() {
+    async fn every_deed_is_behind_the_one_before_it() {
         let store = Store::in_memory().await.unwrap();
         let late: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
         visit(&store, Action::Read, json!({}), late).await.unwrap();
-        assert_eq!(Deed::begin(&store, Timestamp::now()).await.unwrap().at, late);
+        assert_eq!(Deed::begin(&store, Timestamp::now()).await.unwrap().at, just_after(late));
     }
 }

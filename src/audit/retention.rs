@@ -36,6 +36,9 @@ const LINKS: u32 = 64;
 /// The most links of one chain in one step.
 const LINKS_OF_STEP: u64 = 20_000;
 
+/// By which ids tell when they were made.
+const MILLISECOND: SignedDuration = SignedDuration::from_millis(1);
+
 /// Events are kept this much longer than other records, because they say what became of these.
 const EVENTS_LONGER: SignedDuration = SignedDuration::from_hours(48);
 
@@ -145,7 +148,13 @@ impl Retention {
         let mut removed = Removed::default();
         if let Some(before) = self.before(self.kept.metadata) {
             removed += self.prune_records(before).await?;
-            removed += self.prune_links(before).await?;
+            loop {
+                let links = self.prune_links(before).await?;
+                if links == Removed::default() {
+                    break;
+                }
+                removed += links;
+            }
         }
         if let Some(before) = self.before(self.kept.content) {
             removed += self.prune_texts(before).await?;
@@ -219,6 +228,8 @@ impl Retention {
         let mut total = Removed::default();
         loop {
             let done = Pruned::last(&self.store).await?.identity.unwrap_or(Timestamp::UNIX_EPOCH);
+            // Of the last millisecond that was reached, some may be left.
+            let done = done.checked_sub(MILLISECOND).unwrap_or(done);
             let ids = prune::named(&self.store, done, before, STEP).await?;
             let mut step = self.step().await?;
             let now = step.deed.at;
@@ -250,17 +261,21 @@ impl Retention {
         }
         let mut step = self.step().await?;
         let mut removed = Removed::default();
-        for end in &ends {
-            removed.links += links::prune(step.deed.connection(), &end.head.run(), end.head.seq).await?;
+        let mut gone = Vec::new();
+        for end in ends {
+            let links = links::prune(step.deed.connection(), &end.head.run(), end.head.seq).await?;
+            removed.links += links;
+            // Where there was nothing to take away any more, somebody else has, and knows better where the chain begins.
+            gone.extend((links > 0).then_some(end));
         }
         if removed.links == 0 {
             return Ok(removed);
         }
         checkpoints::prune(step.deed.connection(), before).await?;
         prune::runs(step.deed.connection(), before).await?;
-        let replaced = |head: &HeadOf| ends.iter().any(|end| end.head.run() == head.run());
+        let replaced = |head: &HeadOf| gone.iter().any(|end: &End| end.head.run() == head.run());
         step.state.heads.retain(|head| !replaced(head) && runs.contains(&head.run()));
-        step.state.heads.extend(ends.into_iter().filter(|end| !end.is_all).map(|end| end.head));
+        step.state.heads.extend(gone.into_iter().filter(|end| !end.is_all).map(|end| end.head));
         step.state.metadata = step.state.metadata.max(Some(before));
         step.finish(removed).await?;
         Ok(removed)
@@ -275,8 +290,9 @@ impl Retention {
     ) -> Result<Option<End>, sqlx::Error> {
         let may_end = run.instance != COMMANDS && instances::has_ended(&self.store, run, before).await?;
         let last = links::head(&self.store, run).await?.map_or(0, |(seq, _)| seq);
-        let mut end = None;
+        let mut end: Option<End> = None;
         let mut at = 0;
+        let mut first = None;
         loop {
             let page = links::after(&self.store, run, at, LINKS).await?;
             let living = self.living(&page).await?;
@@ -288,8 +304,10 @@ impl Retention {
                 at = link.seq;
                 end = Some(End { head: HeadOf::link(link), is_all: is_last });
             }
-            let first = end.as_ref().map_or(at, |end| end.head.seq);
-            if page.is_empty() || first.saturating_sub(page[0].seq) > LINKS_OF_STEP {
+            let Some(begins) = page.first().map(|link| *first.get_or_insert(link.seq)) else {
+                return Ok(end);
+            };
+            if at.saturating_sub(begins) > LINKS_OF_STEP {
                 return Ok(end);
             }
         }
@@ -336,11 +354,12 @@ impl Step {
     }
 }
 
-/// Up to when names are gone, when these were the oldest that were not.
+/// Up to when names are gone, when these were the oldest that were not: past the last of them, where there are more.
 fn reached(ids: &[String], before: Timestamp) -> Timestamp {
     let is_full = ids.len() >= STEP as usize;
     let last = ids.last().filter(|_| is_full).and_then(|id| id.parse().ok()).and_then(prune::made_at);
-    last.and_then(|millis| Timestamp::from_millisecond(millis).ok()).unwrap_or(before)
+    let behind = last.and_then(|millis| Timestamp::from_millisecond(millis.saturating_add(1)).ok());
+    behind.map_or(before, |behind| behind.min(before))
 }
 
 /// Up to four minutes, so that replicas do not all begin at once.

@@ -209,6 +209,16 @@ impl Trail {
         self.gather(Row::Outcome(outcome), report.result, call.keep);
     }
 
+    /// Takes back clearances that are not spent: their calls do not run.
+    pub fn give_back(&mut self, clearances: Vec<Clearance>) {
+        let ids: Vec<ToolUseId> = clearances.iter().map(Clearance::id).collect();
+        let given_back: Vec<_> = self.open_calls.extract_if(.., |call| ids.contains(&call.id)).collect();
+        for call in given_back {
+            self.sums.injected_calls = self.sums.injected_calls.saturating_sub(1);
+            self.gather_outcome(&call, ToolOutcome::NotExecuted.as_str());
+        }
+    }
+
     /// Queues what has been gathered since the last time; called between rounds, where waiting is allowed.
     ///
     /// Where nothing can be written now, everything stays gathered, and goes with the next flush or the end.

@@ -73,6 +73,7 @@ pub use server::{Expose, OnDrift, PoolLimits, Server, Sharing, Transport};
 pub(crate) use signing_key::signing_key;
 pub use store::{Durability, Location, Postgres, Store};
 pub use telemetry::{Otlp, Telemetry};
+pub use units::duration;
 
 use crate::domain::ToolSettings;
 

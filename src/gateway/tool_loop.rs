@@ -149,7 +149,10 @@ impl Rounds<'_> {
         self.past.go_own_way();
         let cleared = self.line.attend(On::Own, self.trail.clear(intents)).await?;
         let clearances = cleared.map_err(unrecorded)?;
-        self.line.still_wanted()?;
+        if let Err(why) = self.line.still_wanted() {
+            self.trail.give_back(clearances);
+            return Err(why.into());
+        }
         self.run_cleared(clearances, places, answers).await
     }
 

@@ -95,7 +95,8 @@ pub async fn content(
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
     sqlx::query(
-        "DELETE FROM content WHERE id IN (SELECT id FROM content WHERE used_at < $1 ORDER BY used_at LIMIT $2)",
+        "DELETE FROM content WHERE used_at < $1 \
+         AND id IN (SELECT id FROM content WHERE used_at < $1 ORDER BY used_at LIMIT $2)",
     )
     .bind(day(before))
     .bind(i64::from(limit))
@@ -199,11 +200,13 @@ pub async fn people(
     Ok(gone.rows_affected() + forgotten.rows_affected())
 }
 
-/// Takes away runs that ended before this time and have no links any more.
+/// Takes away runs that ended before this time and have no links any more, but for the last of each gateway: the next
+/// one is counted on from it.
 pub async fn runs(connection: &mut AnyConnection, before: Timestamp) -> Result<u64, sqlx::Error> {
     sqlx::query(
-        "DELETE FROM instances WHERE ended_at < $1 AND NOT EXISTS \
-         (SELECT 1 FROM links l WHERE l.instance = instances.instance AND l.epoch = instances.epoch)",
+        "DELETE FROM instances WHERE ended_at < $1 \
+         AND epoch < (SELECT MAX(n.epoch) FROM instances n WHERE n.instance = instances.instance) \
+         AND NOT EXISTS (SELECT 1 FROM links l WHERE l.instance = instances.instance AND l.epoch = instances.epoch)",
     )
     .bind(time_text(before))
     .execute(connection)

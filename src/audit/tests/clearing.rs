@@ -145,6 +145,21 @@ async fn a_clear_that_is_dropped_half_way_says_that_nothing_ran() {
 }
 
 #[tokio::test]
+async fn clearances_that_are_given_back_say_that_nothing_ran() {
+    let world = World::new().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    let id = trail.id();
+    let mut cleared = trail.clear(vec![intent("call_1"), intent("call_2")]).await.unwrap();
+    trail.outcome(cleared.remove(0).id(), report("{}"));
+    trail.give_back(cleared);
+    trail.end(completed());
+    world.audit.close().await;
+    let told = world.told(id).await;
+    assert_eq!(told.call_outcomes(), ["ok", "not_executed"]);
+    assert_eq!(told.end.as_ref().unwrap().injected_calls, 1);
+}
+
+#[tokio::test]
 async fn an_absurd_number_of_tokens_breaks_no_sum() {
     let world = World::new().await;
     let mut trail = world.audit.begin(start()).await.unwrap();

@@ -34,7 +34,7 @@ async fn an_erased_users_texts_are_gone_and_nobody_elses() {
     assert!(world.text(BOB, &bobs.prompts[0].body).await.unwrap().contains("garden"));
     assert_eq!(count(&world, "SELECT COUNT(*) FROM content").await, 1);
     assert_eq!(count(&world, "SELECT COUNT(*) FROM search_rows").await, 1);
-    assert_eq!(world.told(alices).await.prompts[0].body.bytes, 35);
+    assert_eq!(world.told(alices).await.prompts[0].body.bytes, 38);
     let told = events(&world.reader, "erase").await;
     assert!(!told[0].to_string().contains("alice"), "the event does not say whose it was: {}", told[0]);
     for file in ["a.db", "a.db-wal"] {

@@ -126,8 +126,12 @@ async fn a_run_that_is_all_too_old_goes_without_a_trace() {
     assert_eq!(retention.prune().await.unwrap().interceptions, 4);
     let runs = links::runs(&world.store).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.instance.as_str()).collect::<Vec<_>>(), ["cli"]);
-    let evidence =
-        verify::Evidence { sealer: Some(&world.sealer), public_keys: vec![], checkpoints: elsewhere };
+    let evidence = verify::Evidence {
+        sealer: Some(&world.sealer),
+        public_keys: vec![],
+        checkpoints: elsewhere,
+        retention: None,
+    };
     let report = verify::verify(&world.store, &evidence).await.unwrap();
     // That event of retention is of a time to come.
     assert!(report.findings.iter().all(|it| it.id == "prune"), "{:?}", report.findings);

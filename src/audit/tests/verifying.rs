@@ -44,7 +44,7 @@ pub(super) async fn check(world: &World) -> Report {
 }
 
 async fn check_with(world: &World, public_keys: Vec<String>, checkpoints: Vec<Checkpoint>) -> Report {
-    let evidence = Evidence { sealer: Some(&world.sealer), public_keys, checkpoints };
+    let evidence = Evidence { sealer: Some(&world.sealer), public_keys, checkpoints, retention: None };
     crate::audit::verify::verify(&world.store, &evidence).await.unwrap()
 }
 
@@ -191,7 +191,7 @@ async fn every_column_is_covered() {
             sqlx::query_as(AssertSqlSafe(columns)).fetch_all(world.reader.readers()).await.unwrap();
         for (name, kind) in columns {
             let set = if kind == "BIGINT" {
-                format!("COALESCE({name}, 0) + 1")
+                format!("COALESCE({name}, 0) + 1000")
             } else {
                 format!("COALESCE({name}, '') || 'x'")
             };
@@ -228,7 +228,7 @@ async fn names_keys_groups_and_texts_are_covered_too() {
         ("UPDATE callers SET key_name = 'desktop'", "interceptions", "somebody else's"),
         ("UPDATE callers SET group_names = '[]'", "interceptions", "somebody else's"),
         (
-            "UPDATE interceptions SET person = (SELECT MAX(id) FROM people), caller = (SELECT MAX(id) FROM callers)",
+            "UPDATE interceptions SET person = (SELECT MAX(id) FROM people), caller = (SELECT id FROM callers WHERE person = (SELECT MAX(id) FROM people))",
             "interceptions",
             "else's",
         ),
@@ -377,4 +377,47 @@ async fn what_is_written_meanwhile_is_sound() {
     tokio::join!(writing, verifying);
     world.audit.close().await;
     assert!(check(&world).await.is_sound());
+}
+
+#[tokio::test]
+async fn retention_excuses_no_more_than_it_was_told_to_take_away() {
+    let world = filled().await;
+    let kept = checkpoints::after(&world.store, "", 9).await.unwrap();
+    // What somebody writes who has broken in: an event that excuses everything, and a link that names it.
+    let now = Timestamp::now();
+    let all = json!({
+        "metadata": format!("{now:.6}"), "content": null, "identity": null, "heads": [],
+        "removed": { "interceptions": 0, "events": 0, "links": 0, "texts": 0, "names": 0 }, "by": "me",
+    });
+    visit(&world.store, Action::Prune, all, now).await.unwrap();
+    let day = Some(Duration::from_hours(24));
+    for (metadata, is_sound) in [(day, false), (None, false), (Some(Duration::ZERO), true)] {
+        let retention = Some(config::Retention { metadata, content: None, identity: None });
+        let evidence = Evidence {
+            sealer: Some(&world.sealer),
+            public_keys: vec![],
+            checkpoints: kept.clone(),
+            retention,
+        };
+        let report = crate::audit::verify::verify(&world.store, &evidence).await.unwrap();
+        assert_eq!(report.is_sound(), is_sound, "{metadata:?}: {:?}", report.findings);
+    }
+}
+
+#[tokio::test]
+async fn checkpoints_of_clocks_that_differ_are_sound() {
+    let world = filled().await;
+    let notary = notary(&world);
+    for ahead in [20, 10, 0] {
+        visit(&world.store, Action::Read, json!({}), Timestamp::now()).await.unwrap();
+        let checkpoint = notary.checkpoint().await.unwrap().unwrap();
+        // Its maker's clock is ahead by so many hours.
+        let id = format!("ff{ahead:02}{}", &checkpoint.id[4..]);
+        tamper(&world, format!("UPDATE checkpoints SET id = '{id}' WHERE id = '{}'", checkpoint.id))
+            .await
+            .unwrap();
+    }
+    let report = check(&world).await;
+    assert!(report.is_sound(), "{:?}", report.findings);
+    assert_eq!(report.checkpoints, 3);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{Finding, Verification};
@@ -13,6 +13,9 @@ use crate::store::Store;
 use crate::store::links::Run;
 use crate::store::prune::{day, made_at};
 use crate::store::records::events::{self, Action};
+
+/// By how much a clock may be wrong.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// As events tell it.
 #[derive(Debug)]
@@ -80,15 +83,33 @@ fn is_before(id: Uuid, time: Option<Timestamp>) -> bool {
 }
 
 impl Verification<'_> {
-    /// Retention takes away what is old, not what is to come.
+    /// Retention takes away what is old, as far as it was told to, and not what is to come: whoever can write to the
+    /// store can also write such an event.
     pub(super) fn check_excuses(&mut self) {
         let Excuses { pruned, pruned_at, .. } = &self.excuses;
         let Some(at) = *pruned_at else { return };
-        let latest = [pruned.metadata, pruned.content, pruned.identity].into_iter().flatten().max();
-        if let Some(latest) = latest.filter(|latest| *latest > at) {
-            let what = format!("at {at} retention says that it took away what was made before {latest}");
-            self.report.find(Finding::of("audit_events", "prune", what));
+        let told = self.evidence.retention;
+        let mut findings = Vec::new();
+        for (what, before, kept) in [
+            ("records", pruned.metadata, told.map(|told| told.metadata)),
+            ("texts", pruned.content, told.map(|told| told.content)),
+            ("names", pruned.identity, told.map(|told| told.identity)),
+        ] {
+            let Some(before) = before else { continue };
+            let latest = match kept {
+                None => Some(at),
+                Some(None) => None,
+                Some(Some(kept)) => {
+                    at.checked_sub(kept).ok().and_then(|latest| latest.checked_add(LATE).ok())
+                }
+            };
+            if latest.is_none_or(|latest| before > latest) {
+                let what =
+                    format!("at {at} it took away {what} from before {before}, which it was not told to");
+                findings.push(Finding::of("audit_events", "prune", what));
+            }
         }
+        findings.into_iter().for_each(|finding| self.report.find(finding));
     }
 
     /// Reads again what may be missing: retention may have gone on meanwhile.

@@ -19,6 +19,7 @@ use self::excuses::Excuses;
 use self::unnamed::Unnamed;
 use self::who::Keys;
 use super::retention::Pruned;
+use crate::config;
 use crate::seal::Sealer;
 use crate::store::checkpoints::Checkpoint;
 use crate::store::links::Run;
@@ -38,6 +39,8 @@ pub struct Evidence<'a> {
     pub public_keys: Vec<String>,
     /// Checkpoints that were kept elsewhere.
     pub checkpoints: Vec<Checkpoint>,
+    /// For how long everything is kept; where that is not known, retention is taken at its own word.
+    pub retention: Option<config::Retention>,
 }
 
 /// What was looked at, and what is wrong.

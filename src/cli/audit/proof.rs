@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::audit::checkpoint::Signer;
 use crate::audit::erase::erase;
 use crate::audit::verify::{Evidence, Report, verify};
 use crate::cli::output::{print, print_json};
-use crate::config;
+use crate::config::{self, Config, Retention};
 use crate::store::checkpoints::Checkpoint;
 
 /// The most findings that are shown to people.
@@ -46,12 +47,16 @@ pub(super) async fn run(command: Command) -> anyhow::Result<ExitCode> {
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     place: Place,
-    /// Checkpoints that were kept elsewhere: the gateway's file of checkpoints, or its JSON log
+    /// Checkpoints that were kept elsewhere: the gateway's file of checkpoints (that of the configuration by default), or
+    /// its JSON log
     #[arg(long, value_name = "FILE")]
     checkpoints: Vec<PathBuf>,
     /// Who may sign checkpoints, as `toolgate audit key` prints it; once for each key that was ever used
     #[arg(long = "public-key", value_name = "KEY")]
     public_keys: Vec<String>,
+    /// The shortest time for which anything was kept, where the configuration once said less than now
+    #[arg(long, value_name = "TIME", value_parser = config::duration)]
+    retention: Option<Duration>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -81,13 +86,21 @@ pub(super) struct EraseArgs {
 
 /// Exits with 1 where anything is wrong.
 async fn check(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let config = match &args.place.store {
+        Some(_) => None,
+        None => Some(config::load(&args.place.config)?),
+    };
     let mut kept = Vec::new();
-    for file in &args.checkpoints {
-        kept.extend(checkpoints_in(file)?);
+    for file in files(args, config.as_ref()) {
+        kept.extend(checkpoints_in(&file)?);
     }
     let reader = args.place.open().await?;
-    let evidence =
-        Evidence { sealer: Some(reader.sealer()), public_keys: public_keys(args)?, checkpoints: kept };
+    let evidence = Evidence {
+        sealer: Some(reader.sealer()),
+        public_keys: public_keys(args, config.as_ref())?,
+        checkpoints: kept,
+        retention: config.map(|config| shortest(config.audit.retention, args.retention)),
+    };
     let began = Instant::now();
     let report = verify(reader.store(), &evidence).await?;
     if args.json {
@@ -123,17 +136,40 @@ async fn forget(args: &EraseArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The given files, else that of the configuration, if there is one by now.
+fn files(args: &VerifyArgs, config: Option<&Config>) -> Vec<PathBuf> {
+    if !args.checkpoints.is_empty() {
+        return args.checkpoints.clone();
+    }
+    let own = config.and_then(|config| config.audit.checkpoint_file.clone());
+    own.into_iter().filter(|file| file.exists()).collect()
+}
+
+/// What is kept now, unless it was once kept shorter.
+fn shortest(kept: Retention, once: Option<Duration>) -> Retention {
+    let shorter = |kept: Option<Duration>| match (kept, once) {
+        (Some(kept), Some(once)) => Some(kept.min(once)),
+        (kept, once) => kept.or(once),
+    };
+    Retention {
+        metadata: shorter(kept.metadata),
+        content: shorter(kept.content),
+        identity: shorter(kept.identity),
+    }
+}
+
 /// The given keys, else the key of this configuration or of the file beside the store.
-fn public_keys(args: &VerifyArgs) -> anyhow::Result<Vec<String>> {
+fn public_keys(args: &VerifyArgs, config: Option<&Config>) -> anyhow::Result<Vec<String>> {
     if !args.public_keys.is_empty() {
         return Ok(args.public_keys.clone());
     }
-    let signer = match &args.place.store {
-        Some(store) => {
+    let signer = match (config, &args.place.store) {
+        (Some(config), _) => Some(app::signer(config)?),
+        (None, Some(store)) => {
             let file = app::beside(store, ".signing-key");
             if file.exists() { Some(Signer::from_file(&file)?) } else { None }
         }
-        None => Some(app::signer(&config::load(&args.place.config)?)?),
+        (None, None) => None,
     };
     Ok(signer.iter().map(Signer::public_key).collect())
 }
@@ -204,6 +240,9 @@ fn page(report: &Report, is_own_word: bool, seconds: f64) -> Result<String, std:
             page,
             "checkpoints were taken at their own word: give --public-key to know who signed them"
         )?;
+    }
+    if *checkpoints == 0 {
+        writeln!(page, "there is no checkpoint: nothing proves that the ends of the chains are there")?;
     }
     let Some(first) = report.findings.first() else {
         writeln!(page, "sound")?;
