@@ -19,13 +19,13 @@ const MAX_WORD: usize = 64;
 
 /// Inserts the words of a batch, but for those of people who were erased meanwhile: the parameter is a JSON object of rows.
 pub const INSERT_SQLITE: &str = "INSERT INTO search_words (interception_id, person, words) \
-     SELECT value->>'interception_id', value->>'person', value->>'words' FROM json_each($rows) WHERE NOT EXISTS \
-     (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL)";
+     SELECT value->>'interception_id', value->>'person', value->>'words' FROM json_each($rows) \
+     WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL)";
 /// The same.
 pub const INSERT_POSTGRES: &str = "INSERT INTO search_rows (interception_id, person, words) \
      SELECT value->>'interception_id', value->>'person', \
-     array_to_tsvector(string_to_array(value->>'words', ' ')) FROM json_each($rows) WHERE NOT EXISTS \
-     (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL)";
+     array_to_tsvector(string_to_array(value->>'words', ' ')) FROM json_each($rows) \
+     WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL)";
 
 /// The words of one text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
