@@ -42,7 +42,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     #[command(flatten)]
-    Reading(Reading),
+    Reading(Box<Reading>),
     #[command(flatten)]
     Proof(proof::Command),
 }
@@ -150,8 +150,10 @@ const AT_ONCE: u32 = 20;
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     let done = match args.command {
-        Command::Reading(Reading::Tail(args)) => follow(&mut out, &args).await,
-        Command::Reading(command) => page(&mut out, command).await,
+        Command::Reading(command) => match *command {
+            Reading::Tail(args) => follow(&mut out, &args).await,
+            command => page(&mut out, command).await,
+        },
         Command::Proof(command) => return proof::run(command).await,
     };
     match done {

@@ -220,7 +220,7 @@ async fn said(words: &[&str]) -> anyhow::Result<String> {
     let line = <Line as clap::Parser>::try_parse_from(words)?;
     let Command::Reading(command) = line.args.command else { anyhow::bail!("nothing is read") };
     let mut out = Vec::new();
-    page(&mut out, command).await?;
+    page(&mut out, *command).await?;
     Ok(String::from_utf8(out)?)
 }
 
