@@ -12,7 +12,7 @@ pub(super) const DURATION_PATTERN: &str = r"^([0-9]+(ms|s|m|h|d)|.*\$\{.*\}.*)$"
 pub(super) const SIZE_PATTERN: &str = r"^([0-9]+(KiB|MiB|GiB)?|.*\$\{.*\}.*)$";
 
 /// `500ms`, `10s`, `4m`, `1h` or `30d`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub fn duration(text: &str) -> Result<Duration, String> {
     let wanted = "expected a duration such as `500ms`, `10s`, `4m`, `1h` or `30d`";
     let (number, unit) = split(text);
     let (_, millis) = DURATION_UNITS.iter().find(|(name, _)| *name == unit).ok_or(wanted)?;
