@@ -1,6 +1,7 @@
 -- TEXT, BIGINT and binary columns only: the types that both databases store and decode alike.
 -- Times are RFC 3339 in UTC with microseconds, so that text order is time order; booleans are 0 and 1.
 -- seq counts the records of one interception, from 0: with it, writing a record twice changes nothing.
+-- No references between records: one that comes late must be kept, even where what it belongs to is gone.
 
 -- Runs of gateways. One whose lease has run out is gone, and another one closes what it left open.
 CREATE TABLE instances (
@@ -45,7 +46,7 @@ CREATE INDEX people_by_name ON people (user_name); -- gateways that share a stor
 -- The keys and groups with which people came.
 CREATE TABLE callers (
     id          TEXT NOT NULL PRIMARY KEY, -- a digest of the three
-    person      TEXT NOT NULL REFERENCES people (id),
+    person      TEXT NOT NULL,
     key_name    TEXT NOT NULL,
     group_names TEXT NOT NULL              -- a JSON array
 );
@@ -120,7 +121,7 @@ CREATE INDEX interceptions_by_place ON interceptions (place) WHERE place IS NOT 
 CREATE INDEX interceptions_open ON interceptions (instance, epoch) WHERE outcome IS NULL;
 
 CREATE TABLE prompt_usage (
-    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    interception_id TEXT   NOT NULL,
     seq             BIGINT NOT NULL,
     role            TEXT   NOT NULL,       -- system, user
     content         TEXT,                  -- the digest of what is kept of the text
@@ -131,7 +132,7 @@ CREATE TABLE prompt_usage (
 );
 
 CREATE TABLE token_usage (
-    interception_id   TEXT   NOT NULL REFERENCES interceptions (id),
+    interception_id   TEXT   NOT NULL,
     seq               BIGINT NOT NULL,
     round             BIGINT NOT NULL,
     model             TEXT   NOT NULL,
@@ -155,7 +156,7 @@ CREATE TABLE token_usage (
 );
 
 CREATE TABLE model_thought (
-    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    interception_id TEXT   NOT NULL,
     seq             BIGINT NOT NULL,
     round           BIGINT NOT NULL,
     content         TEXT,
@@ -167,7 +168,7 @@ CREATE TABLE model_thought (
 
 CREATE TABLE tool_usage (
     id              TEXT   NOT NULL PRIMARY KEY,
-    interception_id TEXT   NOT NULL REFERENCES interceptions (id),
+    interception_id TEXT   NOT NULL,
     seq             BIGINT NOT NULL,
     round           BIGINT NOT NULL,
     call_id         TEXT   NOT NULL,

@@ -12,6 +12,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{Head, leaf};
+use super::patience::in_time;
 use super::{Clock, OUTCOME_UNKNOWN, Outcome, Settings, ToolOutcome};
 use crate::domain::{Digest, EventId, InterceptionId};
 use crate::store::batch::{Batch, CommitError, Prepared};
@@ -27,7 +28,7 @@ const CHUNK: u32 = 500;
 /// Begins a run of this gateway.
 pub(super) async fn begin(store: &Store, settings: &Settings) -> Result<Run, sqlx::Error> {
     let now = settings.clock.now();
-    instances::begin(store, &settings.instance, now, lease_until(now, settings.lease)).await
+    in_time(instances::begin(store, &settings.instance, now, lease_until(now, settings.lease))).await
 }
 
 /// Closes what earlier runs of this gateway left open: in a store of its own all of them, for nobody else can live; in
@@ -41,10 +42,18 @@ pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<
     } else {
         instances::unended(store).await?
     };
-    for run in gone {
-        close_gone(store, &run, &settings.instance, now).await?;
-    }
+    close_all(store, &gone, &settings.instance, now).await;
     Ok(())
+}
+
+/// Closes runs that are gone, each for itself: what fails is tried again later.
+async fn close_all(store: &Store, gone: &[Run], by: &str, now: Timestamp) {
+    for run in gone {
+        if let Err(error) = close_gone(store, run, by, now).await {
+            let Run { instance, epoch } = run;
+            tracing::error!(target: "toolgate::audit", %error, instance, epoch, "a run that is gone cannot be closed");
+        }
+    }
 }
 
 /// Closes a run that is gone, unless somebody else does or it lives after all.
@@ -246,7 +255,7 @@ impl Keeper {
     async fn renew_and_close(&self, held_since: &mut Option<Instant>) -> Result<(), sqlx::Error> {
         let run = self.run.load_full();
         let now = self.clock.now();
-        if !instances::renew(&self.store, &run, lease_until(now, self.lease)).await? {
+        if !in_time(instances::renew(&self.store, &run, lease_until(now, self.lease))).await? {
             // The writer notices with its next commit.
             *held_since = None;
             return Ok(());
@@ -255,9 +264,13 @@ impl Keeper {
         if since.elapsed() < self.lease {
             return Ok(());
         }
-        for gone in instances::gone(&self.store, now).await?.iter().filter(|gone| **gone != *run) {
-            close_gone(&self.store, gone, &self.instance, now).await?;
-        }
-        Ok(())
+        let mut gone = in_time(instances::gone(&self.store, now)).await?;
+        gone.retain(|gone| *gone != *run);
+        // What is closed by then is closed; the rest has its turn at the next tick.
+        in_time(async {
+            close_all(&self.store, &gone, &self.instance, now).await;
+            Ok(())
+        })
+        .await
     }
 }

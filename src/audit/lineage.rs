@@ -3,6 +3,7 @@
 use moka::sync::Cache;
 
 use super::Follows;
+use super::patience::in_time;
 use crate::domain::{Digest, InterceptionId};
 use crate::store::Store;
 use crate::store::records::interceptions::{self, Place};
@@ -31,7 +32,7 @@ impl Lineage {
     /// Puts a new interception into its thread.
     pub(super) async fn place(&self, person: &str, start: &mut Start, follows: &Follows, ask: bool) {
         let place = match self.remembered(person, follows) {
-            None if ask => self.asked(person, follows).await.unwrap_or_else(|error| {
+            None if ask => in_time(self.asked(person, follows)).await.unwrap_or_else(|error| {
                 tracing::warn!(target: "toolgate::audit", %error, "what a request goes on from cannot be found");
                 None
             }),

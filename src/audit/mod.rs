@@ -20,6 +20,7 @@ mod lineage;
 mod opening;
 mod outlet;
 mod own_chain;
+mod patience;
 mod people;
 mod prepare;
 mod queue;

@@ -89,6 +89,7 @@ impl Audit {
             run: current,
             replay: spool.map(new_replay),
             spooling: false,
+            doubts: false,
             outlets,
             tasks: tasks.clone(),
             _claim: claim,
@@ -156,7 +157,8 @@ async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>,
                 // Somebody has closed that run: what is left goes under a run of its own.
                 Some(CommitError::Fenced(_)) => {
                     let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
-                    let mut chain = OwnChain::anew(run);
+                    let mut chain =
+                        if progress.has_lost { OwnChain::after_loss(run) } else { OwnChain::anew(run) };
                     let relink = |batch: &mut crate::store::batch::Batch| {
                         batch.link = chain.link(&mut batch.rows, batch.link.made_at);
                     };

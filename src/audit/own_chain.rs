@@ -20,17 +20,24 @@ pub(super) struct OwnChain {
     /// What has begun since this gateway was taken for gone, and has not ended; all that had begun before was closed
     /// then. `None` where that never happened.
     since: Option<HashSet<Uuid>>,
+    /// Whether rows that were written before may be gone.
+    has_lost: bool,
 }
 
 impl OwnChain {
     /// Of a run that has just begun.
     pub(super) fn new(run: Run) -> Self {
-        Self { run, head: Head::genesis(), since: None }
+        Self { run, head: Head::genesis(), since: None, has_lost: false }
     }
 
     /// Of a run that has begun because the one before was closed by somebody else.
     pub(super) fn anew(run: Run) -> Self {
         Self { since: Some(HashSet::new()), ..Self::new(run) }
+    }
+
+    /// Of a run that has begun because the store has lost the end of the one before.
+    pub(super) fn after_loss(run: Run) -> Self {
+        Self { has_lost: true, ..Self::anew(run) }
     }
 
     pub(super) fn run(&self) -> &Run {
@@ -48,6 +55,11 @@ impl OwnChain {
         for row in &mut *rows {
             self.adopt(row, now);
         }
+        self.link_adopted(rows, now)
+    }
+
+    /// Makes the next link of rows that are under this run already.
+    pub(super) fn link_adopted(&mut self, rows: &[Row], now: Timestamp) -> Link {
         let leaves: Vec<_> = rows.iter().map(leaf).collect();
         self.head.link(&self.run, now, &leaves)
     }
@@ -63,13 +75,13 @@ impl OwnChain {
                 event.instance.clone_from(&self.run.instance);
                 event.epoch = self.run.epoch;
             }
-            Row::ToolUse(call) => self.note(call.id.as_uuid()),
-            Row::End(end) if self.is_late(end.id.as_uuid()) => {
-                *row = self.late("interception_end", json!(end), now);
-            }
-            Row::Outcome(outcome) if self.is_late(outcome.id.as_uuid()) => {
-                *row = self.late("tool_usage", json!(outcome), now);
-            }
+            Row::ToolUse(call) if !self.is_lost(call.interception_id) => self.note(call.id.as_uuid()),
+            Row::ToolUse(_) => *row = self.late(row, now),
+            Row::Prompt(prompt) if self.is_lost(prompt.interception_id) => *row = self.late(row, now),
+            Row::Tokens(tokens) if self.is_lost(tokens.interception_id) => *row = self.late(row, now),
+            Row::Thought(thought) if self.is_lost(thought.interception_id) => *row = self.late(row, now),
+            Row::End(end) if self.is_late(end.id.as_uuid()) => *row = self.late(row, now),
+            Row::Outcome(outcome) if self.is_late(outcome.id.as_uuid()) => *row = self.late(row, now),
             Row::End(_) | Row::Outcome(_) | Row::Prompt(_) | Row::Tokens(_) | Row::Thought(_) => {}
         }
     }
@@ -84,16 +96,36 @@ impl OwnChain {
         self.since.as_mut().is_some_and(|since| !since.remove(&id))
     }
 
-    fn late(&self, record_type: &str, row: Value, now: Timestamp) -> Row {
-        tracing::warn!(target: "toolgate::audit", record_type, row = %row["id"], "a record came too late for its row");
+    /// Whether the start of this interception may be gone.
+    fn is_lost(&self, id: InterceptionId) -> bool {
+        self.has_lost && self.is_closed(id)
+    }
+
+    /// A row that has no place any more, as an event.
+    pub(super) fn late(&self, row: &Row, now: Timestamp) -> Row {
+        let (record_type, key) = (row.kind().record_type(), row.key());
+        tracing::warn!(target: "toolgate::audit", record_type, id = %key.id, "a record has no place any more");
         Row::Event(Box::new(Event {
             id: EventId::new(),
             instance: self.run.instance.clone(),
             epoch: self.run.epoch,
             who: None,
             action: Action::Late,
-            detail: json!({ "record_type": record_type, "record": row }),
+            detail: json!({ "record_type": record_type, "record": json_of(row) }),
             at: now,
         }))
+    }
+}
+
+fn json_of(row: &Row) -> Value {
+    match row {
+        Row::Start(row) => json!(row),
+        Row::End(row) => json!(row),
+        Row::Prompt(row) => json!(row),
+        Row::Tokens(row) => json!(row),
+        Row::Thought(row) => json!(row),
+        Row::ToolUse(row) => json!(row),
+        Row::Outcome(row) => json!(row),
+        Row::Event(row) => json!(row),
     }
 }

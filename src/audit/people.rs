@@ -8,6 +8,7 @@ use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::content_key::ContentKey;
+use super::patience::in_time;
 use crate::domain::{Caller, Digest};
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -35,8 +36,9 @@ struct Known {
     id: Arc<str>,
     key: Arc<ContentKey>,
     asked: Instant,
-    /// The row of somebody new, until it is in the store.
-    row: Option<Arc<PersonRow>>,
+    row: Arc<PersonRow>,
+    /// Whether the row is in the store.
+    is_written: bool,
 }
 
 /// Who is behind an entry.
@@ -73,10 +75,8 @@ impl People {
             Some(known) if !ask || known.asked.elapsed() < KEY_AGE => known,
             _ => self.meet(&caller.user, ask, now).await?,
         };
-        if let Some(row) = &known.row
-            && newcomers.people.iter().all(|other| other.id != row.id)
-        {
-            newcomers.people.push(PersonRow::clone(row));
+        if !known.is_written && newcomers.people.iter().all(|other| other.id != known.row.id) {
+            newcomers.people.push(PersonRow::clone(&known.row));
         }
         let row = caller_row(&known.id, caller);
         if !self.written.contains_key(&row.id) && newcomers.callers.iter().all(|other| other.id != row.id) {
@@ -89,10 +89,23 @@ impl People {
     pub(super) fn note_written(&self, people: &[PersonRow], callers: &[CallerRow]) {
         for person in people {
             if let Some(known) = self.known.get(&person.user_name).filter(|known| *known.id == *person.id) {
-                self.known.insert(person.user_name.clone(), Known { row: None, ..known });
+                self.known.insert(person.user_name.clone(), Known { is_written: true, ..known });
             }
         }
         callers.iter().for_each(|caller| self.written.insert(caller.id.clone(), ()));
+    }
+
+    /// The store has lost rows: which ones, nobody knows. Tells the people of these callers, to be written once more.
+    pub(super) fn restate(&self, callers: &[CallerRow]) -> Vec<PersonRow> {
+        self.written.invalidate_all();
+        let mut people = Vec::new();
+        for (user, known) in &self.known {
+            if callers.iter().any(|caller| caller.person == known.row.id) {
+                people.push(PersonRow::clone(&known.row));
+            }
+            self.known.insert(user.to_string(), Known { is_written: false, ..known });
+        }
+        people
     }
 
     /// A key that was thrown away is used no more.
@@ -102,7 +115,7 @@ impl People {
 
     /// Asks the store for a person, or makes one.
     async fn meet(&self, user: &str, ask: bool, now: Timestamp) -> Result<Known, sqlx::Error> {
-        let stored = if ask { people::by_name(&self.store, user).await? } else { None };
+        let stored = if ask { in_time(people::by_name(&self.store, user)).await? } else { None };
         let known = match stored.and_then(|person| self.open(&person)) {
             Some(known) => known,
             None => {
@@ -110,7 +123,13 @@ impl People {
                 let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
                 let user_name = user.to_owned();
                 let row = PersonRow { id: id.clone(), user_name, sealed_key, created_at: now };
-                Known { id: id.into(), key: Arc::new(key), asked: Instant::now(), row: Some(Arc::new(row)) }
+                Known {
+                    id: id.into(),
+                    key: Arc::new(key),
+                    asked: Instant::now(),
+                    row: Arc::new(row),
+                    is_written: false,
+                }
             }
         };
         self.known.insert(user.to_owned(), known.clone());
@@ -118,7 +137,8 @@ impl People {
     }
 
     fn open(&self, person: &Person) -> Option<Known> {
-        let key = ContentKey::open(&self.sealer, &person.id, person.sealed_key.as_deref()?);
+        let (user_name, sealed_key) = (person.user_name.clone()?, person.sealed_key.clone()?);
+        let key = ContentKey::open(&self.sealer, &person.id, &sealed_key);
         if key.is_none() {
             tracing::error!(
                 target: "toolgate::audit",
@@ -127,7 +147,9 @@ impl People {
             );
         }
         let key = Arc::new(key?);
-        Some(Known { id: person.id.as_str().into(), key, asked: Instant::now(), row: None })
+        let row = PersonRow { id: person.id.clone(), user_name, sealed_key, created_at: person.created_at };
+        let id = person.id.as_str().into();
+        Some(Known { id, key, asked: Instant::now(), row: Arc::new(row), is_written: true })
     }
 }
 

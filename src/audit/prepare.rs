@@ -85,6 +85,11 @@ impl Preparer {
         complete
     }
 
+    /// The store has lost texts: which ones, nobody knows.
+    pub(super) fn forget_stored(&self) {
+        self.stored.invalidate_all();
+    }
+
     /// These texts are in the store.
     pub(super) fn note_stored(&self, content: &[Content], now: Timestamp) {
         let day = day(now);

@@ -94,8 +94,13 @@ impl Queue {
         let room = self.place_at_once(bytes);
         if room.is_none() && self.on_full == OnFull::Drop {
             self.drop_texts(records);
+            return None;
         }
-        room
+        // What there is keeps others from being admitted, at least.
+        room.or_else(|| {
+            let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
+            Arc::clone(&self.places).try_acquire_many_owned(free.min(self.places_for(bytes))).ok()
+        })
     }
 
     fn place_at_once(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
@@ -161,7 +166,8 @@ impl Queue {
 
     /// Why nothing can be written now.
     pub(super) fn trouble(&self) -> Option<AuditUnavailable> {
-        self.trouble.borrow().clone()
+        let is_gone = self.trouble.has_changed().is_err() && !self.closing.is_cancelled();
+        if is_gone { Some(stopped()) } else { self.trouble.borrow().clone() }
     }
 
     pub(super) fn close(&self) {

@@ -9,9 +9,11 @@ use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::spool::{Lines, Spool};
+use super::patience::{in_time, is_refusal};
+use super::spool::{Lines, Spool, set_aside};
 use crate::store::Store;
 use crate::store::batch::{Batch, CommitError, Prepared};
+use crate::store::links::{self, Run};
 
 /// The longest pause between two tries.
 pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
@@ -28,6 +30,8 @@ pub(super) struct Progress {
     pub offset: u64,
     /// Why not more.
     pub stopped: Option<CommitError>,
+    /// Whether the store lacks something that came before: what is left cannot go on from there.
+    pub has_lost: bool,
 }
 
 /// A spool, and its way into the store.
@@ -109,7 +113,11 @@ impl Replay {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let progress = task.await;
         self.task = None;
-        let lost = |_| Progress { offset: self.from, stopped: Some(sqlx::Error::WorkerCrashed.into()) };
+        let lost = |_| Progress {
+            offset: self.from,
+            stopped: Some(sqlx::Error::WorkerCrashed.into()),
+            has_lost: false,
+        };
         progress.unwrap_or_else(lost)
     }
 
@@ -151,24 +159,45 @@ impl Replay {
 
 /// Commits the lines between two offsets. What was committed before is committed once more, which changes nothing.
 pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left: &AtomicU64) -> Progress {
-    let stopped = |offset, error| Progress { offset, stopped: Some(error) };
+    let stopped = |offset, error| Progress { offset, stopped: Some(error), has_lost: false };
     let mut lines = match Lines::open(path, from, end).await {
         Ok(lines) => lines,
         Err(error) => return stopped(from, sqlx::Error::Io(error).into()),
     };
+    let mut is_first = true;
     loop {
         let offset = lines.offset;
         match lines.next().await {
             Ok(Some(batch)) => {
-                if let Err(error) = commit(store, &batch).await {
-                    return stopped(offset, error);
+                let is_next = !std::mem::take(&mut is_first) || follows(store, &batch).await.unwrap_or(true);
+                let run = Run { instance: batch.link.instance.clone(), epoch: batch.link.epoch };
+                if !is_next {
+                    return Progress { offset, stopped: Some(CommitError::Fenced(run)), has_lost: true };
+                }
+                match commit(store, &batch).await {
+                    Ok(()) => {}
+                    Err(CommitError::Database(error)) if is_refusal(&error) => {
+                        if let Err(error) = set_aside(path, &batch, &error).await {
+                            return stopped(offset, sqlx::Error::Io(error).into());
+                        }
+                        let stopped = Some(CommitError::Fenced(run));
+                        return Progress { offset: lines.offset, stopped, has_lost: true };
+                    }
+                    Err(error) => return stopped(offset, error),
                 }
                 left.fetch_sub(1, Ordering::Relaxed);
             }
-            Ok(None) => return Progress { offset: lines.offset, stopped: None },
+            Ok(None) => return Progress { offset: lines.offset, stopped: None, has_lost: false },
             Err(error) => return stopped(offset, sqlx::Error::Io(error).into()),
         }
     }
+}
+
+/// Whether the store has everything that a batch goes on from.
+async fn follows(store: &Store, batch: &Batch) -> Result<bool, sqlx::Error> {
+    let run = Run { instance: batch.link.instance.clone(), epoch: batch.link.epoch };
+    let last = in_time(links::head(store, &run)).await?.map_or(0, |(seq, _)| seq);
+    Ok(last + 1 >= batch.link.seq)
 }
 
 async fn commit(store: &Store, batch: &Batch) -> Result<(), CommitError> {

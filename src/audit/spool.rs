@@ -11,6 +11,7 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufReader};
 
 use crate::store::batch::Batch;
+use crate::store::records::Row;
 
 /// The most that one line may hold, bytes; a batch holds far less.
 const LINE: u64 = 256 << 20;
@@ -45,6 +46,7 @@ impl Spool {
         let lock = lock(&beside(path, ".lock"))?;
         let file = options().open(path).await?;
         let length = file.metadata().await?.len();
+        sync_folder(path).await?;
         Ok(Self { path: path.to_owned(), sync, file, length, _lock: lock })
     }
 
@@ -93,6 +95,7 @@ impl Spool {
         }
         new.sync_all().await?;
         fs::rename(&new_path, &self.path).await?;
+        sync_folder(&self.path).await?;
         (self.file, self.length) = (new, length);
         Ok(())
     }
@@ -129,6 +132,17 @@ impl Lines {
     }
 }
 
+/// Keeps a batch that the store refuses, in a file beside the spool.
+pub(super) async fn set_aside(spool: &Path, batch: &Batch, why: &sqlx::Error) -> io::Result<()> {
+    let path = beside(spool, ".refused");
+    tracing::error!(
+        target: "toolgate::audit",
+        error = %why, file = %path.display(), rows = ?batch.rows.iter().map(Row::key).collect::<Vec<_>>(),
+        "the database refuses a batch that was spooled: it is set aside",
+    );
+    write(&mut options().open(&path).await?, &line(batch)?, true).await
+}
+
 fn line(batch: &Batch) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(batch)?;
     let mut line = Vec::with_capacity(DIGEST + 1 + json.len() + 1);
@@ -150,6 +164,14 @@ async fn write(file: &mut File, line: &[u8], sync: bool) -> io::Result<()> {
     file.write_all(line).await?;
     file.flush().await?;
     if sync { file.sync_data().await } else { Ok(()) }
+}
+
+/// Makes a file's name as durable as what is in it.
+async fn sync_folder(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder).await?.sync_all().await,
+        None => Ok(()),
+    }
 }
 
 fn options() -> OpenOptions {

@@ -1,6 +1,7 @@
 //! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
 //! listens.
 
+mod refused;
 mod spooling;
 
 use std::collections::VecDeque;
@@ -11,10 +12,12 @@ use arc_swap::ArcSwap;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
+use super::chain::Head;
 use super::entry::{Entry, Places, Waiting};
 use super::instance;
 use super::lineage::Lineage;
 use super::own_chain::OwnChain;
+use super::patience::{is_refusal, is_silence};
 use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
@@ -48,6 +51,8 @@ pub(super) struct Writer {
     pub replay: Option<Replay>,
     /// Whether they do.
     pub spooling: bool,
+    /// Whether the store may have lost what it took: a server that was killed does.
+    pub doubts: bool,
     pub outlets: Vec<Arc<dyn Outlet>>,
     pub tasks: TaskTracker,
     pub _claim: Claim,
@@ -56,7 +61,8 @@ pub(super) struct Writer {
 /// A batch on its way, with all who have to do with it.
 struct Lot {
     batch: Batch,
-    prepared: Prepared,
+    /// Where the chain ended before it.
+    before: Head,
     asides: Vec<Aside>,
     waiting: Vec<Waiting>,
     /// Held until it is durable.
@@ -73,6 +79,12 @@ enum WriteError {
     /// The thread that prepares was lost, and what it prepared with it.
     #[error("the audit lost {0} entries while it prepared them")]
     Lost(usize),
+}
+
+impl WriteError {
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Store(CommitError::Database(error)) if is_silence(error))
+    }
 }
 
 impl From<sqlx::Error> for WriteError {
@@ -97,7 +109,7 @@ impl Writer {
                 continue;
             };
             failures += 1;
-            let is_last_try = failures >= self.settings.write_attempts;
+            let is_last_try = failures >= self.settings.write_attempts || error.is_silence();
             if is_last_try && self.takes_to_spool(&error) {
                 continue;
             }
@@ -133,11 +145,12 @@ impl Writer {
                     pending.extend(taken);
                     return !pending.is_empty();
                 }
+                // Before the entries, or under load its turn would never come.
+                progress = passed => self.replayed(progress).await,
                 count = self.sent.entries.recv_many(&mut taken, ENTRIES) => {
                     pending.extend(taken);
                     return count > 0;
                 }
-                progress = passed => self.replayed(progress).await,
             }
         }
     }
@@ -186,11 +199,11 @@ impl Writer {
         }
         let Complete { mut rows, asides, content, words, waiting, places } =
             self.complete(entries, bytes, now).await?;
+        let before = self.chain.head;
         let link = self.chain.link(&mut rows, now);
         let batch =
             Batch { link, rows, content, people: newcomers.people, callers: newcomers.callers, words };
-        let prepared = Prepared::new(&batch)?;
-        Ok(Lot { batch, prepared, asides, waiting, _places: places })
+        Ok(Lot { batch, before, asides, waiting, _places: places })
     }
 
     /// Puts what an entry begins into its conversation, and remembers by what the next request finds it.
@@ -228,26 +241,45 @@ impl Writer {
 
     /// Makes a batch durable: in the store, or in the spool where there is something in it already.
     async fn commit(&mut self, lot: &mut Lot) -> Result<(), WriteError> {
+        if lot.batch.link.epoch != self.chain.run().epoch {
+            self.link_again(lot);
+        }
         if let Some(replay) = self.replay.as_mut().filter(|_| self.spooling) {
             return Ok(replay.append(&lot.batch).await?);
         }
+        let mut prepared = Prepared::new(&lot.batch)?;
         loop {
-            match self.store.commit(&lot.prepared).await {
-                Ok(()) => {
-                    self.people.note_written(&lot.batch.people, &lot.batch.callers);
-                    if let Some(preparer) = &self.preparer {
-                        preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
-                    }
-                    return Ok(());
-                }
+            if self.doubts && self.has_lost(lot).await? {
+                prepared = Prepared::new(&lot.batch)?;
+            }
+            match self.store.commit(&prepared).await {
+                Ok(()) => break,
                 Err(CommitError::Fenced(run)) => {
                     self.begin_anew(&run).await?;
-                    lot.batch.link = self.chain.link(&mut lot.batch.rows, lot.batch.link.made_at);
-                    lot.prepared = Prepared::new(&lot.batch)?;
+                    self.link_again(lot);
+                    prepared = Prepared::new(&lot.batch)?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(CommitError::Database(error)) if is_refusal(&error) => {
+                    self.commit_apart(lot, &error).await?;
+                    break;
+                }
+                Err(error) => {
+                    self.doubts = true;
+                    return Err(error.into());
+                }
             }
         }
+        self.people.note_written(&lot.batch.people, &lot.batch.callers);
+        if let Some(preparer) = &self.preparer {
+            preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
+        }
+        Ok(())
+    }
+
+    /// Links a batch under the run of now.
+    fn link_again(&mut self, lot: &mut Lot) {
+        lot.before = self.chain.head;
+        lot.batch.link = self.chain.link(&mut lot.batch.rows, lot.batch.link.made_at);
     }
 
     /// Somebody has closed this run, because its lease was over: from here on this gateway writes under a new one.

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 
 use serde::{Deserialize, Serialize, Serializer};
-use sqlx::error::DatabaseError;
+use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::{AnyConnection, AssertSqlSafe};
 use tokio::time::timeout;
 
@@ -77,8 +77,12 @@ enum What {
 /// Why a batch is not in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Another link stands at this place of the chain: somebody has closed this run.
-    #[error("another gateway has closed this run of {} (epoch {})", .0.instance, .0.epoch)]
+    /// The chain does not go on here: another link stands at this place, for somebody has closed this run, or the one
+    /// before it is gone, for the database lost it.
+    #[error(
+        "the chain of {} (epoch {}) has been closed by another gateway, or the database lost its last links",
+        .0.instance, .0.epoch
+    )]
     Fenced(Run),
     /// It may work later.
     #[error("the database failed: {0}")]
@@ -136,15 +140,25 @@ impl Store {
     /// Writes a batch; it is as durable as the configuration says when this returns. Once more is as good as once.
     pub async fn commit(&self, batch: &Prepared) -> Result<(), CommitError> {
         let Err(error) = self.write(batch).await else { return Ok(()) };
-        let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
-        if !taken {
-            return Err(error.into());
+        match error.as_database_error().map(DatabaseError::kind) {
+            Some(ErrorKind::UniqueViolation) => match self.hash_at(batch, batch.seq).await? {
+                Some(hash) if hash == batch.hash => Ok(()),
+                Some(_) => Err(CommitError::Fenced(batch.run.clone())),
+                None => Err(error.into()),
+            },
+            Some(ErrorKind::NotNullViolation) => {
+                match self.hash_at(batch, batch.seq.saturating_sub(1)).await? {
+                    None => Err(CommitError::Fenced(batch.run.clone())),
+                    Some(_) => Err(error.into()),
+                }
+            }
+            _ => Err(error.into()),
         }
-        match links::hash_at(self, &batch.run, batch.seq).await? {
-            Some(hash) if hash == batch.hash => Ok(()),
-            Some(_) => Err(CommitError::Fenced(batch.run.clone())),
-            None => Err(error.into()),
-        }
+    }
+
+    async fn hash_at(&self, batch: &Prepared, seq: u64) -> Result<Option<String>, sqlx::Error> {
+        let asked = timeout(postgres::NO_ANSWER, links::hash_at(self, &batch.run, seq));
+        asked.await.unwrap_or_else(|_late| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
     }
 
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
@@ -187,7 +201,10 @@ impl What {
                 Database::Sqlite => search::INSERT_SQLITE,
                 Database::Postgres => search::INSERT_POSTGRES,
             },
-            Self::Link => links::INSERT,
+            Self::Link => match database {
+                Database::Sqlite => links::INSERT,
+                Database::Postgres => links::INSERT_BEHIND,
+            },
         }
     }
 }

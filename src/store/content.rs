@@ -41,8 +41,10 @@ impl<'a> ContentInJson<'a> {
     }
 }
 
+/// Nothing of who was erased meanwhile.
 pub(super) const INSERT: &str = "INSERT INTO content (id, person, body, used_at) \
-    SELECT value->>'id', value->>'person', unhex(value->>'body'), value->>'used_at' FROM json_each($rows) WHERE true \
+    SELECT value->>'id', value->>'person', unhex(value->>'body'), value->>'used_at' FROM json_each($rows) \
+    WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL) \
     ON CONFLICT (id) DO UPDATE SET used_at = EXCLUDED.used_at WHERE content.used_at < EXCLUDED.used_at";
 
 /// The texts with these ids, by id, as far as they are there.

@@ -170,11 +170,12 @@ pub async fn unended(store: &Store) -> Result<Vec<Run>, sqlx::Error> {
         .collect()
 }
 
-/// What this run, and those of the same gateway before it, left open: at most `limit` of each kind.
+/// What this run, and those of the same name before it that have ended, left open: at most `limit` of each kind.
 pub async fn open_of(store: &Store, run: &Run, limit: u32) -> Result<Open, sqlx::Error> {
     let interceptions = sqlx::query(
-        "SELECT id FROM interceptions WHERE instance = $1 AND epoch <= $2 AND outcome IS NULL \
-         ORDER BY id LIMIT $3",
+        "SELECT i.id FROM interceptions i WHERE i.instance = $1 AND i.epoch <= $2 AND i.outcome IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM instances r WHERE r.instance = i.instance AND r.epoch = i.epoch \
+         AND r.epoch <> $2 AND r.ended_at IS NULL) ORDER BY i.id LIMIT $3",
     )
     .bind(&run.instance)
     .bind(count(run.epoch))
@@ -183,7 +184,9 @@ pub async fn open_of(store: &Store, run: &Run, limit: u32) -> Result<Open, sqlx:
     .await?;
     let calls = sqlx::query(
         "SELECT t.id, t.interception_id, t.seq FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
-         WHERE t.outcome IS NULL AND i.instance = $1 AND i.epoch <= $2 ORDER BY t.id LIMIT $3",
+         WHERE t.outcome IS NULL AND i.instance = $1 AND i.epoch <= $2 \
+         AND NOT EXISTS (SELECT 1 FROM instances r WHERE r.instance = i.instance AND r.epoch = i.epoch \
+         AND r.epoch <> $2 AND r.ended_at IS NULL) ORDER BY t.id LIMIT $3",
     )
     .bind(&run.instance)
     .bind(count(run.epoch))

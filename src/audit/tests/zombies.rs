@@ -60,3 +60,57 @@ async fn a_batch_that_is_fenced_is_written_whole_under_the_new_epoch() {
     assert_eq!((told.outcome(), told.start.as_ref().unwrap().epoch), ("completed", 2));
     verify(&world.reader).await;
 }
+
+#[tokio::test]
+async fn commits_that_the_database_lost_are_noticed_and_hold_up_nothing() {
+    let world = World::new().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    let id = trail.id();
+    let cleared = trail.clear(vec![intent("lost")]).await.unwrap();
+    // As a server does that was killed before its disk had them.
+    for table in ["tool_usage", "interceptions", "callers", "people", "content", "links"] {
+        world.run(format!("DELETE FROM {table}")).await;
+    }
+    world.break_it().await;
+    let mut other = world.audit.begin(start()).await.unwrap();
+    other.clear(vec![intent("refused")]).await.unwrap_err();
+    world.heal().await;
+    trail.thought(1, "after".into());
+    trail.outcome(cleared[0].id(), report("{}"));
+    trail.end(completed());
+    let other_id = other.id();
+    other.end(completed());
+    world.audit.close().await;
+
+    assert!(world.told(id).await.start.is_none());
+    let told = world.told(other_id).await;
+    assert_eq!((told.outcome(), told.start.as_ref().unwrap().epoch), ("completed", 2));
+    assert_eq!(told.call_outcomes(), ["not_executed"]);
+    let late = events(&world.reader, "late").await;
+    let late: Vec<_> = late.iter().map(|late| late["record_type"].as_str().unwrap()).collect();
+    assert_eq!(late, ["model_thought", "tool_usage", "interception_end"]);
+    assert!(world.text(ALICE, &told.calls[0].row.body).await.is_some());
+    verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_for_good_becomes_an_event_and_holds_up_nothing() {
+    let world = World::new().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    world.audit.queue.settled().await;
+    world.run("DELETE FROM interceptions").await;
+    let block = world.store.begin().await.unwrap();
+    trail.thought(1, "has no place".into());
+    trail.flush().await;
+    let other = world.audit.begin(start()).await.unwrap();
+    let id = other.id();
+    other.end(completed());
+    drop(block);
+    world.audit.queue.settled().await;
+    assert_eq!(world.audit.health().unavailable, None);
+    world.audit.close().await;
+    assert_eq!(world.told(id).await.outcome(), "completed");
+    let late = events(&world.reader, "late").await;
+    assert_eq!((late.len(), &late[0]["record_type"]), (1, &"model_thought".into()));
+    drop(trail);
+}

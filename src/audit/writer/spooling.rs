@@ -1,6 +1,7 @@
 //! What the writer does while its store is away and records are to wait in a file.
 
 use super::{WriteError, Writer};
+use crate::audit::own_chain::OwnChain;
 use crate::audit::replay::Progress;
 use crate::store::batch::CommitError;
 use crate::store::links::Run;
@@ -27,7 +28,7 @@ impl Writer {
     pub(super) async fn replayed(&mut self, progress: Progress) {
         let Some(replay) = &mut self.replay else { return };
         if let Some(CommitError::Fenced(run)) = progress.stopped {
-            if let Err(error) = self.respool(progress.offset, &run).await {
+            if let Err(error) = self.respool(progress.offset, &run, progress.has_lost).await {
                 tracing::error!(target: "toolgate::audit", %error, "the spool cannot be put under a new epoch yet");
             }
             return;
@@ -39,8 +40,15 @@ impl Writer {
     }
 
     /// Puts what is left in the spool under a new run.
-    async fn respool(&mut self, from: u64, closed: &Run) -> Result<(), WriteError> {
+    async fn respool(&mut self, from: u64, closed: &Run, has_lost: bool) -> Result<(), WriteError> {
         let begun = self.begin_anew(closed).await;
+        if has_lost && begun.is_ok() {
+            self.chain = OwnChain::after_loss(self.chain.run().clone());
+            self.people.restate(&[]);
+            if let Some(preparer) = &self.preparer {
+                preparer.forget_stored();
+            }
+        }
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let chain = &mut self.chain;
         let respooled = match begun {

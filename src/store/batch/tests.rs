@@ -145,6 +145,57 @@ async fn fences(store: &Store) {
     assert_eq!(records::of(store, id).await.unwrap(), [Row::Start(Box::new(start(id)))]);
 }
 
+/// A server that crashed may have lost what it acknowledged: nothing is written behind a hole.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+async fn a_chain_that_postgresql_lost_is_not_gone_on_with() {
+    let store = postgres().await;
+    commit(&store, &batch(1, "lost", vec![])).await;
+    store.commits.execute("DELETE FROM links").await.unwrap();
+    let id = InterceptionId::new();
+    let next = Prepared::new(&batch(2, "next", vec![Row::Start(Box::new(start(id)))])).unwrap();
+    let refused = store.commit(&next).await.unwrap_err();
+    assert!(matches!(&refused, CommitError::Fenced(fenced) if *fenced == run(1)), "{refused}");
+    assert!(records::of(&store, id).await.unwrap().is_empty());
+}
+
+/// A record is kept also where what it belongs to is gone, and nothing of who was erased comes back.
+async fn comes_late(store: &Store) {
+    let person = |id: &str| PersonRow {
+        id: id.into(),
+        user_name: id.into(),
+        sealed_key: "sealed".into(),
+        created_at: time(),
+    };
+    let mut first = batch(1, "first", vec![]);
+    first.people = vec![person("alice"), person("bob")];
+    commit(store, &first).await;
+    let erase = "UPDATE people SET user_name = NULL, sealed_key = NULL, erased_at = 'now' WHERE id = 'bob'";
+    store.commits.execute(erase).await.unwrap();
+    let orphan = call(InterceptionId::new(), 0);
+    let mut late = batch(2, "late", vec![Row::ToolUse(Box::new(orphan.clone()))]);
+    let content = |person: &str| Content { id: person.into(), person: person.into(), body: vec![1] };
+    late.content = vec![content("alice"), content("bob")];
+    commit(store, &late).await;
+    assert_eq!(records::of(store, orphan.interception_id).await.unwrap(), [Row::ToolUse(Box::new(orphan))]);
+    let found = content::fetch(store, &["alice", "bob"]).await.unwrap();
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["alice"]);
+}
+
+/// A run of the same name that still lives keeps what it has open.
+async fn leaves_the_living_alone(store: &Store) {
+    for _ in 0..2 {
+        instances::begin(store, "one", time(), time()).await.unwrap();
+    }
+    let id = InterceptionId::new();
+    let rows = vec![Row::Start(Box::new(start(id))), Row::ToolUse(Box::new(call(id, 0)))];
+    commit(store, &batch(1, "first", rows)).await;
+    assert!(instances::open_of(store, &run(2), 10).await.unwrap().is_empty());
+    instances::end(store, &run(1), time()).await.unwrap();
+    let open = instances::open_of(store, &run(2), 10).await.unwrap();
+    assert_eq!((open.interceptions.len(), open.calls.len()), (1, 1));
+}
+
 /// Leases: each start is a new epoch, also of several at once; one that nobody renews is gone.
 async fn leases(store: &Store) {
     use jiff::SignedDuration;
@@ -167,6 +218,8 @@ async fn leases(store: &Store) {
 async fn a_batch_is_written_once_and_whole() {
     holds(&Store::in_memory().await.unwrap()).await;
     fences(&Store::in_memory().await.unwrap()).await;
+    comes_late(&Store::in_memory().await.unwrap()).await;
+    leaves_the_living_alone(&Store::in_memory().await.unwrap()).await;
     leases(&Store::in_memory().await.unwrap()).await;
 }
 
@@ -175,6 +228,8 @@ async fn a_batch_is_written_once_and_whole() {
 async fn a_batch_is_written_once_and_whole_to_postgresql() {
     holds(&postgres().await).await;
     fences(&postgres().await).await;
+    comes_late(&postgres().await).await;
+    leaves_the_living_alone(&postgres().await).await;
     leases(&postgres().await).await;
 }
 

@@ -19,7 +19,9 @@ use crate::tools::Tools;
 
 const CLIENTS: u64 = 64;
 /// The longest that a gateway lives.
-const LIFE: Duration = Duration::from_millis(2500);
+const LIFE: Duration = Duration::from_millis(1500);
+/// How long it may take until tools are called.
+const BUSY: Duration = Duration::from_secs(10);
 /// Between two samples of what is committed.
 const SAMPLE: Duration = Duration::from_millis(40);
 /// The audit's settings. Each gateway has a name of its own, and a short lease, for others wait until it has run out.
@@ -78,7 +80,7 @@ impl Run {
         let (_, provider) = Provider::start(pace, chance.branch()).await;
         let (tools, address) = Tools::start(Duration::from_millis(30), false, chance.branch()).await;
         let store = Store::make(&args.store).await;
-        let setup = Setup::new(&store.program, store.yaml(), provider, address, AUDIT);
+        let setup = Setup::new(&store.program, &store.yaml("process"), provider, address, AUDIT);
         let load = Load::start(CLIENTS, &mut chance);
         let gateways = (0..store.replicas()).map(|_| None).collect();
         let mut run = Self {
@@ -118,6 +120,10 @@ impl Run {
 
     async fn kill_one(&mut self) {
         let which = self.chance.index(self.gateways.len());
+        // Most are killed while tools run, some before.
+        if !self.chance.once_in(4) {
+            self.tools.called(BUSY).await;
+        }
         let life = self.chance.up_to(LIFE);
         let ledger = self.sampled(life).await;
         // Who is the last to leave a SQLite database tidies up; half of the kills leave nobody.
@@ -215,7 +221,7 @@ impl Run {
         println!(
             "  of {rows} interceptions {interrupted} were closed as interrupted, {unknown} calls as unknown; open: 0"
         );
-        println!("  verify: {}", verified.trim());
+        println!("  verify: {}", crate::gateway::shortened(&verified));
         crate::passed(&self.problems)
     }
 
