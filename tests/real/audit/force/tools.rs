@@ -48,7 +48,6 @@ impl Tools {
     /// Waits until there is one more call than now, but not for ever.
     pub async fn called(&self, longest: Duration) {
         let mut came = self.came.subscribe();
-        came.mark_unchanged();
         // A gateway that nobody calls a tool on is killed all the same.
         let _late = tokio::time::timeout(longest, came.changed()).await;
     }
