@@ -51,5 +51,5 @@ pub fn error_kind(body: &str) -> Option<String> {
             && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
     };
     let words = ["type", "code"].into_iter().filter_map(|key| error.string(key));
-    words.map(|word| word.into_owned()).find(|word| is_word(word))
+    words.map(std::borrow::Cow::into_owned).find(|word| is_word(word))
 }

@@ -44,7 +44,7 @@ pub(super) fn is_harmless(before: &str) -> bool {
             .and_then(|at| before.get(at..))
             .is_some_and(|end| end.eq_ignore_ascii_case(word))
     };
-    HARMLESS.iter().any(|word| ends(&word))
+    HARMLESS.iter().any(ends)
 }
 
 /// Whether a secret's value can be one: not empty, no reference to one, no word for its type, no path.

@@ -44,12 +44,9 @@ impl Place {
 
     /// Opens what is there.
     pub(super) async fn open(&self) -> anyhow::Result<Reader> {
-        let (store, secrets) = match &self.store {
-            Some(path) => (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()),
-            None => {
-                let config = crate::config::load(&self.config)?;
-                (config.store, config.secret_keys)
-            }
+        let (store, secrets) = if let Some(path) = &self.store { (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()) } else {
+            let config = crate::config::load(&self.config)?;
+            (config.store, config.secret_keys)
         };
         // Looks before it opens: what is not there is not made.
         Store::open_read_only(&store).await?.close().await;

@@ -181,15 +181,12 @@ pub async fn token_statistics(
     let conditions = Conditions::of(store, filter).await?;
     let mut sql = select(by, &USAGE_SUMS);
     let sums = sums_for(filter, by);
-    match sums {
-        Some(table) => {
-            sql.push(table).push(" h");
-        }
-        None => {
-            sql.push(USAGE_ROWS);
-            conditions.restrict_interceptions(&mut sql);
-            sql.push(") h");
-        }
+    if let Some(table) = sums {
+        sql.push(table).push(" h");
+    } else {
+        sql.push(USAGE_ROWS);
+        conditions.restrict_interceptions(&mut sql);
+        sql.push(") h");
     }
     if by.contains(&By::User) {
         sql.push(" LEFT JOIN people p ON p.id = h.person");
