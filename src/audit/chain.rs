@@ -242,6 +242,7 @@ mod tests {
         }))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as rows have it")]
     fn who(person: Option<&str>) -> Option<Who> {
         Some(Who { proof: "p".into(), person: person.map(str::to_owned), caller: person.map(str::to_owned) })
     }

@@ -45,6 +45,7 @@ pub(super) struct Record {
 
 /// A text, and what is to be kept of it.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "it is the text")]
 pub(super) struct Text {
     pub text: String,
     pub keep: Keep,

@@ -92,7 +92,9 @@ impl People {
                 self.known.insert(person.user_name.clone(), Known { is_written: true, ..known });
             }
         }
-        callers.iter().for_each(|caller| self.written.insert(caller.id.clone(), ()));
+        for caller in callers {
+            self.written.insert(caller.id.clone(), ());
+        }
     }
 
     /// The store has lost rows: which ones, nobody knows. Tells the people of these callers, to be written once more.
@@ -116,7 +118,9 @@ impl People {
     /// Asks the store for a person, or makes one.
     async fn meet(&self, user: &str, ask: bool, now: Timestamp) -> Result<Known, sqlx::Error> {
         let stored = if ask { in_time(people::by_name(&self.store, user)).await? } else { None };
-        let known = if let Some(known) = stored.and_then(|person| self.open(&person)) { known } else {
+        let known = if let Some(known) = stored.and_then(|person| self.open(&person)) {
+            known
+        } else {
             let id = Uuid::now_v7().to_string();
             let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
             let user_name = user.to_owned();

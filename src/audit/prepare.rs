@@ -93,7 +93,9 @@ impl Preparer {
     /// These texts are in the store.
     pub(super) fn note_stored(&self, content: &[Content], now: Timestamp) {
         let day = day(now);
-        content.iter().for_each(|content| self.stored.insert(content.id.clone(), day.clone()));
+        for content in content {
+            self.stored.insert(content.id.clone(), day.clone());
+        }
     }
 
     /// Keeps a text as far as it is to be kept, and tells as much of it.

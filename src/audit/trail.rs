@@ -210,6 +210,7 @@ impl Trail {
     }
 
     /// Takes back clearances that are not spent: their calls do not run.
+    #[expect(clippy::needless_pass_by_value, reason = "what is given back is spent")]
     pub fn give_back(&mut self, clearances: Vec<Clearance>) {
         let ids: Vec<ToolUseId> = clearances.iter().map(Clearance::id).collect();
         let given_back: Vec<_> = self.open_calls.extract_if(.., |call| ids.contains(&call.id)).collect();

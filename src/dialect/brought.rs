@@ -47,12 +47,11 @@ pub fn brought<'a>(elements: &[&'a str], read: impl Fn(&'a str) -> Vec<Line>) ->
     let mut new: Vec<String> = Vec::new();
     for line in latest(rest, read) {
         match line {
-            Line::Assistants => {}
             Line::System(text) => new.push(text),
             Line::User(text) if text.is_empty() => {}
             Line::User(text) => brought.prompt = Some(text),
             Line::Result(id) if brought.results.len() < RESULTS => brought.results.push(id),
-            Line::Result(_) => {}
+            Line::Assistants | Line::Result(_) => {}
         }
     }
     brought.system.extend(joined(new));

@@ -190,7 +190,7 @@ mod tests {
     fn words_are_bounded() {
         let long = "é".repeat(1000);
         assert_eq!(folded(&long), ["é".repeat(32)]);
-        let many: String = (0..100_000).map(|number| format!("w{number} ")).collect();
+        let many = (0..100_000).map(|number| format!("w{number}")).collect::<Vec<_>>().join(" ");
         let words = folded(&many);
         assert!(words.len() < 100_000 && words.join(" ").len() <= MAX_TEXT);
     }

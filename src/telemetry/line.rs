@@ -29,7 +29,6 @@ pub enum Message {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "record_type", rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(title = "One line of Toolgate's audit log")]
-#[expect(clippy::large_enum_variant, reason = "one lives no longer than it takes to write it")]
 pub enum Line {
     /// A request of a known caller was admitted or refused.
     InterceptionStart {

@@ -317,7 +317,7 @@ async fn a_chain_that_is_written_anew_contradicts_a_checkpoint() {
             let rows = records::fetch(&world.store, &keys).await.unwrap();
             let leaves: Vec<_> = keys.iter().map(|key| chain::leaf(&rows[key])).collect();
             let anew = head.link(&run, link.made_at, &leaves);
-            let leaves: String = anew.leaves.iter().map(|byte| format!("{byte:02x}")).collect();
+            let leaves = anew.leaves.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
             tamper(
                 &world,
                 format!(

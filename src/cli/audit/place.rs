@@ -44,7 +44,9 @@ impl Place {
 
     /// Opens what is there.
     pub(super) async fn open(&self) -> anyhow::Result<Reader> {
-        let (store, secrets) = if let Some(path) = &self.store { (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()) } else {
+        let (store, secrets) = if let Some(path) = &self.store {
+            (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new())
+        } else {
             let config = crate::config::load(&self.config)?;
             (config.store, config.secret_keys)
         };

@@ -27,8 +27,9 @@ fn comes_back(store: &Store, runtime: &tokio::runtime::Runtime, cases: u32) {
             together.extend(more);
             let rows: Vec<Row> = [together, first.clone()].concat();
             runtime.block_on(async {
-                commit(store, &batch((seqs.borrow_mut())(), "a", rows.clone())).await;
-                commit(store, &batch((seqs.borrow_mut())(), "b", later.clone())).await;
+                let [first_seq, second_seq] = [(); 2].map(|()| (seqs.borrow_mut())());
+                commit(store, &batch(first_seq, "a", rows.clone())).await;
+                commit(store, &batch(second_seq, "b", later.clone())).await;
                 let rows: Vec<Row> = [rows, later].concat();
                 let keys: Vec<_> = rows.iter().map(Row::key).collect();
                 let mut found = records::fetch(store, &keys).await.unwrap();

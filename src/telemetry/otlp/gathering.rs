@@ -22,6 +22,7 @@ pub(super) struct Interception {
 
 /// A tool call of it.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "it is the call's row")]
 pub(super) struct Call<'a> {
     pub call: &'a ToolUse,
     pub arguments: &'a Published,

@@ -44,7 +44,9 @@ fn words(attributes: &[KeyValue]) -> BTreeMap<&str, String> {
         Value::StringValue(text) => text.clone(),
         Value::IntValue(number) => number.to_string(),
         Value::DoubleValue(number) => number.to_string(),
-        Value::ArrayValue(values) => values.values.iter().map(|value| format!("{:?}", value.value)).collect(),
+        Value::ArrayValue(values) => {
+            values.values.iter().map(|value| format!("{:?}", value.value)).collect::<Vec<_>>().concat()
+        }
         other => format!("{other:?}"),
     };
     attributes

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{SETTINGS, read};
 use crate::dialect::{Brought, Chat, Dialect};
 
+#[expect(clippy::needless_pass_by_value, reason = "short calls")]
 fn brought(messages: Value) -> Brought {
     read(&messages).brought
 }

@@ -6,6 +6,7 @@ use super::request;
 use crate::dialect::{Brought, Delivery};
 use crate::domain::Form;
 
+#[expect(clippy::needless_pass_by_value, reason = "short calls")]
 fn brought(messages: Value, more: Value) -> Brought {
     request(&messages, &more).brought
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{SETTINGS, request};
 use crate::dialect::{Brought, Dialect, Responses};
 
+#[expect(clippy::needless_pass_by_value, reason = "short calls")]
 fn brought(input: Value, more: Value) -> Brought {
     request(&input, &more).brought
 }
