@@ -47,7 +47,8 @@ fn unreadable(error: impl std::fmt::Display) -> Broken {
 pub fn error_kind(body: &str) -> Option<String> {
     let error = Object::parse(body).ok()?.object("error")?;
     let is_word = |text: &str| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
     };
     let words = ["type", "code"].into_iter().filter_map(|key| error.string(key));
     words.map(|word| word.into_owned()).find(|word| is_word(word))

@@ -78,11 +78,9 @@ impl Asked {
         let waited = began.elapsed();
         let (outcome, result, error) = match &answer {
             Ok(result) => (ToolOutcome::Ok, result.to_string(), None),
-            Err(Unanswered::Error(error)) => (
-                ToolOutcome::ToolError,
-                json!({ "error": error }).to_string(),
-                Some(refusal(error)),
-            ),
+            Err(Unanswered::Error(error)) => {
+                (ToolOutcome::ToolError, json!({ "error": error }).to_string(), Some(refusal(error)))
+            }
             Err(Unanswered::None(message, outcome)) => (*outcome, message.clone(), Some(message.clone())),
         };
         trail.tool_use(ToolUse {

@@ -89,5 +89,7 @@ fn is_reference(value: &str) -> bool {
 /// A path such as `PWD` has: of plain words.
 fn is_path(value: &str) -> bool {
     ["/", "~/", "./", "../"].iter().any(|start| value.starts_with(start))
-        && value.bytes().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~'))
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~'))
 }
