@@ -221,3 +221,5 @@ CREATE TABLE audit_events (
     at       TEXT   NOT NULL
 );
 CREATE INDEX audit_events_by_time ON audit_events (at, id);
+CREATE INDEX audit_events_by_action ON audit_events (action, at, id);
+CREATE INDEX audit_events_by_person ON audit_events (person) WHERE person IS NOT NULL;

@@ -86,6 +86,33 @@ BEGIN
         total_us = usage_days.total_us + EXCLUDED.total_us,
         provider_us = usage_days.provider_us + EXCLUDED.provider_us,
         tools_us = usage_days.tools_us + EXCLUDED.tools_us;
+    IF sign < 0 THEN
+        DELETE FROM usage_days WHERE interceptions = 0
+            AND (day, instance, provider, dialect, model, client, outcome) = (
+                SUBSTR(of_row.started_at, 1, 10), of_row.instance, of_row.provider, of_row.dialect,
+                SUBSTR(of_row.model, 1, 120), SUBSTR(of_row.client, 1, 120), of_row.outcome
+            );
+    END IF;
+END $$;
+CREATE FUNCTION count_usage_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        PERFORM count_usage(OLD, -1);
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        PERFORM count_usage(NEW, 1);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER interceptions_count_usage AFTER INSERT OR DELETE OR UPDATE OF outcome ON interceptions
+    FOR EACH ROW EXECUTE FUNCTION count_usage_change();
+
+-- Adds a row, or takes it away.
+CREATE FUNCTION count_people(of_row interceptions, sign BIGINT) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF of_row.outcome IS NULL THEN
+        RETURN;
+    END IF;
     INSERT INTO people_days
     VALUES (
         SUBSTR(of_row.started_at, 1, 10), of_row.instance, COALESCE(of_row.person, ''),
@@ -109,11 +136,6 @@ BEGIN
         provider_us = people_days.provider_us + EXCLUDED.provider_us,
         tools_us = people_days.tools_us + EXCLUDED.tools_us;
     IF sign < 0 THEN
-        DELETE FROM usage_days WHERE interceptions = 0
-            AND (day, instance, provider, dialect, model, client, outcome) = (
-                SUBSTR(of_row.started_at, 1, 10), of_row.instance, of_row.provider, of_row.dialect,
-                SUBSTR(of_row.model, 1, 120), SUBSTR(of_row.client, 1, 120), of_row.outcome
-            );
         DELETE FROM people_days WHERE interceptions = 0
             AND (day, instance, person, caller, provider) = (
                 SUBSTR(of_row.started_at, 1, 10), of_row.instance, COALESCE(of_row.person, ''),
@@ -121,18 +143,18 @@ BEGIN
             );
     END IF;
 END $$;
-CREATE FUNCTION count_usage_change() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION count_people_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'INSERT' THEN
-        PERFORM count_usage(OLD, -1);
+        PERFORM count_people(OLD, -1);
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        PERFORM count_usage(NEW, 1);
+        PERFORM count_people(NEW, 1);
     END IF;
     RETURN NULL;
 END $$;
-CREATE TRIGGER interceptions_counted AFTER INSERT OR DELETE OR UPDATE OF outcome, person, caller ON interceptions
-    FOR EACH ROW EXECUTE FUNCTION count_usage_change();
+CREATE TRIGGER interceptions_count_people AFTER INSERT OR DELETE OR UPDATE OF outcome, person, caller ON interceptions
+    FOR EACH ROW EXECUTE FUNCTION count_people_change();
 
 -- Adds a row, or takes it away.
 CREATE FUNCTION count_tool(of_row tool_usage, sign BIGINT) RETURNS void LANGUAGE plpgsql AS $$

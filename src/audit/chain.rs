@@ -167,7 +167,9 @@ impl Head {
     /// Makes the next link, and goes on to it.
     pub fn link(&mut self, run: &Run, made_at: Timestamp, leaves: &[Leaf]) -> Link {
         let mut bytes = Vec::with_capacity(leaves.len() * LEAF);
-        leaves.iter().for_each(|leaf| leaf.write(&mut bytes));
+        for leaf in leaves {
+            leaf.write(&mut bytes);
+        }
         let mut link = Link {
             instance: run.instance.clone(),
             epoch: run.epoch,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Deed;
 use crate::store::records::events::Action;
-use crate::store::{Store, people, prune};
+use crate::store::{Store, people, prune, search};
 
 /// What was erased, as its event tells it. It does not tell whose it was.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,7 @@ pub async fn erase(
     }
     let detail = serde_json::to_value(&erased).map_err(|error| sqlx::Error::Encode(error.into()))?;
     deed.commit(Action::Erase, detail).await?;
+    search::clean(store).await?;
     prune::empty_log(store).await?;
     Ok(Some(erased))
 }

@@ -220,6 +220,9 @@ fn json(row: &ExportRow) -> Value {
     serde_json::to_value(row).unwrap_or_default()
 }
 
+/// How what spreadsheets take for a formula begins, full-width forms included.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// A cell that no spreadsheet takes for a formula.
 fn cell(value: Option<&Value>) -> String {
     let text = match value {
@@ -227,7 +230,7 @@ fn cell(value: Option<&Value>) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text }
+    if text.starts_with(FORMULA) { format!("'{text}") } else { text }
 }
 
 #[cfg(test)]

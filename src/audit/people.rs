@@ -19,7 +19,7 @@ use crate::store::records::Who;
 const PEOPLE: u64 = 10_000;
 
 /// How long a key may be used before the store is asked again whether it has been thrown away.
-const KEY_AGE: Duration = Duration::from_secs(60);
+const KEY_AGE: Duration = Duration::from_mins(1);
 
 /// The people that are known, and how to know others.
 #[derive(Debug)]
@@ -116,20 +116,17 @@ impl People {
     /// Asks the store for a person, or makes one.
     async fn meet(&self, user: &str, ask: bool, now: Timestamp) -> Result<Known, sqlx::Error> {
         let stored = if ask { in_time(people::by_name(&self.store, user)).await? } else { None };
-        let known = match stored.and_then(|person| self.open(&person)) {
-            Some(known) => known,
-            None => {
-                let id = Uuid::now_v7().to_string();
-                let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
-                let user_name = user.to_owned();
-                let row = PersonRow { id: id.clone(), user_name, sealed_key, created_at: now };
-                Known {
-                    id: id.into(),
-                    key: Arc::new(key),
-                    asked: Instant::now(),
-                    row: Arc::new(row),
-                    is_written: false,
-                }
+        let known = if let Some(known) = stored.and_then(|person| self.open(&person)) { known } else {
+            let id = Uuid::now_v7().to_string();
+            let (key, sealed_key) = ContentKey::generate(&self.sealer, &id);
+            let user_name = user.to_owned();
+            let row = PersonRow { id: id.clone(), user_name, sealed_key, created_at: now };
+            Known {
+                id: id.into(),
+                key: Arc::new(key),
+                asked: Instant::now(),
+                row: Arc::new(row),
+                is_written: false,
             }
         };
         self.known.insert(user.to_owned(), known.clone());

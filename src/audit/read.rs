@@ -1,11 +1,14 @@
 //! Reading: what is recorded of an interception or a conversation, with its texts opened.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Role;
 use super::content_key::ContentKey;
@@ -25,7 +28,13 @@ use crate::store::{Store, StoreError};
 pub struct Reader {
     store: Store,
     sealer: Arc<Sealer>,
+    turns: Arc<Semaphore>,
 }
+
+/// Questions that are asked at once: the database's connections are for the gateway's own work first.
+const AT_ONCE: usize = 2;
+/// The most that opened texts take in one answer, bytes.
+const OPENED: usize = 16 << 20;
 
 /// Everything that is recorded about one interception.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -146,8 +155,22 @@ pub enum TextState {
     Erased,
     /// Nothing any more: texts are kept for a limited time.
     Pruned,
+    /// Nothing in this answer: the texts before it fill it.
+    LeftOut,
     /// Nothing: it was sealed with a key that is not configured, or is damaged.
     Unreadable,
+}
+
+impl Whole {
+    /// How much text is open, bytes.
+    fn opened(&self) -> usize {
+        let prompts = self.prompt_usage.iter().map(|row| &row.prompt);
+        let answers = self.token_usage.iter().map(|row| &row.answer);
+        let thoughts = self.model_thought.iter().map(|row| &row.thought);
+        let calls = self.tool_usage.iter().flat_map(|row| std::iter::once(&row.arguments).chain(&row.result));
+        let texts = prompts.chain(answers).chain(thoughts).chain(calls);
+        texts.filter_map(|text| text.text.as_ref()).map(String::len).sum()
+    }
 }
 
 impl TextState {
@@ -160,6 +183,7 @@ impl TextState {
             Self::Dropped => Some("not kept: there was no room for it when it came"),
             Self::Erased => Some("erased"),
             Self::Pruned => Some("pruned: texts are kept for a limited time"),
+            Self::LeftOut => Some("left out: the texts before it fill the answer"),
             Self::Unreadable => Some("cannot be opened: it was sealed with another key, or is damaged"),
         }
     }
@@ -168,7 +192,25 @@ impl TextState {
 impl Reader {
     /// Opens what this sealer's people said.
     pub fn new(store: Store, sealer: Arc<Sealer>) -> Self {
-        Self { store, sealer }
+        Self { store, sealer, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+
+    /// Waits for one's turn, which lasts until what this gives is dropped.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.turns).acquire_owned().await.ok()
+    }
+
+    /// A filter as it may stand in the records for ever: whom it names can be forgotten, and which words it looks for is
+    /// nobody's business.
+    pub async fn told(&self, filter: &Filter) -> Result<Value, StoreError> {
+        let mut told = serde_json::to_value(filter).unwrap_or_default();
+        if let Some(user) = &filter.user {
+            told["user"] = queries::people_named(&self.store, user).await?.into();
+        }
+        if let Some(text) = &filter.text {
+            told["text"] = format!("{} words", text.split_whitespace().count()).into();
+        }
+        Ok(told)
     }
 
     /// Where it reads.
@@ -200,11 +242,20 @@ impl Reader {
         let turn = Turn::Newer(after.unwrap_or(Cursor::before(Timestamp::UNIX_EPOCH)));
         let filter = Filter { thread: Some(thread), ..Filter::default() };
         let page = queries::interceptions(&self.store, &filter, &PageRequest { turn, limit }).await?;
-        let next = page.newer.filter(|_| page.items.len() >= limit as usize);
-        let mut wholes = Vec::with_capacity(page.items.len());
-        for interception in page.items.into_iter().rev() {
-            wholes.push(self.open(interception).await?);
+        let is_full = page.items.len() >= limit as usize;
+        let mut rest = page.items.into_iter().rev();
+        let (mut wholes, mut opened) = (Vec::new(), 0);
+        for interception in rest.by_ref() {
+            let whole = self.open(interception).await?;
+            opened += whole.opened();
+            wholes.push(whole);
+            if opened > OPENED / 2 {
+                break;
+            }
         }
+        let goes_on = is_full || rest.next().is_some();
+        let last = wholes.last().filter(|_| goes_on).map(|whole: &Whole| &whole.interception);
+        let next = last.map(|row| Cursor::new(row.started_at, row.id));
         Ok((wholes, next))
     }
 
@@ -259,7 +310,7 @@ impl Reader {
                 keys.insert(person.to_owned(), self.key(person).await?);
             }
         }
-        Ok(Texts { sealed, keys, person: parts.person.clone() })
+        Ok(Texts { sealed, keys, person: parts.person.clone(), room: Cell::new(OPENED) })
     }
 
     async fn key(&self, person: &str) -> Result<Key, StoreError> {
@@ -285,6 +336,8 @@ struct Texts {
     keys: HashMap<String, Key>,
     /// Whose interception it is, where that is known.
     person: Option<String>,
+    /// What may still be opened, bytes.
+    room: Cell<usize>,
 }
 
 impl Texts {
@@ -308,7 +361,11 @@ impl Texts {
             (_, Some(Key::ThrownAway)) => (None, TextState::Erased),
             (None, _) => (None, TextState::Pruned),
             (Some(content), Some(Key::Open(key))) => match key.text(&content.id, &content.body) {
-                Some(text) => (Some(text), state),
+                Some(text) if text.len() > self.room.get() => (None, TextState::LeftOut),
+                Some(text) => {
+                    self.room.set(self.room.get() - text.len());
+                    (Some(text), state)
+                }
                 None => (None, TextState::Unreadable),
             },
             (Some(_), _) => (None, TextState::Unreadable),

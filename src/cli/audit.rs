@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::export::{FormatArg, WhatArg};
 use self::filter::FilterArgs;
@@ -42,7 +42,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     #[command(flatten)]
-    Reading(Reading),
+    Reading(Box<Reading>),
     #[command(flatten)]
     Proof(proof::Command),
 }
@@ -150,8 +150,10 @@ const AT_ONCE: u32 = 20;
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout();
     let done = match args.command {
-        Command::Reading(Reading::Tail(args)) => follow(&mut out, &args).await,
-        Command::Reading(command) => page(&mut out, command).await,
+        Command::Reading(command) => match *command {
+            Reading::Tail(args) => follow(&mut out, &args).await,
+            command => page(&mut out, command).await,
+        },
         Command::Proof(command) => return proof::run(command).await,
     };
     match done {
@@ -196,13 +198,8 @@ async fn page(out: &mut impl Write, command: Reading) -> anyhow::Result<()> {
 
 async fn ask(args: &ListArgs, what: &str, now: Timestamp) -> anyhow::Result<(Reader, Filter, PageRequest)> {
     let filter = args.filter.filter(now)?;
-    let reader = args.place.read(Action::Read, detail(what, &filter)).await?;
+    let reader = args.place.read(Action::Read, json!({"what": what}), Some(&filter)).await?;
     Ok((reader, filter, PageRequest::newest(args.limit)))
-}
-
-/// What is recorded of a reading.
-fn detail(what: &str, filter: &Filter) -> Value {
-    json!({"what": what, "question": filter})
 }
 
 fn listed<T: Listed + Serialize>(
@@ -221,7 +218,7 @@ fn write_json(out: &mut impl Write, value: &(impl Serialize + ?Sized)) -> anyhow
 
 async fn show(out: &mut impl Write, args: &ShowArgs) -> anyhow::Result<()> {
     let what = if args.thread { "thread" } else { "interception" };
-    let reader = args.place.read(Action::Read, json!({"what": what, "id": args.id})).await?;
+    let reader = args.place.read(Action::Read, json!({"what": what, "id": args.id}), None).await?;
     let id = find(&reader, &args.id).await?;
     let Some(whole) = reader.whole(id).await? else { bail!("there is no interception {id}") };
     match (args.thread, args.json) {
@@ -261,8 +258,7 @@ async fn export(out: &mut impl Write, args: &ExportArgs, now: Timestamp) -> anyh
         bail!("OCSF is written of interceptions and tool calls");
     }
     let filter = args.filter.filter(now)?;
-    let what = json!({"what": format!("{:?}", args.what), "format": format!("{:?}", args.format), "question": filter});
-    let reader = args.place.read(Action::Export, what).await?;
+    let reader = args.place.read(Action::Export, json!({"what": args.what.word()}), Some(&filter)).await?;
     export::write(out, &reader, args.what, args.format, filter, now).await
 }
 
@@ -274,12 +270,12 @@ async fn sum(out: &mut impl Write, args: &StatsArgs, now: Timestamp) -> anyhow::
     let failed = |error: sqlx::Error| StoreError::from(error);
     if args.tools {
         let by = dimensions::<ToolBy>(args.by.as_deref().unwrap_or("server,tool,outcome"))?;
-        let reader = args.place.read(Action::Read, detail("tool_statistics", &filter)).await?;
+        let reader = args.place.read(Action::Read, json!({"what": "tool_statistics"}), Some(&filter)).await?;
         let rows = queries::tool_statistics(reader.store(), &filter, &by).await.map_err(failed)?;
         return if args.json { write_json(out, &rows) } else { Ok(stats::tools(out, &by, &rows)?) };
     }
     let by = dimensions::<By>(args.by.as_deref().unwrap_or("day,model"))?;
-    let reader = args.place.read(Action::Read, detail("token_statistics", &filter)).await?;
+    let reader = args.place.read(Action::Read, json!({"what": "token_statistics"}), Some(&filter)).await?;
     let rows = queries::token_statistics(reader.store(), &filter, &by).await.map_err(failed)?;
     if args.json { write_json(out, &rows) } else { Ok(stats::tokens(out, &by, &rows)?) }
 }
@@ -291,9 +287,8 @@ fn dimensions<D: Dimension>(text: &str) -> anyhow::Result<Vec<D>> {
 /// Tells until the program is ended.
 async fn follow(out: &mut impl Write, args: &TailArgs) -> anyhow::Result<()> {
     let filter = args.filter.filter(Timestamp::now())?;
-    let what = detail("tail", &filter);
-    let mut tail = Tail::new(filter, Timestamp::now())?;
-    let reader = args.place.read(Action::Read, what).await?;
+    let mut tail = Tail::new(filter.clone(), Timestamp::now())?;
+    let reader = args.place.read(Action::Read, json!({"what": "tail"}), Some(&filter)).await?;
     let mut looks = tokio::time::interval(tail::PAUSE);
     loop {
         looks.tick().await;

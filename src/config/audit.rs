@@ -42,7 +42,7 @@ pub struct Audit {
     pub signing_key: Option<SecretString>,
     /// Where the records go as structured log lines.
     pub log: Option<AuditLog>,
-    /// To whom they are told as CloudEvents.
+    /// To whom they are told as `CloudEvents`.
     pub webhooks: Vec<Webhook>,
 }
 
@@ -112,7 +112,7 @@ pub struct AuditLog {
     pub content: Record,
 }
 
-/// To whom records are told as CloudEvents.
+/// To whom records are told as `CloudEvents`.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     /// Where they are posted.
@@ -191,7 +191,7 @@ pub(super) struct WrittenAudit {
     signing_key: Option<At<String>>,
     /// Where the records go as structured log lines; nowhere by default.
     log: Option<WrittenAuditLog>,
-    /// To whom the records are posted as CloudEvents.
+    /// To whom the records are posted as `CloudEvents`.
     webhooks: Vec<WrittenWebhook>,
 }
 
@@ -243,7 +243,7 @@ struct WrittenAuditLog {
     content: Option<Record>,
 }
 
-/// To whom records are posted as CloudEvents.
+/// To whom records are posted as `CloudEvents`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Webhook")]

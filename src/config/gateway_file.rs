@@ -57,7 +57,7 @@ pub(super) struct WrittenConfig {
     #[serde(default)]
     continuity: WrittenContinuity,
     /// The keys that seal what is kept of conversations, as references, the newest first: each 32 characters or
-    /// more. Where none is given, one is made in a file beside the store.
+    /// more. Where none is given, one is made in a file beside the store; with PostgreSQL they must be given.
     #[serde(default)]
     secret_keys: Vec<At<String>>,
     /// The caps on everything.

@@ -99,7 +99,8 @@ impl fmt::Display for Location {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// A killed gateway (SQLite: WAL with `synchronous=NORMAL`; PostgreSQL: `synchronous_commit=off`).
+    /// A killed gateway (SQLite: WAL with `synchronous=NORMAL`; PostgreSQL: `synchronous_commit=off`, so that a
+    /// crash of the server may cost the last second).
     #[default]
     Process,
     /// A power cut (SQLite: WAL with `synchronous=FULL`; PostgreSQL: `synchronous_commit=on`).

@@ -209,7 +209,7 @@ fn the_shape_of_a_file_is_explained() {
     toolgate.yaml:2:1: unknown field `zebra`
       2 | zebra: 1
         | ^^^^^
-      help: the known fields are `listen`, `store`, `audit`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`
+      help: the known fields are `listen`, `store`, `audit`, `auth`, `inject`, `render`, `tool_lines`, `tool_name`, `providers`, `keys`, `hosted_tools`, `continuity`, `secret_keys`, `limits`, `public_url`, `allowed_hosts`, `allowed_origins`, `egress`, `lock`, `telemetry`
     "#);
     assert_snapshot!(refused("auth: nome\n"), @r#"
     toolgate.yaml:1:7: expected `none`, found `nome`
@@ -683,6 +683,6 @@ fn the_examples_load() {
     assert_eq!(names, ["files", "github", "time"]);
     assert_eq!(config.providers.len(), 2);
     let policy = crate::policy::Policy::load(&config.policies).unwrap();
-    assert_eq!(policy.tests().len(), 5);
+    assert_eq!(policy.tests().len(), 6);
     assert!(load_with(&examples, &|_| None).unwrap_err().to_string().contains("ANTHROPIC_API_KEY"));
 }

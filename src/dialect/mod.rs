@@ -37,6 +37,7 @@ use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 use draft::Draft;
 use sse::FrameTooLarge;
 
+pub use body::error_kind;
 pub use brought::Brought;
 pub use chat::Chat;
 pub use history::{

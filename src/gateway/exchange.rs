@@ -5,7 +5,7 @@ use tokio::time::{Duration, Instant};
 
 use super::rounds::Rounds;
 use crate::audit::TokenUsage;
-use crate::dialect::Round;
+use crate::dialect::{Round, error_kind};
 use crate::provider;
 
 /// One upstream call under way.
@@ -15,12 +15,14 @@ pub struct Exchange {
     first_byte: Option<Duration>,
     status: Option<u16>,
     request_id: Option<String>,
+    /// The provider's error, where it answered with one.
+    error: String,
 }
 
 impl Exchange {
     /// Its request goes up now.
     pub fn begin() -> Self {
-        Self { began: Instant::now(), first_byte: None, status: None, request_id: None }
+        Self { began: Instant::now(), first_byte: None, status: None, request_id: None, error: String::new() }
     }
 
     /// Its head has come.
@@ -34,6 +36,16 @@ impl Exchange {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
     }
 
+    /// It is an error with this body: what the records say of it besides its text.
+    pub fn note_error(&mut self, body: &[u8]) -> String {
+        self.error = String::from_utf8_lossy(body).into_owned();
+        let status = self.status.unwrap_or_default();
+        match error_kind(&self.error) {
+            Some(kind) => format!("HTTP {status}: {kind}"),
+            None => format!("HTTP {status}"),
+        }
+    }
+
     /// What the records say of it, but for what was answered.
     pub fn told(&self, round: u32) -> TokenUsage {
         TokenUsage {
@@ -42,6 +54,7 @@ impl Exchange {
             status: self.status,
             first_byte: self.first_byte,
             duration: Some(self.began.elapsed()),
+            text: self.error.clone(),
             ..TokenUsage::default()
         }
     }
@@ -51,14 +64,17 @@ impl Rounds<'_> {
     /// Records a round that was answered.
     pub(super) fn record(&mut self, round: &Round) {
         let facts = round.facts.clone();
-        self.trail.tokens(TokenUsage {
+        let mut usage = TokenUsage {
             model: facts.model,
             response_id: facts.response_id,
             usage: facts.usage,
             stop_reason: round.stop_reason.clone(),
-            text: round.text.clone(),
             ..self.exchange.told(self.number)
-        });
+        };
+        if !round.text.is_empty() {
+            usage.text.clone_from(&round.text);
+        }
+        self.trail.tokens(usage);
         if !round.thoughts.is_empty() {
             self.trail.thought(self.number, round.thoughts.clone());
         }

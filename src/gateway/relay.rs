@@ -11,9 +11,6 @@ use crate::dialect::Request;
 use crate::domain::{Failure, FailureKind};
 use crate::provider::Provider;
 
-/// How much of a provider's error body is the reason of an end, bytes; what the client got is recorded as a text.
-const REASON: usize = 2048;
-
 /// Passes a request that generates nothing, such as a token count, to the provider and its answer back.
 pub async fn relay(
     gateway: &Gateway,
@@ -38,9 +35,8 @@ pub async fn relay(
         Ok(Ok(answer)) => {
             let (http::response::Parts { status, headers, .. }, body) = answer.into_parts();
             exchange.note_head(status, &headers);
+            let error = (!status.is_success()).then(|| exchange.note_error(&body));
             let text = String::from_utf8_lossy(&body).into_owned();
-            let told = || format!("HTTP {}: {}", status.as_u16(), &text[..text.floor_char_boundary(REASON)]);
-            let error = (!status.is_success()).then(told);
             trail.tokens(TokenUsage { text, ..exchange.told(1) });
             line.answer.set_head(AnswerHead { status, headers });
             match (line.send_last(body.into()).await, error) {

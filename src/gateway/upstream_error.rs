@@ -13,8 +13,6 @@ use crate::provider;
 
 /// How much of a provider's error body is passed on, bytes.
 const MAX_ERROR_BODY: usize = 1024 * 1024;
-/// How much of a provider's error body is recorded, bytes.
-const RECORDED_ERROR: usize = 2048;
 
 impl Rounds<'_> {
     /// Passes on the provider's own error: as the answer, where none has begun, else in the stream.
@@ -26,11 +24,7 @@ impl Rounds<'_> {
             Ok(Err(_)) => return self.too_slow(),
             Err(interruption) => return interruption.into(),
         };
-        let told = format!(
-            "HTTP {}: {}",
-            status.as_u16(),
-            String::from_utf8_lossy(&body[..body.len().min(RECORDED_ERROR)])
-        );
+        let told = self.exchange.note_error(&body);
         if self.line.answer.has_started() {
             let message = format!(
                 "the provider {} answered with status {} in round {}",

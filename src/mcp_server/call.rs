@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::methods::Asked;
-use super::records::{ROUND, end, unrecorded};
+use super::records::{ROUND, end, refusal, unrecorded};
 use super::{Endpoint, pass, tools};
 use crate::audit::{CallReport, Clearance, Intent, Outcome, Times, ToolOutcome, ToolUse, Trail};
 use crate::domain::{SpanId, Trace, Via};
@@ -123,8 +123,8 @@ impl Asked {
         let (answer, error) = match ran.answer {
             Ok(result) => (Ok(result), None),
             Err(Unanswered::Error(error)) => {
-                let message = error.message.to_string();
-                (Err(error), Some(message))
+                let refusal = refusal(&error);
+                (Err(error), Some(refusal))
             }
             Err(Unanswered::None(message, _)) => (Ok(in_band(&message)), Some(message)),
         };

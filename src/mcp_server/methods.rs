@@ -79,12 +79,9 @@ impl Program {
     pub(super) fn said(info: Option<&Value>, headers: &HeaderMap) -> Self {
         let word = |key: &str| info?[key].as_str().map(|word| word.chars().take(64).collect::<String>());
         let word = |key: &str| word(key).filter(|word| !word.is_empty());
-        match word("name") {
-            Some(name) => Self { name, version: word("version") },
-            None => {
-                let identity::Client { name, version, .. } = identity::Client::from_headers(headers);
-                Self { name, version }
-            }
+        if let Some(name) = word("name") { Self { name, version: word("version") } } else {
+            let identity::Client { name, version, .. } = identity::Client::from_headers(headers);
+            Self { name, version }
         }
     }
 }

@@ -19,9 +19,8 @@ pub(super) const DIALECT: &str = "mcp";
 /// A request is a round of its own.
 pub(super) const ROUND: u32 = 1;
 
-/// Methods that bring something of a server's, each with the parameter that says what.
-const BRINGING: [(&str, &str); 3] =
-    [("prompts/get", "/name"), ("resources/read", "/uri"), ("completion/complete", "/ref")];
+/// Methods that bring something of a server's.
+const BRINGING: [&str; 3] = ["prompts/get", "resources/read", "completion/complete"];
 
 impl Asked {
     /// What the records say when a request begins.
@@ -44,14 +43,10 @@ impl Asked {
         self.request.id.as_str().map_or_else(|| self.request.id.to_string(), str::to_owned)
     }
 
-    /// What a request brings of a server's, if it does: its prompt, resource or completion, as if it were a tool.
+    /// What a request brings of a server's, if it does, as if it were a tool: the method alone, for what a client names
+    /// is a text, kept as its arguments are.
     pub(super) fn subject(&self, server: &str) -> Option<ToolDefinition> {
-        let method = self.request.method.as_str();
-        let (_, parameter) = BRINGING.iter().find(|(bringing, _)| *bringing == method)?;
-        let params = Value::Object(self.request.params.clone());
-        let named = params.pointer(parameter).unwrap_or(&Value::Null);
-        let named = named.as_str().or_else(|| named["name"].as_str()).or_else(|| named["uri"].as_str());
-        let name = format!("{method}:{}", named.unwrap_or_default());
+        let name = BRINGING.iter().find(|method| **method == self.request.method)?.to_string();
         let catalogue = self.gateway.fleet.catalogue();
         let mut tools = catalogue.tools().iter().map(|tool| &tool.definition);
         let server_url = tools.find(|tool| tool.source.server == server).map(|tool| tool.server_url.clone());
@@ -83,11 +78,9 @@ impl Asked {
         let waited = began.elapsed();
         let (outcome, result, error) = match &answer {
             Ok(result) => (ToolOutcome::Ok, result.to_string(), None),
-            Err(Unanswered::Error(error)) => (
-                ToolOutcome::ToolError,
-                json!({ "error": error }).to_string(),
-                Some(error.message.to_string()),
-            ),
+            Err(Unanswered::Error(error)) => {
+                (ToolOutcome::ToolError, json!({ "error": error }).to_string(), Some(refusal(error)))
+            }
             Err(Unanswered::None(message, outcome)) => (*outcome, message.clone(), Some(message.clone())),
         };
         trail.tool_use(ToolUse {
@@ -111,6 +104,11 @@ impl Asked {
         let outcome = if self.cancel.is_cancelled() { Outcome::Cancelled } else { Outcome::Completed };
         end(outcome, error, Times { first_byte: Some(began.elapsed()), tools: waited, ..Times::default() })
     }
+}
+
+/// What an end says of a server's error: its words are kept as a result is.
+pub(super) fn refusal(error: &ErrorData) -> String {
+    format!("the server answered with error {}", error.code.0)
 }
 
 /// How a request ended.

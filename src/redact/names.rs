@@ -44,7 +44,7 @@ pub(super) fn is_harmless(before: &str) -> bool {
             .and_then(|at| before.get(at..))
             .is_some_and(|end| end.eq_ignore_ascii_case(word))
     };
-    HARMLESS.iter().any(|word| ends(&word))
+    HARMLESS.iter().any(ends)
 }
 
 /// Whether a secret's value can be one: not empty, no reference to one, no word for its type, no path.
@@ -67,9 +67,29 @@ pub(super) fn is_value(value: &str) -> bool {
     ];
     let value = value.trim();
     !value.is_empty()
-        && !value.starts_with(['$', '<', '{', '%', '/', '~'])
-        && !value.starts_with("./")
-        && !value.starts_with("env:")
+        && !is_reference(value)
+        && !is_path(value)
         && !value.bytes().all(|byte| matches!(byte, b'*' | b'.' | b'x' | b'X' | b'-'))
         && !WORDS.iter().any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// `${NAME}`, `$(command)`, `$NAME`, `{{ name }}`, `<your password>`, `%NAME%`.
+fn is_reference(value: &str) -> bool {
+    let is_between = |start: &str, end: &str| value.starts_with(start) && value.ends_with(end);
+    let is_name = |name: &str| name.bytes().all(|byte| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
+    is_between("${", "}")
+        || is_between("$(", ")")
+        || is_between("{{", "}}")
+        || is_between("<", ">")
+        || is_between("%", "%")
+        || value.starts_with("env:")
+        || value.strip_prefix('$').is_some_and(is_name)
+}
+
+/// A path such as `PWD` has: of plain words.
+fn is_path(value: &str) -> bool {
+    ["/", "~/", "./", "../"].iter().any(|start| value.starts_with(start))
+        && value
+            .bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'.' | b'-' | b'_' | b'~'))
 }

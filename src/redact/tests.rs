@@ -35,6 +35,7 @@ fn what_must_not_be_kept_leaves_a_word() {
         ("password=hunter2&user=bob", "password=[secret]&user=bob"),
         ("export PGPASSWORD=correcthorse\n", "export PGPASSWORD=[secret]\n"),
         ("db_password: s3cr3t-value", "db_password: [secret]"),
+        (r#"{"password":"$up3rS3cret!","pwd":"~Tr0ub4dor"}"#, r#"{"password":"[secret]","pwd":"[secret]"}"#),
         ("\"api_key\" : \"abc def\", \"x\": 1", "\"api_key\" : \"[secret]\", \"x\": 1"),
         (
             "{\\\"client_secret\\\": \\\"abcd\\\"} and more",

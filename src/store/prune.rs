@@ -266,7 +266,7 @@ pub async fn person(
         .bind(time_text(now))
         .execute(&mut *connection)
         .await?;
-    search::forget_person(connection, database, id).await?;
+    search::forget_person(connection, id).await?;
     let texts =
         sqlx::query("DELETE FROM content WHERE person = $1").bind(id).execute(&mut *connection).await?;
     if identity {

@@ -6,17 +6,18 @@
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 
-use super::Database;
-use super::column::time_text;
 use super::queries::Sql;
+use super::{Database, Store};
 use crate::domain::InterceptionId;
 
 /// The most words of one text that are indexed, bytes: well below the megabyte that PostgreSQL takes.
 const MAX_TEXT: usize = 256 << 10;
+/// Pages of the index that one statement writes anew.
+const MERGED_AT_ONCE: i64 = 256;
 /// The longest word, bytes: what is longer is data, and found by its beginning.
 const MAX_WORD: usize = 64;
 
-/// Inserts the words of a batch: the parameter is a JSON object of rows.
+/// Inserts the words of a batch, but for those of people who were erased meanwhile: the parameter is a JSON object of rows.
 pub const INSERT_SQLITE: &str = "INSERT INTO search_words (interception_id, person, words) \
      SELECT value->>'interception_id', value->>'person', value->>'words' FROM json_each($rows) \
      WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.id = value->>'person' AND p.erased_at IS NOT NULL)";
@@ -96,42 +97,36 @@ impl Search {
     }
 }
 
-/// Forgets all words of a person, and sees to it that none stays in the file.
-pub async fn forget_person(
-    connection: &mut AnyConnection,
-    database: Database,
-    person: &str,
-) -> Result<u64, sqlx::Error> {
-    let forgotten = sqlx::query("DELETE FROM search_rows WHERE person = $1")
-        .bind(person)
-        .execute(&mut *connection)
-        .await?
-        .rows_affected();
-    if database == Database::Sqlite && forgotten > 0 {
-        // FTS5 only marks what is deleted; words are gone when its pieces have been written anew.
-        sqlx::query("INSERT INTO search_index (search_index) VALUES ('optimize')")
-            .execute(connection)
-            .await?;
-    }
-    Ok(forgotten)
+/// Forgets all words of a person. They are in the file until the index is [`clean`].
+pub async fn forget_person(connection: &mut AnyConnection, person: &str) -> Result<u64, sqlx::Error> {
+    let forgotten =
+        sqlx::query("DELETE FROM search_rows WHERE person = $1").bind(person).execute(connection).await?;
+    Ok(forgotten.rows_affected())
 }
 
-/// Forgets the words of interceptions that began before this, at most so many; says how many there were.
-pub async fn forget_started_before(
-    connection: &mut AnyConnection,
-    before: jiff::Timestamp,
-    limit: u32,
-) -> Result<u64, sqlx::Error> {
-    sqlx::query(
-        "DELETE FROM search_rows WHERE interception_id IN (SELECT i.id FROM interceptions i \
-         WHERE i.started_at < $1 AND EXISTS (SELECT 1 FROM search_rows s WHERE s.interception_id = i.id) \
-         ORDER BY i.started_at, i.id LIMIT $2)",
-    )
-    .bind(time_text(before))
-    .bind(i64::from(limit))
-    .execute(connection)
-    .await
-    .map(|done| done.rows_affected())
+/// Sees to it that no forgotten word stays in the file: FTS5 only marks what is deleted until it writes a piece anew.
+/// Piece by piece, so that a gateway's commits come in between.
+pub async fn clean(store: &Store) -> Result<(), sqlx::Error> {
+    if store.database() != Database::Sqlite {
+        return Ok(());
+    }
+    // Below zero it begins to make one piece of all; above, it goes on with that.
+    let mut pages = -MERGED_AT_ONCE;
+    loop {
+        let mut rows = store.begin().await?;
+        let before: i64 = sqlx::query_scalar("SELECT total_changes()").fetch_one(&mut *rows).await?;
+        sqlx::query("INSERT INTO search_index (search_index, rank) VALUES ('merge', $1)")
+            .bind(pages)
+            .execute(&mut *rows)
+            .await?;
+        let after: i64 = sqlx::query_scalar("SELECT total_changes()").fetch_one(&mut *rows).await?;
+        rows.commit().await?;
+        // The statement itself is one change.
+        if after - before < 2 {
+            return Ok(());
+        }
+        pages = MERGED_AT_ONCE;
+    }
 }
 
 /// The words of a text, each once, in the order in which they come.

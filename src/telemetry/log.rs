@@ -67,12 +67,9 @@ fn lines(items: &[Item], content: Record) -> (Vec<u8>, usize) {
     let mut unwritable = 0;
     for item in items {
         let begin = lines.len();
-        match serde_json::to_writer(&mut lines, &Line::of(item, content)) {
-            Ok(()) => lines.push(b'\n'),
-            Err(_) => {
-                lines.truncate(begin);
-                unwritable += 1;
-            }
+        if let Ok(()) = serde_json::to_writer(&mut lines, &Line::of(item, content)) { lines.push(b'\n') } else {
+            lines.truncate(begin);
+            unwritable += 1;
         }
     }
     (lines, unwritable)

@@ -263,7 +263,7 @@ impl Receiver {
     pub(super) async fn posts(&self, count: usize) -> Vec<Post> {
         let mut arrived = self.shared.arrived.subscribe();
         let waiting = arrived.wait_for(|arrived| *arrived >= count);
-        tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.unwrap().unwrap();
+        tokio::time::timeout(std::time::Duration::from_mins(1), waiting).await.unwrap().unwrap();
         self.shared.posts.lock().unwrap().clone()
     }
 }

@@ -270,8 +270,9 @@ async fn reading_is_recorded_before_it_is_answered() {
             ("read", "interceptions", alice),
         ]
     );
-    assert_eq!(events["items"][3]["detail"]["question"], json!({"user": "bob"}));
-    assert_eq!(events["items"][2]["detail"]["question"]["id"], id);
+    let question = &events["items"][3]["detail"]["question"];
+    assert!(question["user"][0].is_string() && !question.to_string().contains("bob"), "{question}");
+    assert_eq!(events["items"][2]["detail"]["id"], id);
     assert_eq!(ids(&read(&world, "/audit-events?action=export").await).len(), 1);
 }
 
@@ -289,7 +290,11 @@ async fn a_wrong_parameter_is_named() {
         ("/interceptions?user=a&user=b", "user"),
         ("/threads?thread=x", "thread"),
         ("/users?model=gpt", "model"),
+        ("/audit-events?action=%00", "action"),
+        ("/audit-events?action=reed", "action"),
         ("/stats/tokens?by=colour", "by"),
+        ("/stats/tokens?by=day,day", "by"),
+        ("/interceptions?group=%2C", "group"),
         ("/export/interceptions?format=xml", "format"),
     ] {
         let (status, headers, body) = get(&world, "tg_alice", path).await;

@@ -103,7 +103,7 @@ async fn the_schemas_are_printed_or_written() {
     let schemas: Vec<Value> =
         serde_json::Deserializer::from_str(&out).into_iter().collect::<Result<_, _>>().unwrap();
     let (code, out, _) = run(folder.path(), &["schema", "--out", "schemas"]).await;
-    assert_eq!((code, out.lines().count(), schemas.len()), (0, 3, 3));
+    assert_eq!((code, out.lines().count(), schemas.len()), (0, 4, 4));
     for (file, schema) in out.lines().zip(&schemas) {
         let written = std::fs::read_to_string(folder.path().join(file)).unwrap();
         assert_eq!(&serde_json::from_str::<Value>(&written).unwrap(), schema);

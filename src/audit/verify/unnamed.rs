@@ -85,7 +85,9 @@ impl Unnamed {
                 at = last.seq;
                 for link in &page {
                     let leaves = leaves(&link.leaves).unwrap_or_default();
-                    leaves.iter().for_each(|leaf| self.strike(&leaf.key));
+                    for leaf in leaves {
+                        self.strike(&leaf.key);
+                    }
                 }
             }
         }

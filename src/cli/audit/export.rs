@@ -30,6 +30,11 @@ pub(super) enum FormatArg {
 }
 
 impl WhatArg {
+    /// The word for it in the records.
+    pub(super) fn word(self) -> &'static str {
+        What::ALL.iter().find(|(what, _)| *what == self.what()).map_or("", |(_, word)| word)
+    }
+
     fn what(self) -> What {
         match self {
             Self::Interceptions => What::Interceptions,

@@ -12,6 +12,7 @@ use crate::audit::{Action, Reader, event};
 use crate::config::{Durability, Store as StoreConfig};
 use crate::seal::Sealer;
 use crate::store::Store;
+use crate::store::queries::Filter;
 
 /// Where the records are; the configuration says it where no option does.
 #[derive(Debug, clap::Args)]
@@ -26,8 +27,16 @@ pub(super) struct Place {
 
 impl Place {
     /// Opens what is there, and records what is read of it.
-    pub(super) async fn read(&self, action: Action, detail: Value) -> anyhow::Result<Reader> {
+    pub(super) async fn read(
+        &self,
+        action: Action,
+        mut detail: Value,
+        filter: Option<&Filter>,
+    ) -> anyhow::Result<Reader> {
         let reader = self.open().await?;
+        if let Some(filter) = filter {
+            detail["question"] = reader.told(filter).await?;
+        }
         let recorded = event::visit(reader.store(), action, detail, Timestamp::now()).await;
         recorded.context("reading the audit is recorded, and that failed")?;
         Ok(reader)
@@ -35,12 +44,9 @@ impl Place {
 
     /// Opens what is there.
     pub(super) async fn open(&self) -> anyhow::Result<Reader> {
-        let (store, secrets) = match &self.store {
-            Some(path) => (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()),
-            None => {
-                let config = crate::config::load(&self.config)?;
-                (config.store, config.secret_keys)
-            }
+        let (store, secrets) = if let Some(path) = &self.store { (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new()) } else {
+            let config = crate::config::load(&self.config)?;
+            (config.store, config.secret_keys)
         };
         // Looks before it opens: what is not there is not made.
         Store::open_read_only(&store).await?.close().await;

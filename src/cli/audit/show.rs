@@ -80,7 +80,7 @@ fn body(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
             Role::User => ("User", SHOWN),
         };
         writeln!(out, "\n{name}")?;
-        text(out, "  ", &prompt.prompt, most, |text| text.to_owned())?;
+        text(out, "  ", &prompt.prompt, most, std::borrow::ToOwned::to_owned)?;
     }
     for number in rounds(whole) {
         round(out, whole, number)?;
@@ -102,7 +102,7 @@ fn round(out: &mut impl Write, whole: &Whole, number: u32) -> io::Result<()> {
     writeln!(out, "\nRound {number}")?;
     for thought in whole.model_thought.iter().filter(|row| row.round == number) {
         writeln!(out, "  thought")?;
-        text(out, "    ", &thought.thought, SHOWN, |text| text.to_owned())?;
+        text(out, "    ", &thought.thought, SHOWN, std::borrow::ToOwned::to_owned)?;
     }
     for answer in whole.token_usage.iter().filter(|row| row.round == number) {
         answered(out, answer)?;
@@ -116,7 +116,7 @@ fn answered(out: &mut impl Write, answer: &Round) -> io::Result<()> {
     let (id, model) = (plain::line(&answer.response_id), plain::line(&answer.model));
     writeln!(out, "  answer {id} from {model}{took}{}", status.unwrap_or_default())?;
     if answer.answer.bytes > 0 {
-        text(out, "    ", &answer.answer, SHOWN, |text| text.to_owned())?;
+        text(out, "    ", &answer.answer, SHOWN, std::borrow::ToOwned::to_owned)?;
     }
     writeln!(out, "    {}", tokens(answer.tokens))
 }

@@ -12,8 +12,8 @@ fn audit(text: &str) -> Audit {
     config(&format!("{OPEN}audit: {text}\n")).audit
 }
 
-fn days(days: u64) -> Option<Duration> {
-    Some(Duration::from_hours(24 * days))
+const fn days(days: u64) -> Duration {
+    Duration::from_hours(24 * days)
 }
 
 #[test]
@@ -24,7 +24,10 @@ fn what_is_left_out_of_the_audit_has_its_default() {
     assert_eq!((audit.lease, audit.checkpoint_every), (Duration::from_secs(15), Duration::from_mins(5)));
     assert_eq!((audit.record, audit.on_full), (Record::Full, OnFull::Block));
     assert_eq!(audit.on_unavailable, OnUnavailable::Refuse);
-    assert_eq!(audit.retention, Retention { metadata: days(60), content: days(60), identity: days(60) });
+    assert_eq!(
+        audit.retention,
+        Retention { metadata: Some(days(60)), content: Some(days(60)), identity: Some(days(60)) }
+    );
     assert_eq!(audit.spool, config.folder.join("toolgate.db.spool"));
     assert!(audit.checkpoint_file.is_none() && audit.signing_key.is_none());
     assert!(audit.log.is_none() && audit.webhooks.is_empty());
@@ -46,7 +49,10 @@ fn everything_can_be_said_of_the_audit() {
         (audit.on_unavailable, audit.spool.as_path()),
         (OnUnavailable::Spool, Path::new("/var/spool/x"))
     );
-    assert_eq!(audit.retention, Retention { metadata: None, content: days(30), identity: days(90) });
+    assert_eq!(
+        audit.retention,
+        Retention { metadata: None, content: Some(days(30)), identity: Some(days(90)) }
+    );
     assert_eq!(audit.checkpoint_every, Duration::from_mins(1));
     assert_eq!(audit.checkpoint_file, Some(config.folder.join("heads.jsonl")));
     assert!(audit.signing_key.is_some());
@@ -69,7 +75,7 @@ fn a_log_goes_to_a_file_or_to_standard_output() {
 #[test]
 fn nothing_is_kept_longer_than_the_records_that_refer_to_it() {
     let kept = |text: &str| audit(&format!("{{ retention: {text} }}")).retention;
-    let week = Retention { metadata: days(7), content: days(7), identity: days(7) };
+    let week = Retention { metadata: Some(days(7)), content: Some(days(7)), identity: Some(days(7)) };
     assert_eq!(kept("{ metadata: 7d }"), week);
     assert_eq!(kept("{ metadata: 7d, content: 0, identity: 30d }"), week);
     let ever = Retention { metadata: None, content: None, identity: None };

@@ -38,14 +38,17 @@ async fn export(
         Some("csv") => (Format::Csv, CSV, "csv"),
         Some(_) => return Err(Problem::parameter("format", "it is `jsonl` or `csv`")),
     };
-    let reader = auditor.0.read(Action::Export, json!({"what": word, "question": question})).await?;
+    let reader = auditor.0.gateway.reader.clone();
+    let told = question.told(&reader).await?;
+    auditor.0.read(Action::Export, json!({"what": word, "question": told})).await?;
     let export = Export::new(reader.store().clone(), *what, question.filter, Timestamp::now());
     // The next page is read when the client has taken the last one.
-    let pieces = stream::try_unfold(export, move |mut export| async move {
+    let pieces = stream::try_unfold((export, reader), move |(mut export, reader)| async move {
+        let _turn = reader.turn().await;
         let piece = export.next_piece(format).await.inspect_err(|error| {
             tracing::error!(%error, "an export broke off: the records cannot be read");
         })?;
-        Ok::<_, crate::store::StoreError>(piece.map(|piece| (piece, export)))
+        Ok::<_, crate::store::StoreError>(piece.map(|piece| (piece, (export, reader))))
     });
     let name = format!("attachment; filename=\"toolgate-{word}.{suffix}\"");
     let mut response = Body::from_stream(pieces).into_response();

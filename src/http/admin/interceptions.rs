@@ -2,7 +2,6 @@
 
 use axum::extract::{Path, RawQuery};
 use axum::response::Response;
-use serde_json::json;
 
 use super::problem::Problem;
 use super::question::{ALL, Question};
@@ -35,6 +34,6 @@ async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, P
 async fn show(auditor: Auditor, Path(id): Path<String>) -> Result<Response, Problem> {
     let none = || Problem::not_found(format!("there is no interception {id:?}"));
     let id: InterceptionId = id.parse().map_err(|_| none())?;
-    let reader = auditor.reads("interception", &json!({"id": id})).await?;
+    let reader = auditor.reads_one("interception", id).await?;
     Ok(answer(&reader.whole(id).await.map_err(failed)?.ok_or_else(none)?))
 }

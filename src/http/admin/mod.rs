@@ -16,6 +16,7 @@ mod tool_calls;
 mod tools;
 mod users;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -25,24 +26,26 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::problem::Problem;
+use self::question::Question;
 use self::route::Route;
 use super::AppState;
 use super::proxy::name_host;
 use crate::audit::{Action, Reader};
-use crate::domain::{Caller, ToolRef};
+use crate::domain::{Caller, InterceptionId, ToolRef};
 use crate::gateway::Gateway;
 use crate::store::StoreError;
 
 /// The routes below `/api/v1`.
 pub(super) fn routes() -> Router<AppState> {
-    let router = Router::new()
-        .fallback(async || Problem::not_found("there is nothing at this path"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
-        });
-    table().into_iter().fold(router, |router, route| router.route(route.router_path, route.handler))
+    let router = Router::new().fallback(async || Problem::not_found("there is nothing at this path"));
+    let all = |router: Router<_>, route: Route| router.route(route.router_path, route.handler);
+    // It counts for the routes that are there already.
+    table().into_iter().fold(router, all).method_not_allowed_fallback(async || {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+    })
 }
 
 /// All routes, in the order in which the document lists them.
@@ -77,13 +80,12 @@ impl Asked {
         self.gateway.policy.may_administer(&self.caller, server).is_ok()
     }
 
-    /// What opens the records, once it is recorded who reads what.
-    async fn read(&self, action: Action, detail: Value) -> Result<&Reader, Problem> {
+    /// Records that somebody reads; returns when that is durable.
+    async fn read(&self, action: Action, detail: Value) -> Result<(), Problem> {
         self.gateway.audit.event(&self.caller, action, detail).await.map_err(|error| {
             let why = format!("reading the audit is recorded, and that is not possible now: {error}");
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
-        })?;
-        Ok(&self.gateway.reader)
+        })
     }
 }
 
@@ -104,8 +106,37 @@ impl FromRequestParts<AppState> for Auditor {
 
 impl Auditor {
     /// What opens the records, once it is recorded who reads what.
-    async fn reads(&self, what: &str, question: &impl Serialize) -> Result<&Reader, Problem> {
-        self.0.read(Action::Read, json!({"what": what, "question": question})).await
+    async fn reads(&self, what: &str, question: &Question) -> Result<Turn<'_>, Problem> {
+        let turn = self.turn().await;
+        let told = question.told(&self.0.gateway.reader).await?;
+        self.0.read(Action::Read, json!({"what": what, "question": told})).await?;
+        Ok(turn)
+    }
+
+    /// The same for one thing.
+    async fn reads_one(&self, what: &str, id: InterceptionId) -> Result<Turn<'_>, Problem> {
+        let turn = self.turn().await;
+        self.0.read(Action::Read, json!({"what": what, "id": id})).await?;
+        Ok(turn)
+    }
+
+    async fn turn(&self) -> Turn<'_> {
+        let reader = &self.0.gateway.reader;
+        Turn { reader, _permit: reader.turn().await }
+    }
+}
+
+/// One's turn to ask the records.
+struct Turn<'a> {
+    reader: &'a Reader,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Turn<'_> {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        self.reader
     }
 }
 

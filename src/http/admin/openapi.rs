@@ -1,4 +1,4 @@
-//! `GET /api/v1/openapi.json`: the OpenAPI document of this API, made of the table of its routes.
+//! `GET /api/v1/openapi.json`: the `OpenAPI` document of this API, made of the table of its routes.
 
 use axum::response::Response;
 use schemars::generate::SchemaSettings;

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde_json::Value;
 
 use super::super::connect::pairs;
+use super::failed;
 use super::problem::Problem;
+use crate::audit::Reader;
 use crate::store::queries::{Filter, PageRequest, Turn};
 
 /// Every filter.
@@ -19,17 +21,18 @@ pub(super) const OF_PEOPLE: [&str; 5] = ["user", "group", "key", "from", "to"];
 
 const PAGED: [&str; 3] = ["older", "newer", "limit"];
 
+/// The longest value of a parameter, bytes.
+const MAX_VALUE: usize = 1024;
+
 /// Rows on a page where nobody says how many.
 const LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 
 /// What is asked for.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Question {
-    #[serde(flatten)]
     pub filter: Filter,
     /// All but filters, each once.
-    #[serde(flatten)]
     rest: BTreeMap<String, String>,
 }
 
@@ -47,6 +50,12 @@ impl Question {
             if filters.contains(&name.as_str()) {
                 question.filter.set(&name, &value, now).map_err(|why| Problem::parameter(&name, why))?;
             } else if more.contains(&name.as_str()) {
+                if value.is_empty() || value.len() > MAX_VALUE || value.contains('\0') {
+                    return Err(Problem::parameter(
+                        &name,
+                        format_args!("it takes 1 to {MAX_VALUE} bytes of text"),
+                    ));
+                }
                 question.rest.insert(name.clone(), value);
             } else {
                 let known: Vec<_> = filters.iter().chain(more).copied().collect();
@@ -78,6 +87,15 @@ impl Question {
         };
         let limit = question.limit(LIMIT, MAX_LIMIT)?;
         Ok((question, PageRequest { turn, limit }))
+    }
+
+    /// As it may stand in the records for ever.
+    pub(super) async fn told(&self, reader: &Reader) -> Result<Value, Problem> {
+        let mut told = reader.told(&self.filter).await.map_err(failed)?;
+        for (name, value) in &self.rest {
+            told[name] = value.as_str().into();
+        }
+        Ok(told)
     }
 
     pub(super) fn limit(&self, default: u32, most: u32) -> Result<u32, Problem> {

@@ -122,7 +122,7 @@ impl Route {
         Self { answer: Answer::File(types), ..self }
     }
 
-    /// The path with its parameters as OpenAPI writes them.
+    /// The path with its parameters as `OpenAPI` writes them.
     pub(super) fn path(&self) -> String {
         self.router_path.replace("{*", "{")
     }

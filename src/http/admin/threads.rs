@@ -4,7 +4,6 @@ use axum::extract::{Path, RawQuery};
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::problem::Problem;
 use super::question::{ALL, Question};
@@ -63,7 +62,7 @@ async fn show(
     let (after, limit) = (question.parsed("after")?, question.limit(LIMIT, MAX_LIMIT)?);
     let none = || Problem::not_found(format!("there is no conversation {id:?}"));
     let id: InterceptionId = id.parse().map_err(|_| none())?;
-    let reader = auditor.reads("thread", &json!({"id": id})).await?;
+    let reader = auditor.reads_one("thread", id).await?;
     let thread = queries::thread(reader.store(), id).await.map_err(failed)?.ok_or_else(none)?;
     let (interceptions, next) = reader.conversation(id, after, limit).await.map_err(failed)?;
     Ok(answer(&Conversation { thread, interceptions, next: next.map(|cursor| cursor.to_string()) }))

@@ -30,11 +30,7 @@ pub(super) struct Conditions<'a> {
 impl<'a> Conditions<'a> {
     pub(super) async fn of(store: &Store, filter: &'a Filter) -> Result<Self, sqlx::Error> {
         let people = match &filter.user {
-            Some(user) => {
-                let mut sql = Sql::new("SELECT id FROM people WHERE true");
-                sql.and("user_name =", user.as_str());
-                Some(sql.fetch(store, |row| row.try_get("id")).await?)
-            }
+            Some(user) => Some(people_named(store, user).await?),
             None => None,
         };
         let mut conditions = Self {
@@ -205,6 +201,13 @@ impl<'a> Conditions<'a> {
         let plus = if self.database == Database::Sqlite && column != self.leading { "+" } else { "" };
         format!("{plus}{table}.{column}")
     }
+}
+
+/// The ids of all who have this name.
+pub async fn people_named(store: &Store, user: &str) -> Result<Vec<String>, sqlx::Error> {
+    let mut sql = Sql::new("SELECT id FROM people WHERE true");
+    sql.and("user_name =", user).push(" ORDER BY created_at, id");
+    sql.fetch(store, |row| row.try_get("id")).await
 }
 
 /// Restricts `callers`.

@@ -88,6 +88,9 @@ impl Filter {
         let text = Some(value.to_owned());
         match name {
             "user" => self.user = text,
+            "group" if !value.contains(char::is_alphanumeric) => {
+                return Err("it is a group's name, with a letter or digit in it".to_owned());
+            }
             "group" => self.group = text,
             "key" => self.key = text,
             "client" => self.client = text,

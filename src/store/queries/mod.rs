@@ -14,6 +14,7 @@ mod tool_calls;
 mod users;
 
 pub(super) use compose::Sql;
+pub use conditions::people_named;
 pub use events::{AuditEvent, events};
 pub use filter::{Filter, parse_time};
 pub use interceptions::{Ended, Interception, Tokens, ids_like, interception, interceptions, of_ids};

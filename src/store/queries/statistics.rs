@@ -17,6 +17,8 @@ use super::{Filter, Sql, Tokens};
 /// The most groups of one answer.
 const MAX_GROUPS: i64 = 10_000;
 
+/// Characters of a name that daily sums keep.
+const NAME: usize = 120;
 /// Where a time is cut to a day: `2026-01-31`.
 const DAY: usize = 10;
 
@@ -64,7 +66,9 @@ pub trait Dimension: Copy + Sized + 'static {
                 format!("it is a list of {}", words.join(", "))
             })
         };
-        text.split(',').map(one).collect()
+        let all: Vec<Self> = text.split(',').map(one).collect::<Result<_, _>>()?;
+        let is_twice = |place: usize| all[..place].iter().any(|earlier| earlier.word() == all[place].word());
+        if (0..all.len()).any(is_twice) { Err("a word stands twice in it".to_owned()) } else { Ok(all) }
     }
 }
 
@@ -177,15 +181,12 @@ pub async fn token_statistics(
     let conditions = Conditions::of(store, filter).await?;
     let mut sql = select(by, &USAGE_SUMS);
     let sums = sums_for(filter, by);
-    match sums {
-        Some(table) => {
-            sql.push(table).push(" h");
-        }
-        None => {
-            sql.push(USAGE_ROWS);
-            conditions.restrict_interceptions(&mut sql);
-            sql.push(") h");
-        }
+    if let Some(table) = sums {
+        sql.push(table).push(" h");
+    } else {
+        sql.push(USAGE_ROWS);
+        conditions.restrict_interceptions(&mut sql);
+        sql.push(") h");
     }
     if by.contains(&By::User) {
         sql.push(" LEFT JOIN people p ON p.id = h.person");
@@ -198,8 +199,8 @@ pub async fn token_statistics(
         restrict_days(filter, &mut sql);
         conditions.restrict_who(&mut sql, "h");
         sql.and_if("h.provider =", filter.provider.as_ref());
-        sql.and_if("h.model =", filter.model.as_ref());
-        sql.and_if("h.client =", filter.client.as_ref());
+        sql.and_if("h.model =", filter.model.as_deref().map(cut).as_ref());
+        sql.and_if("h.client =", filter.client.as_deref().map(cut).as_ref());
         conditions.restrict_outcome_of(&mut sql, "h.outcome");
     }
     finish(&mut sql, by, by.iter().any(|by| matches!(by, By::Day | By::Hour)));
@@ -332,6 +333,11 @@ fn whole(filter: &Filter, hours: bool) -> Filter {
         if floor == time { time } else { floor.checked_add(step).unwrap_or(time) }
     };
     Filter { from: filter.from.map(floor), to: filter.to.map(ceiling), ..filter.clone() }
+}
+
+/// A name as daily sums have it.
+fn cut(name: &str) -> String {
+    name.chars().take(NAME).collect()
 }
 
 fn restrict_days(filter: &Filter, sql: &mut Sql) {

@@ -261,16 +261,38 @@ async fn sums_follow_ends_pruned_names_and_deleted_rows() {
 }
 
 #[tokio::test]
-async fn forgotten_words_are_not_found() {
+async fn forgotten_words_are_not_found_and_leave_the_index() {
     let store = store().await;
     let mut rows = store.begin().await.unwrap();
-    assert_eq!(search::forget_person(&mut rows, store.database(), "person-bob").await.unwrap(), 1);
+    assert_eq!(search::forget_person(&mut rows, "person-bob").await.unwrap(), 1);
     rows.commit().await.unwrap();
     assert_eq!(found(&store, &[("text", "bill")]).await, [id(1)]);
+    // `please` stands behind `pay`, whose first letter it shares.
+    assert!(index_holds(&store, b"electricity").await && index_holds(&store, b"lease").await);
+    search::clean(&store).await.unwrap();
+    assert!(index_holds(&store, b"electricity").await && !index_holds(&store, b"lease").await);
+    assert_eq!(found(&store, &[("text", "bill")]).await, [id(1)]);
+}
+
+/// Whether these bytes stand in the file of the index.
+async fn index_holds(store: &Store, word: &[u8]) -> bool {
+    let sql = Sql::new("SELECT block FROM search_index_data");
+    let blocks = sql.fetch(store, |row| sqlx::Row::try_get::<Vec<u8>, _>(row, "block")).await.unwrap();
+    blocks.iter().any(|block| block.windows(word.len()).any(|bytes| bytes == word))
+}
+
+#[tokio::test]
+async fn words_of_somebody_who_was_erased_meanwhile_are_not_kept() {
+    let store = store().await;
     let mut rows = store.begin().await.unwrap();
-    assert_eq!(search::forget_started_before(&mut rows, at(2), 10).await.unwrap(), 1);
+    let erase = "UPDATE people SET user_name = NULL, sealed_key = NULL, erased_at = created_at WHERE id = 'person-bob'";
+    sqlx::query(erase).execute(&mut *rows).await.unwrap();
     rows.commit().await.unwrap();
-    assert_eq!(found(&store, &[("text", "bill")]).await, []);
+    let mut sample = Sample::new();
+    sample.words(4, "bob", "too late");
+    sample.words(1, "alice", "too late");
+    sample.commit(&store, 2).await;
+    assert_eq!(found(&store, &[("text", "late")]).await, [id(1)]);
 }
 
 #[tokio::test]

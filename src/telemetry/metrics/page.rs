@@ -1,4 +1,4 @@
-//! The page, in the form that who asks understands: OpenMetrics, or the older text of Prometheus, which `promtool`
+//! The page, in the form that who asks understands: `OpenMetrics`, or the older text of Prometheus, which `promtool`
 //! reads.
 
 use prometheus_client::encoding::text;

@@ -1,4 +1,4 @@
-//! Traces and metrics for an OpenTelemetry collector, by OTLP over HTTP, under the names of the GenAI and MCP
+//! Traces and metrics for an OpenTelemetry collector, by OTLP over HTTP, under the names of the `GenAI` and MCP
 //! conventions.
 //!
 //! One task gathers the records of each interception until its end (`gathering.rs`), makes spans of them (`spans.rs`),

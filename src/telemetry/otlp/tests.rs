@@ -112,7 +112,7 @@ async fn an_interception_becomes_spans_of_the_clients_trace_under_the_convention
     assert_eq!((&said["gen_ai.tool.name"][..], &said["gen_ai.tool.call.id"][..]), ("count", "toolu_1"));
     assert_eq!((&said["server.address"][..], &said["server.port"][..]), ("birds.example.com", "8443"));
     assert_eq!(said["toolgate.policy.rule"], "all");
-    let texts = ["How many birds?", "42", "Let me count.", "\"n\":1"];
+    let texts = ["How many birds?", "Let me count.", "\"n\":1"];
     let dump = format!("{spans:?}");
     assert!(texts.iter().all(|text| !dump.contains(text)), "no content where none is asked for");
 }

@@ -1,4 +1,4 @@
-//! Records as CloudEvents 1.0 in their JSON form.
+//! Records as `CloudEvents` 1.0 in their JSON form.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};

@@ -1,4 +1,4 @@
-//! Webhooks: records as CloudEvents, posted in batches, signed, and again until they are taken.
+//! Webhooks: records as `CloudEvents`, posted in batches, signed, and again until they are taken.
 //!
 //! What waits is in memory, and bounded: a receiver that is away for too long misses records, which is counted and
 //! logged. A receiver may get a record twice, with the same id.

@@ -48,6 +48,9 @@ pub struct Args {
     /// The gateway's setting
     #[arg(long, value_enum)]
     on_unavailable: OnUnavailable,
+    /// What a commit survives
+    #[arg(long, default_value = "process")]
+    durability: String,
     /// The shell command that takes the store away
     #[arg(long)]
     away: String,
@@ -82,24 +85,25 @@ pub async fn run(args: Args) -> bool {
         args.on_unavailable.word(),
         spool.display()
     );
-    println!("away: {}, on_unavailable: {} (seed {seed})", store.name(1), args.on_unavailable.word());
-    let setup = Setup::new(&store.program, store.yaml(), provider_address, tools_address, &audit);
+    let (name, word) = (store.name(1), args.on_unavailable.word());
+    println!("away: {name}, on_unavailable: {word}, durability: {} (seed {seed})", args.durability);
+    let setup =
+        Setup::new(&store.program, &store.yaml(&args.durability), provider_address, tools_address, &audit);
     let mut gateway = setup.spawn("gateway");
     let mut load = Load::start(CLIENTS, &mut chance);
     load.up(gateway.ready().await);
     let mut problems = Vec::new();
     let phases = go_through(&args, &mut load, &spool, &mut problems).await;
-    let last_words = gateway.last_words();
-    gateway.terminate().await;
+    let log = gateway.terminate().await;
     judge(&phases, args.on_unavailable, &mut problems);
     on_record(&phases, &Ledger::open(&store.reading()).await, &provider, &tools, &mut problems).await;
     let (code, verified) = setup.run(&["audit", "verify", "--json"]).await;
     if code != 0 {
         problems.push(format!("`audit verify` ended with {code}: {verified}"));
     }
-    println!("  verify: {}", verified.trim());
+    println!("  verify: {}", crate::gateway::shortened(&verified));
     if !problems.is_empty() {
-        println!("  the end of the log:\n{last_words}");
+        println!("  the end of the log:\n{log}");
     }
     crate::passed(&problems)
 }

@@ -75,8 +75,9 @@ impl Setup {
         command.args(arguments).arg("--config").arg(self.file()).stdin(Stdio::null());
         command.envs([("INSTANCE", "auditor"), ("SECRET", SECRET), ("SIGNING_KEY", SIGNING_KEY)]);
         let output = command.output().await.unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+        let code = output.status.code().unwrap_or(-1);
+        let said = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+        (code, String::from_utf8_lossy(&said).into_owned())
     }
 }
 
@@ -117,14 +118,15 @@ impl Gateway {
         self.child.kill().await.unwrap();
     }
 
-    /// Ends it in order.
-    pub async fn terminate(mut self) {
+    /// Ends it in order; gives the end of its log.
+    pub async fn terminate(mut self) -> String {
         let id = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
         match tokio::time::timeout(PATIENCE, self.child.wait()).await {
             Ok(status) => assert!(status.unwrap().success(), "it did not end well:\n{}", self.last_words()),
             Err(_late) => panic!("the gateway did not end:\n{}", self.last_words()),
         }
+        self.last_words()
     }
 
     /// The end of its log.
@@ -132,6 +134,16 @@ impl Gateway {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         log.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What `audit verify --json` counted, on one line; all that it said where that was something else.
+pub fn shortened(verified: &str) -> String {
+    let Ok(verified) = serde_json::from_str::<serde_json::Value>(verified) else {
+        return verified.trim().to_owned();
+    };
+    let count = |name: &str| format!("{} {name}", verified[name]);
+    ["chains", "links", "rows", "texts", "checkpoints"].map(count).join(", ")
+        + &format!("; findings: {}", verified["findings"])
 }
 
 async fn tools_are_there(gateway: SocketAddr) -> bool {

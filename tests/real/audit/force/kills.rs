@@ -19,7 +19,9 @@ use crate::tools::Tools;
 
 const CLIENTS: u64 = 64;
 /// The longest that a gateway lives.
-const LIFE: Duration = Duration::from_millis(2500);
+const LIFE: Duration = Duration::from_millis(1500);
+/// How long it may take until tools are called.
+const BUSY: Duration = Duration::from_secs(10);
 /// Between two samples of what is committed.
 const SAMPLE: Duration = Duration::from_millis(40);
 /// The audit's settings. Each gateway has a name of its own, and a short lease, for others wait until it has run out.
@@ -54,6 +56,9 @@ struct Run {
     seen: Sample,
     fresh: Sample,
     asked: Vec<Asked>,
+    /// Calls without an intent, rows that are gone or say something else, and whatever else is wrong.
+    unrecorded: Vec<String>,
+    lost: Vec<String>,
     problems: Vec<String>,
 }
 
@@ -65,7 +70,8 @@ pub async fn run(args: Args) -> bool {
     for number in 1..=args.count {
         run.kill_one().await;
         if number % 50 == 0 {
-            println!("  after {number}: {}, {} problems", counts(&run.asked), run.problems.len());
+            let problems = run.unrecorded.len() + run.lost.len() + run.problems.len();
+            println!("  after {number}: {}, {problems} problems", counts(&run.asked));
         }
     }
     run.finish(args.count, began).await
@@ -78,7 +84,7 @@ impl Run {
         let (_, provider) = Provider::start(pace, chance.branch()).await;
         let (tools, address) = Tools::start(Duration::from_millis(30), false, chance.branch()).await;
         let store = Store::make(&args.store).await;
-        let setup = Setup::new(&store.program, store.yaml(), provider, address, AUDIT);
+        let setup = Setup::new(&store.program, &store.yaml("process"), provider, address, AUDIT);
         let load = Load::start(CLIENTS, &mut chance);
         let gateways = (0..store.replicas()).map(|_| None).collect();
         let mut run = Self {
@@ -92,6 +98,8 @@ impl Run {
             seen: Sample::default(),
             fresh: Sample::default(),
             asked: Vec::new(),
+            unrecorded: Vec::new(),
+            lost: Vec::new(),
             problems: Vec::new(),
         };
         for which in 0..run.gateways.len() {
@@ -100,7 +108,7 @@ impl Run {
         run
     }
 
-    /// Starts a gateway; once in a while it is killed before it is ready.
+    /// Starts a gateway. One that has its store for itself has closed what was open before it says that it listens.
     async fn start(&mut self, which: usize) {
         let mut gateway = self.setup.spawn(&name(which));
         let address = gateway.ready().await;
@@ -118,6 +126,10 @@ impl Run {
 
     async fn kill_one(&mut self) {
         let which = self.chance.index(self.gateways.len());
+        // Most are killed while tools run, some before.
+        if !self.chance.once_in(4) {
+            self.tools.called(BUSY).await;
+        }
         let life = self.chance.up_to(LIFE);
         let ledger = self.sampled(life).await;
         // Who is the last to leave a SQLite database tidies up; half of the kills leave nobody.
@@ -154,14 +166,13 @@ impl Run {
     async fn check(&mut self) {
         let calls = self.tools.take_calls();
         let ledger = Ledger::open(&self.store.reading()).await;
-        let unrecorded = ledger.without_intent(&calls).await;
-        self.problems.extend(unrecorded.into_iter().map(|call| format!("{call} ran without an intent")));
+        self.unrecorded.extend(ledger.without_intent(&calls).await);
         for call in calls {
             if !self.calls.insert(call.clone()) {
                 self.problems.push(format!("{call} ran twice"));
             }
         }
-        self.problems.extend(ledger.missing(&self.fresh).await);
+        self.lost.extend(ledger.missing(&self.fresh).await);
         ledger.close().await;
         self.seen.add(std::mem::take(&mut self.fresh));
         self.asked.extend(self.load.take());
@@ -183,44 +194,50 @@ impl Run {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        if tokio::time::timeout(CLOSING, closed).await.is_err() {
-            self.problems.push(format!("{} rows are still open", ledger.open_rows().await));
-        }
+        // What is open after that is counted below.
+        let _late = tokio::time::timeout(CLOSING, closed).await;
         last.terminate().await;
-        self.calls.extend(self.tools.take_calls());
-        self.seen.add(std::mem::take(&mut self.fresh));
-        self.problems.extend(ledger.missing(&self.seen).await);
-        let calls: Vec<String> = self.calls.iter().cloned().collect();
-        let unrecorded = ledger.without_intent(&calls).await;
-        self.problems.extend(unrecorded.into_iter().map(|call| format!("{call} ran without an intent")));
-        let interrupted = ledger.count("interceptions WHERE outcome = 'interrupted'").await;
-        let unknown = ledger.count("tool_usage WHERE outcome = 'unknown'").await;
-        let rows = ledger.count("interceptions").await;
+        self.judge(&ledger).await;
         ledger.close().await;
+        println!("  {count} kills in {:.0} s", began.elapsed().as_secs_f64());
         let (code, verified) = self.setup.run(&["audit", "verify", "--json"]).await;
+        println!("  verify ended with {code}: {}", crate::gateway::shortened(&verified));
         if code != 0 {
-            self.problems.push(format!("`audit verify` ended with {code}: {verified}"));
+            self.problems.push(format!("`audit verify` ended with {code}"));
         }
-        println!("  {count} kills in {:.0} s: {}", began.elapsed().as_secs_f64(), counts(&self.asked));
-        println!(
-            "  tool calls that the server saw: {}, all have their intent: {}",
-            calls.len(),
-            self.none_says("without an intent")
-        );
-        println!(
-            "  rows seen committed before a kill: {}, all are there: {}",
-            self.seen.len(),
-            self.none_says(" is gone") && self.none_says(" was ")
-        );
-        println!(
-            "  of {rows} interceptions {interrupted} were closed as interrupted, {unknown} calls as unknown; open: 0"
-        );
-        println!("  verify: {}", verified.trim());
+        self.problems.extend(self.unrecorded.iter().map(|call| format!("{call} ran without an intent")));
+        self.problems.extend(self.lost);
         crate::passed(&self.problems)
     }
 
-    fn none_says(&self, words: &str) -> bool {
-        !self.problems.iter().any(|problem| problem.contains(words))
+    /// Looks for all that was ever seen, and counts.
+    async fn judge(&mut self, ledger: &Ledger) {
+        self.calls.extend(self.tools.take_calls());
+        self.seen.add(std::mem::take(&mut self.fresh));
+        let calls: Vec<String> = self.calls.iter().cloned().collect();
+        self.unrecorded = ledger.without_intent(&calls).await;
+        self.lost.extend(ledger.missing(&self.seen).await);
+        let open = ledger.open_rows().await;
+        if open > 0 {
+            self.problems.push(format!("{open} rows are open"));
+        }
+        let rows = ledger.count("interceptions").await;
+        let interrupted = ledger.count("interceptions WHERE outcome = 'interrupted'").await;
+        let unknown = ledger.count("tool_usage WHERE outcome = 'unknown'").await;
+        println!("  {}", counts(&self.asked));
+        println!(
+            "  {} tool calls that the server saw, {} without an intent",
+            calls.len(),
+            self.unrecorded.len()
+        );
+        println!(
+            "  {} rows seen committed before a kill, {} lost or changed",
+            self.seen.len(),
+            self.lost.len()
+        );
+        println!(
+            "  {rows} interceptions, {interrupted} closed as interrupted; {unknown} calls as unknown; {open} open"
+        );
     }
 }
 

@@ -67,9 +67,9 @@ impl Store {
         format!("{gateways} gateway{} on {store}", if gateways == 1 { "" } else { "s" })
     }
 
-    /// As the gateway's configuration names it.
-    pub fn yaml(&self) -> &str {
-        &self.url
+    /// As the gateway's configuration names it, with what a commit survives.
+    pub fn yaml(&self, durability: &str) -> String {
+        format!("{{ url: '{}', durability: {durability} }}", self.url)
     }
 
     /// As it is opened to be read; gateways go on meanwhile.

@@ -11,6 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::chance::Chance;
 
@@ -18,6 +19,7 @@ use crate::chance::Chance;
 #[derive(Debug)]
 pub struct Tools {
     calls: Mutex<Vec<String>>,
+    came: watch::Sender<()>,
     chance: Mutex<Chance>,
     /// The longest that a call takes; with `steady`, how long each takes.
     longest: Duration,
@@ -27,7 +29,13 @@ pub struct Tools {
 impl Tools {
     /// Starts on loopback; gives where.
     pub async fn start(longest: Duration, steady: bool, chance: Chance) -> (Arc<Self>, SocketAddr) {
-        let tools = Arc::new(Self { calls: Mutex::default(), chance: Mutex::new(chance), longest, steady });
+        let tools = Arc::new(Self {
+            calls: Mutex::default(),
+            came: watch::Sender::new(()),
+            chance: Mutex::new(chance),
+            longest,
+            steady,
+        });
         let routes = Router::new().route("/mcp", post(receive)).with_state(Arc::clone(&tools));
         (tools, crate::serve(routes).await)
     }
@@ -37,9 +45,17 @@ impl Tools {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
+    /// Waits until there is one more call than now, but not for ever.
+    pub async fn called(&self, longest: Duration) {
+        let mut came = self.came.subscribe();
+        // A gateway that nobody calls a tool on is killed all the same.
+        let _late = tokio::time::timeout(longest, came.changed()).await;
+    }
+
     async fn call(&self, arguments: &Value) -> Value {
         let id = arguments["call"].as_str().unwrap_or_default().to_owned();
         self.calls.lock().unwrap().push(id);
+        self.came.send_replace(());
         let pause = if self.steady { self.longest } else { self.chance.lock().unwrap().up_to(self.longest) };
         tokio::time::sleep(pause).await;
         json!({"content": [{"type": "text", "text": "It is written, between the lines that were there before."}],
