@@ -25,6 +25,7 @@ use super::replay::{MAX_PAUSE, Replay};
 use super::{AuditUnavailable, Outlet, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
+use crate::store::people::{CallerRow, PersonRow};
 use crate::store::records::Row;
 use crate::store::{Claim, Store, instances};
 
@@ -256,6 +257,7 @@ impl Writer {
                 Ok(()) => break,
                 Err(CommitError::Fenced(run)) => {
                     self.begin_anew(&run).await?;
+                    lot.batch.people.extend(self.restate(&lot.batch.callers));
                     self.link_again(lot);
                     prepared = Prepared::new(&lot.batch)?;
                 }
@@ -274,6 +276,15 @@ impl Writer {
             preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
         }
         Ok(())
+    }
+
+    /// A run that others closed may have lost its last commits as well: forgets what was taken to be in the store, and
+    /// tells the people of these callers.
+    fn restate(&self, callers: &[CallerRow]) -> Vec<PersonRow> {
+        if let Some(preparer) = &self.preparer {
+            preparer.forget_stored();
+        }
+        self.people.restate(callers)
     }
 
     /// Links a batch under the run of now.

@@ -115,7 +115,7 @@ async fn what_can_be_searched_for_is_redacted() {
     world.audit.close().await;
     let found = async |words: &'static str| {
         let query =
-            sqlx::query_scalar("SELECT COUNT(*) FROM search_words WHERE search_words MATCH $1").bind(words);
+            sqlx::query_scalar("SELECT COUNT(*) FROM search_index WHERE search_index MATCH $1").bind(words);
         query.fetch_one(world.reader.readers()).await.unwrap()
     };
     let counts: [i64; 3] = [found("zebra").await, found("bob").await, found("instructions").await];

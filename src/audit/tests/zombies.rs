@@ -98,9 +98,12 @@ async fn what_the_database_refuses_for_good_becomes_an_event_and_holds_up_nothin
     let world = World::new().await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     world.audit.queue.settled().await;
-    world.run("DELETE FROM interceptions").await;
+    world.run("CREATE TABLE picky (number BIGINT CHECK (number > 0))").await;
+    world
+        .run("CREATE TRIGGER picky_thoughts BEFORE INSERT ON model_thought BEGIN INSERT INTO picky VALUES (0); END")
+        .await;
     let block = world.store.begin().await.unwrap();
-    trail.thought(1, "has no place".into());
+    trail.thought(1, "is refused".into());
     trail.flush().await;
     let other = world.audit.begin(start()).await.unwrap();
     let id = other.id();
@@ -108,9 +111,10 @@ async fn what_the_database_refuses_for_good_becomes_an_event_and_holds_up_nothin
     drop(block);
     world.audit.queue.settled().await;
     assert_eq!(world.audit.health().unavailable, None);
+    trail.end(completed());
     world.audit.close().await;
     assert_eq!(world.told(id).await.outcome(), "completed");
     let late = events(&world.reader, "late").await;
     assert_eq!((late.len(), &late[0]["record_type"]), (1, &"model_thought".into()));
-    drop(trail);
+    verify(&world.reader).await;
 }

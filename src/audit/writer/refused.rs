@@ -31,11 +31,7 @@ impl Writer {
         );
         self.run.store(new.clone().into());
         self.chain = OwnChain::after_loss(new);
-        if let Some(preparer) = &self.preparer {
-            preparer.forget_stored();
-        }
-        let people = self.people.restate(&lot.batch.callers);
-        lot.batch.people.extend(people);
+        lot.batch.people.extend(self.restate(&lot.batch.callers));
         self.link_again(lot);
         Ok(true)
     }

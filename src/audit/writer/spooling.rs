@@ -42,12 +42,9 @@ impl Writer {
     /// Puts what is left in the spool under a new run.
     async fn respool(&mut self, from: u64, closed: &Run, has_lost: bool) -> Result<(), WriteError> {
         let begun = self.begin_anew(closed).await;
+        self.restate(&[]);
         if has_lost && begun.is_ok() {
             self.chain = OwnChain::after_loss(self.chain.run().clone());
-            self.people.restate(&[]);
-            if let Some(preparer) = &self.preparer {
-                preparer.forget_stored();
-            }
         }
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let chain = &mut self.chain;
