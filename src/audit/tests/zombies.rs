@@ -42,7 +42,7 @@ async fn a_zombie_goes_on_under_a_new_epoch_and_its_late_records_become_events()
         .collect();
     assert_eq!(
         late,
-        [("tool_usage", "ok"), ("interception_end", "completed"), ("interception_end", "completed")]
+        [("tool_outcome", "ok"), ("interception_end", "completed"), ("interception_end", "completed")]
     );
     verify(&world.reader).await;
 }
@@ -88,7 +88,7 @@ async fn commits_that_the_database_lost_are_noticed_and_hold_up_nothing() {
     assert_eq!(told.call_outcomes(), ["not_executed"]);
     let late = events(&world.reader, "late").await;
     let late: Vec<_> = late.iter().map(|late| late["record_type"].as_str().unwrap()).collect();
-    assert_eq!(late, ["model_thought", "tool_usage", "interception_end"]);
+    assert_eq!(late, ["model_thought", "tool_outcome", "interception_end"]);
     assert!(world.text(ALICE, &told.calls[0].row.body).await.is_some());
     verify(&world.reader).await;
 }
