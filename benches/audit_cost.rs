@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, reason = "prints its table")]
 #![allow(clippy::disallowed_methods, reason = "what a measurement starts ends with it")]
 
+#[allow(dead_code, reason = "the other programs use the rest")]
 #[path = "../tests/real/audit/force/chance.rs"]
 mod chance;
 #[allow(dead_code, reason = "shared with tests/real/audit")]

@@ -65,7 +65,9 @@ impl Record {
             Interception { start: *start.clone(), end: None, user, key: caller.key, groups: caller.groups };
         let mut record =
             Self { id, interception, calls: Vec::new(), rounds: Vec::new(), prompts: Vec::new() };
-        rows.into_iter().for_each(|row| record.add(row, &texts));
+        for row in rows {
+            record.add(row, &texts);
+        }
         record.calls.sort_by_key(|call| (call.round, call.seq));
         Some(record)
     }
