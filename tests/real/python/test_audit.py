@@ -34,14 +34,15 @@ def test_record_tells_the_whole_story(gateway, script):
     record = ended_record(answer.headers["x-toolgate-interception"])
 
     end = record["end"]
-    assert (end["outcome"], end["status"], end["error"]) == ("completed", 200, None)
+    assert (record["outcome"], end["status"], end["error"]) == ("completed", 200, None)
     assert end["stop_reason"] == ("tool_use" if leg.calls else "end_turn")
-    assert [entry["prompt"] for entry in record["prompt_usage"]] == [prompt(case)]
+    words = [entry["prompt"]["text"] for entry in record["prompt_usage"] if entry["role"] == "user"]
+    assert words == [prompt(case)]
     assert [(entry["round"], entry["response_id"]) for entry in record["token_usage"]] == [
         (entry.number, f"msg_{case}_r{entry.number}") for entry in leg.rounds]
-    assert [entry["usage"]["output"] for entry in record["token_usage"]] == [
+    assert [entry["tokens"]["output"] for entry in record["token_usage"]] == [
         entry.usage["output"] for entry in leg.rounds]
-    assert [entry["thought"] for entry in record["model_thought"]] == [
+    assert [entry["thought"]["text"] for entry in record["model_thought"]] == [
         entry.thinking for entry in leg.rounds if entry.thinking]
     check_calls(record["tool_usage"], script, case)
 
@@ -51,13 +52,13 @@ def check_calls(calls, script, case):
     wanted = [(f"toolu_{case}_r{entry.number}_{index}", call["tool"], call["arguments"])
               for entry in script.legs[0].rounds for index, call in enumerate(entry.calls)]
     calls = sorted(calls, key=lambda call: call["call_id"])
-    assert [(call["call_id"], call["tool"], json.loads(call["arguments"])) for call in calls] == wanted
-    assert [call["outcome"]["outcome"] for call in calls] == OUTCOMES[script.name]
+    assert [(call["call_id"], call["tool"], json.loads(call["arguments"]["text"])) for call in calls] == wanted
+    assert [call["outcome"] for call in calls] == OUTCOMES[script.name]
     for call in calls:
         assert call["injected"] == (call["tool"] not in script.tools)
         if call["injected"]:
             assert call["server"] == call["tool"].split("__")[0] and call["server_url"]
-        if call["outcome"]["outcome"] in ("ok", "tool_error", "timed_out"):
+        if call["outcome"] in ("ok", "tool_error", "timed_out"):
             assert f"{call['server']}__{call['server_tool']}" == call["tool"] and call["rule"]
 
 
