@@ -100,7 +100,7 @@ impl Gateway {
         };
         match tokio::time::timeout(PATIENCE, ready).await {
             Ok(address) => address,
-            Err(_late) => panic!("the gateway did not get ready:\n{}", self.last_words()),
+            Err(late) => panic!("{late}: the gateway did not get ready:\n{}", self.last_words()),
         }
     }
 
@@ -124,7 +124,7 @@ impl Gateway {
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
         match tokio::time::timeout(PATIENCE, self.child.wait()).await {
             Ok(status) => assert!(status.unwrap().success(), "it did not end well:\n{}", self.last_words()),
-            Err(_late) => panic!("the gateway did not end:\n{}", self.last_words()),
+            Err(late) => panic!("{late}: the gateway did not end:\n{}", self.last_words()),
         }
         self.last_words()
     }

@@ -109,10 +109,12 @@ const CALLS: [Named; 2] = [
     }),
 ];
 
+#[expect(clippy::unnecessary_wraps, reason = "as filters want it")]
 fn some_user(chance: &mut Chance) -> Option<String> {
     Some(user(chance.index(USERS)))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as filters want it")]
 fn some_time(chance: &mut Chance) -> Option<Timestamp> {
     let days = i64::try_from(chance.below(29)).unwrap();
     Some(Timestamp::now() - SignedDuration::from_hours(24 * days))
