@@ -12,7 +12,7 @@ use crate::population::{RARE, USERS, model, user};
 
 /// How often each question is asked, each time of others.
 const TIMES: usize = 20;
-/// The longest that a list may take, and statistics.
+/// The most that nine of ten lists may take, and nine of ten statistics: one that the machine held up says nothing.
 const LIST: Duration = Duration::from_millis(50);
 const STATISTICS: Duration = Duration::from_secs(1);
 
@@ -21,7 +21,7 @@ type Asked = Result<usize, sqlx::Error>;
 /// Asks everything; says what took too long.
 pub async fn ask(store: &Store, chance: &mut Chance) -> Vec<String> {
     let mut slow = Vec::new();
-    println!("  {:<44} {:>6} {:>10} {:>10}", "question", "rows", "median", "longest");
+    println!("  {:<44} {:>6} {:>10} {:>10} {:>10}", "question", "rows", "median", "9 of 10", "longest");
     let page = PageRequest::newest(50);
     for (name, filter) in LISTS {
         let mut watch = Watch::default();
@@ -141,14 +141,15 @@ impl Watch {
     /// Prints it; says so where it took too long.
     fn told(mut self, name: &str, most: Duration) -> Option<String> {
         self.took.sort_unstable();
-        let (median, longest) = (self.took[TIMES / 2], self.took[TIMES - 1]);
+        let [median, nearly_all, longest] = [TIMES / 2, TIMES * 9 / 10, TIMES].map(|count| self.took[count - 1]);
         println!(
-            "  {name:<44} {:>6} {:>7.1} ms {:>7.1} ms",
+            "  {name:<44} {:>6} {:>7.1} ms {:>7.1} ms {:>7.1} ms",
             self.rows / TIMES,
             millis(median),
+            millis(nearly_all),
             millis(longest)
         );
-        (longest > most).then(|| format!("{name}: {:.0} ms, at most {most:?} is allowed", millis(longest)))
+        (nearly_all > most).then(|| format!("{name}: {:.0} ms, at most {most:?} is allowed", millis(nearly_all)))
     }
 }
 
