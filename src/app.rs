@@ -147,6 +147,17 @@ pub enum StartError {
     Audit(#[from] audit::OpenError),
 }
 
+/// Why serving has not ended well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The listener failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The store was away for too long.
+    #[error("the gateway has stopped, and {0} records could not be written: they are lost")]
+    Lost(u64),
+}
+
 impl StartError {
     /// Whether the configuration is to blame.
     pub fn is_configuration(&self) -> bool {
@@ -241,7 +252,7 @@ impl App {
     }
 
     /// Serves until `stop` is cancelled, lets running interceptions finish, and closes everything.
-    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
         let state = AppState {
             current: Arc::clone(&self.current),
             mcp: Arc::clone(&self.mcp),
@@ -304,13 +315,14 @@ impl App {
         }
     }
 
-    async fn close_after(&self, served: std::io::Result<()>) -> std::io::Result<()> {
-        self.close().await;
-        served
+    async fn close_after(&self, served: std::io::Result<()>) -> Result<(), ServeError> {
+        let lost = self.close().await;
+        served?;
+        if lost > 0 { Err(ServeError::Lost(lost)) } else { Ok(()) }
     }
 
-    /// Closes the MCP servers and commits what is still to be recorded.
-    pub async fn close(&self) {
+    /// Closes the MCP servers and commits what is still to be recorded; tells how many records were lost.
+    pub async fn close(&self) -> u64 {
         // First of all, so that no reload starts servers that nobody stops.
         self.ending.cancel();
         self.mcp.end_streams();
@@ -319,10 +331,11 @@ impl App {
         self.background.wait().await;
         self.shared.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
-        self.shared.audit.close().await;
+        let lost = self.shared.audit.close().await;
         self.notary.checkpoint_or_complain().await;
         self.telemetry.close(SEND_RECORDS).await;
         self.store.close().await;
+        lost
     }
 }
 

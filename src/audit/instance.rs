@@ -12,12 +12,12 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{Head, leaf};
-use super::patience::in_time;
 use super::{Clock, OUTCOME_UNKNOWN, Outcome, Settings, ToolOutcome};
 use crate::domain::{Digest, EventId, InterceptionId};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::instances::{self, Open, OpenCall};
 use crate::store::links::{self, Run};
+use crate::store::patience::in_time;
 use crate::store::records::events::Action;
 use crate::store::records::{self, End, Event, Row};
 use crate::store::{Store, StoreError};
@@ -28,7 +28,11 @@ const CHUNK: u32 = 500;
 /// Begins a run of this gateway.
 pub(super) async fn begin(store: &Store, settings: &Settings) -> Result<Run, sqlx::Error> {
     let now = settings.clock.now();
-    in_time(instances::begin(store, &settings.instance, now, lease_until(now, settings.lease))).await
+    in_time(async {
+        let leased = instances::time_of_leases(store, now).await?;
+        instances::begin(store, &settings.instance, now, lease_until(leased, settings.lease)).await
+    })
+    .await
 }
 
 /// Closes what earlier runs of this gateway left open: in a store of its own all of them, for nobody else can live; in
@@ -36,7 +40,7 @@ pub(super) async fn begin(store: &Store, settings: &Settings) -> Result<Run, sql
 pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<(), StoreError> {
     let now = settings.clock.now();
     let gone = if store.is_shared() {
-        let mut gone = instances::gone(store, now).await?;
+        let mut gone = instances::gone(store, instances::time_of_leases(store, now).await?).await?;
         gone.retain(|run| run.instance == settings.instance);
         gone
     } else {
@@ -255,7 +259,8 @@ impl Keeper {
     async fn renew_and_close(&self, held_since: &mut Option<Instant>) -> Result<(), sqlx::Error> {
         let run = self.run.load_full();
         let now = self.clock.now();
-        if !in_time(instances::renew(&self.store, &run, lease_until(now, self.lease))).await? {
+        let leased = in_time(instances::time_of_leases(&self.store, now)).await?;
+        if !in_time(instances::renew(&self.store, &run, lease_until(leased, self.lease))).await? {
             // The writer notices with its next commit.
             *held_since = None;
             return Ok(());
@@ -264,7 +269,7 @@ impl Keeper {
         if since.elapsed() < self.lease {
             return Ok(());
         }
-        let mut gone = in_time(instances::gone(&self.store, now)).await?;
+        let mut gone = in_time(instances::gone(&self.store, leased)).await?;
         gone.retain(|gone| *gone != *run);
         // What is closed by then is closed; the rest has its turn at the next tick.
         in_time(async {

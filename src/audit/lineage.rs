@@ -3,9 +3,9 @@
 use moka::sync::Cache;
 
 use super::Follows;
-use super::patience::in_time;
 use crate::domain::{Digest, InterceptionId};
 use crate::store::Store;
+use crate::store::patience::in_time;
 use crate::store::records::interceptions::{self, Place};
 use crate::store::records::{Row, Start};
 

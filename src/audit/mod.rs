@@ -20,7 +20,6 @@ mod lineage;
 mod opening;
 mod outlet;
 mod own_chain;
-mod patience;
 mod people;
 mod prepare;
 mod queue;
@@ -95,6 +94,8 @@ pub struct Health {
     pub dropped_texts: u64,
     /// Batches that wait in the spool.
     pub spooled: u64,
+    /// Records that could not be written, and never will be.
+    pub lost: u64,
     /// Why nothing can be recorded now.
     pub unavailable: Option<String>,
 }
@@ -157,6 +158,11 @@ impl Audit {
         }
     }
 
+    /// Refuses what would be refused anyway, before anything is done for it.
+    pub fn ready(&self) -> Result<(), AuditUnavailable> {
+        self.queue.trouble().map_or(Ok(()), Err)
+    }
+
     /// How it is.
     pub fn health(&self) -> Health {
         Health {
@@ -164,15 +170,18 @@ impl Audit {
             capacity: self.queue.capacity,
             dropped_texts: self.queue.dropped_texts(),
             spooled: self.spooled.load(Ordering::Relaxed),
+            lost: self.queue.lost.count(),
             unavailable: self.queue.trouble().map(|why| why.0),
         }
     }
 
     /// Refuses everything new, commits everything queued, and ends the writer. Interceptions that have no end
-    /// by then become `interrupted`.
-    pub async fn close(&self) {
+    /// by then become `interrupted`. While the store is away it goes on trying for a while; tells how many records were
+    /// lost in this life of the gateway.
+    pub async fn close(&self) -> u64 {
         self.queue.close();
         self.tasks.wait().await;
+        self.queue.lost.count()
     }
 }
 

@@ -157,12 +157,11 @@ async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>,
                 // Somebody has closed that run: what is left goes under a run of its own.
                 Some(CommitError::Fenced(_)) => {
                     let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
-                    let mut chain =
-                        if progress.has_lost { OwnChain::after_loss(run) } else { OwnChain::anew(run) };
-                    let relink = |batch: &mut crate::store::batch::Batch| {
-                        batch.link = chain.link(&mut batch.rows, batch.link.made_at);
+                    let mut chain = match progress.loss {
+                        Some(loss) => OwnChain::after_loss(run, loss),
+                        None => OwnChain::anew(run),
                     };
-                    spool.rewrite(progress.offset, relink).await.map_err(failed)?;
+                    spool.rewrite(progress.offset, |batch| chain.relink(batch)).await.map_err(failed)?;
                     from = 0;
                 }
             }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::chain::{Head, leaf};
 use crate::domain::{EventId, InterceptionId};
+use crate::store::batch::Batch;
 use crate::store::links::{Link, Run};
 use crate::store::records::events::Action;
 use crate::store::records::{Event, Row};
@@ -22,12 +23,27 @@ pub(super) struct OwnChain {
     since: Option<HashSet<Uuid>>,
     /// Whether rows that were written before may be gone.
     has_lost: bool,
+    /// What the next batch that is put under this run is to tell of.
+    untold: Option<Loss>,
+}
+
+/// Why commits are missing.
+pub(super) const LOST: &str = "the database lost commits that it had taken";
+
+/// Commits that are missing at the end of a chain.
+#[derive(Debug, Clone)]
+pub(super) struct Loss {
+    pub of: Run,
+    pub commits: u64,
+    /// The last link before them.
+    pub behind: u64,
+    pub why: &'static str,
 }
 
 impl OwnChain {
     /// Of a run that has just begun.
     pub(super) fn new(run: Run) -> Self {
-        Self { run, head: Head::genesis(), since: None, has_lost: false }
+        Self { run, head: Head::genesis(), since: None, has_lost: false, untold: None }
     }
 
     /// Of a run that has begun because the one before was closed by somebody else.
@@ -36,8 +52,8 @@ impl OwnChain {
     }
 
     /// Of a run that has begun because the store has lost the end of the one before.
-    pub(super) fn after_loss(run: Run) -> Self {
-        Self { has_lost: true, ..Self::anew(run) }
+    pub(super) fn after_loss(run: Run, loss: Loss) -> Self {
+        Self { has_lost: true, untold: Some(loss), ..Self::anew(run) }
     }
 
     pub(super) fn run(&self) -> &Run {
@@ -47,6 +63,17 @@ impl OwnChain {
     /// Whether somebody else has closed this interception.
     pub(super) fn is_closed(&self, id: InterceptionId) -> bool {
         self.since.as_ref().is_some_and(|since| !since.contains(&id.as_uuid()))
+    }
+
+    /// Puts a batch of an earlier run under this one. The first of them tells what was lost before it.
+    pub(super) fn relink(&mut self, batch: &mut Batch) {
+        let made_at = batch.link.made_at;
+        if let Some(Loss { of, commits, behind, why }) = self.untold.take() {
+            let Run { instance, epoch } = of;
+            let detail = json!({ "instance": instance, "epoch": epoch, "commits": commits, "behind_link": behind, "why": why });
+            batch.rows.push(self.event(Action::Lost, detail, made_at));
+        }
+        batch.link = self.link(&mut batch.rows, made_at);
     }
 
     /// Puts rows under this run and makes the next link of them. An end that comes too late for its own row becomes an
@@ -105,15 +132,12 @@ impl OwnChain {
     pub(super) fn late(&self, row: &Row, now: Timestamp) -> Row {
         let (record_type, key) = (row.kind().record_type(), row.key());
         tracing::warn!(target: "toolgate::audit", record_type, id = %key.id, "a record has no place any more");
-        Row::Event(Box::new(Event {
-            id: EventId::new(),
-            instance: self.run.instance.clone(),
-            epoch: self.run.epoch,
-            who: None,
-            action: Action::Late,
-            detail: json!({ "record_type": record_type, "record": json_of(row) }),
-            at: now,
-        }))
+        self.event(Action::Late, json!({ "record_type": record_type, "record": json_of(row) }), now)
+    }
+
+    fn event(&self, action: Action, detail: Value, at: Timestamp) -> Row {
+        let Run { instance, epoch } = self.run.clone();
+        Row::Event(Box::new(Event { id: EventId::new(), instance, epoch, who: None, action, detail, at }))
     }
 }
 

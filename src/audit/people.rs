@@ -8,10 +8,10 @@ use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::content_key::ContentKey;
-use super::patience::in_time;
 use crate::domain::{Caller, Digest};
 use crate::seal::Sealer;
 use crate::store::Store;
+use crate::store::patience::in_time;
 use crate::store::people::{self, CallerRow, Person, PersonRow};
 use crate::store::records::Who;
 
@@ -57,6 +57,20 @@ pub(super) struct Newcomers {
     pub callers: Vec<CallerRow>,
 }
 
+impl Newcomers {
+    fn add_person(&mut self, row: &PersonRow) {
+        if self.people.iter().all(|other| other.id != row.id) {
+            self.people.push(row.clone());
+        }
+    }
+
+    fn add_caller(&mut self, row: CallerRow) {
+        if self.callers.iter().all(|other| other.id != row.id) {
+            self.callers.push(row);
+        }
+    }
+}
+
 impl People {
     pub(super) fn new(store: Store, sealer: Arc<Sealer>) -> Self {
         let written = Cache::builder().max_capacity(PEOPLE).time_to_live(KEY_AGE).build();
@@ -75,12 +89,12 @@ impl People {
             Some(known) if !ask || known.asked.elapsed() < KEY_AGE => known,
             _ => self.meet(&caller.user, ask, now).await?,
         };
-        if !known.is_written && newcomers.people.iter().all(|other| other.id != known.row.id) {
-            newcomers.people.push(PersonRow::clone(&known.row));
+        if !known.is_written {
+            newcomers.add_person(&known.row);
         }
         let row = caller_row(&known.id, caller);
-        if !self.written.contains_key(&row.id) && newcomers.callers.iter().all(|other| other.id != row.id) {
-            newcomers.callers.push(row.clone());
+        if !self.written.contains_key(&row.id) {
+            newcomers.add_caller(row.clone());
         }
         Ok(Face { person: known.id, key: known.key, user: caller.user.clone(), caller: row })
     }
@@ -97,17 +111,19 @@ impl People {
         }
     }
 
-    /// The store has lost rows: which ones, nobody knows. Tells the people of these callers, to be written once more.
-    pub(super) fn restate(&self, callers: &[CallerRow]) -> Vec<PersonRow> {
+    /// The store may have lost rows: which ones, nobody knows. All are written once more.
+    pub(super) fn doubt(&self) {
         self.written.invalidate_all();
-        let mut people = Vec::new();
         for (user, known) in &self.known {
-            if callers.iter().any(|caller| caller.person == known.row.id) {
-                people.push(PersonRow::clone(&known.row));
-            }
             self.known.insert(user.to_string(), Known { is_written: false, ..known });
         }
-        people
+    }
+
+    /// Adds the rows of a caller who is known.
+    pub(super) fn restate(&self, caller: &Caller, newcomers: &mut Newcomers) {
+        let Some(known) = self.known.get(&caller.user) else { return };
+        newcomers.add_person(&known.row);
+        newcomers.add_caller(caller_row(&known.id, caller));
     }
 
     /// A key that was thrown away is used no more.

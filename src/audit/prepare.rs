@@ -49,7 +49,7 @@ pub(super) struct Complete {
 }
 
 /// What goes out with a row.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Aside {
     pub text: Option<Arc<str>>,
     pub caller: Option<Arc<Caller>>,

@@ -22,6 +22,7 @@ pub(super) struct Queue {
     on_full: OnFull,
     trouble: watch::Receiver<Option<AuditUnavailable>>,
     dropped_texts: AtomicU64,
+    pub lost: Lost,
     pub closing: CancellationToken,
     pub clock: Clock,
 }
@@ -31,7 +32,22 @@ pub(super) struct Sent {
     pub entries: mpsc::Receiver<Entry>,
     /// Why nothing can be written now; `None` when all is well.
     pub trouble: watch::Sender<Option<AuditUnavailable>>,
+    pub lost: Lost,
     pub closing: CancellationToken,
+}
+
+/// Counts records that are nowhere and never will be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Lost(Arc<AtomicU64>);
+
+impl Lost {
+    pub(super) fn add(&self, records: usize) {
+        self.0.fetch_add(records as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// How many bytes of content take one more place.
@@ -43,7 +59,7 @@ impl Queue {
         let places = usize::try_from(capacity).unwrap_or(usize::MAX);
         let (sender, entries) = mpsc::channel(places.saturating_mul(2));
         let (trouble_sender, trouble) = watch::channel(None);
-        let closing = CancellationToken::new();
+        let (lost, closing) = (Lost::default(), CancellationToken::new());
         let queue = Self {
             sender,
             places: Arc::new(Semaphore::new(places)),
@@ -52,10 +68,11 @@ impl Queue {
             on_full: settings.on_full,
             trouble,
             dropped_texts: AtomicU64::new(0),
+            lost: lost.clone(),
             closing: closing.clone(),
             clock: settings.clock.clone(),
         };
-        (queue, Sent { entries, trouble: trouble_sender, closing })
+        (queue, Sent { entries, trouble: trouble_sender, lost, closing })
     }
 
     /// Waits for a place for records with these texts, unless nothing can be written now. Where texts are to be dropped
@@ -145,6 +162,7 @@ impl Queue {
     pub(super) fn send(&self, entry: Entry) {
         if let Err(error) = self.sender.try_send(entry) {
             let (mpsc::error::TrySendError::Full(entry) | mpsc::error::TrySendError::Closed(entry)) = error;
+            self.lost.add(entry.records.len());
             tracing::error!(
                 target: "toolgate::audit",
                 records = entry.records.len(),

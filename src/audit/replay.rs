@@ -9,19 +9,23 @@ use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::patience::{in_time, is_refusal};
+use super::own_chain::{LOST, Loss};
 use super::spool::{Lines, Spool, set_aside};
 use crate::store::Store;
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::{self, Run};
+use crate::store::patience::{in_time, is_refusal};
 
-/// The longest pause between two tries.
-pub(super) const MAX_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two tries: so long may nothing be recorded although the store is there again.
+pub(super) const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// How much may be left for the writer to bring over while everybody waits, bytes.
 const SMALL: u64 = 1 << 20;
 /// After so many passes everybody waits all the same: more comes than the store takes.
 const PASSES: u32 = 20;
+
+/// Why a run cannot go on.
+const REFUSED: &str = "the database refused a batch, which is set aside in a file";
 
 /// How far the lines of a spool have come into the store.
 #[derive(Debug)]
@@ -30,8 +34,8 @@ pub(super) struct Progress {
     pub offset: u64,
     /// Why not more.
     pub stopped: Option<CommitError>,
-    /// Whether the store lacks something that came before: what is left cannot go on from there.
-    pub has_lost: bool,
+    /// What the store lacks that came before: what is left cannot go on from there.
+    pub loss: Option<Loss>,
 }
 
 /// A spool, and its way into the store.
@@ -113,11 +117,8 @@ impl Replay {
         let Some(task) = &mut self.task else { return std::future::pending().await };
         let progress = task.await;
         self.task = None;
-        let lost = |_| Progress {
-            offset: self.from,
-            stopped: Some(sqlx::Error::WorkerCrashed.into()),
-            has_lost: false,
-        };
+        let lost =
+            |_| Progress { offset: self.from, stopped: Some(sqlx::Error::WorkerCrashed.into()), loss: None };
         progress.unwrap_or_else(lost)
     }
 
@@ -159,7 +160,7 @@ impl Replay {
 
 /// Commits the lines between two offsets. What was committed before is committed once more, which changes nothing.
 pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left: &AtomicU64) -> Progress {
-    let stopped = |offset, error| Progress { offset, stopped: Some(error), has_lost: false };
+    let stopped = |offset, error| Progress { offset, stopped: Some(error), loss: None };
     let mut lines = match Lines::open(path, from, end).await {
         Ok(lines) => lines,
         Err(error) => return stopped(from, sqlx::Error::Io(error).into()),
@@ -169,10 +170,14 @@ pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left
         let offset = lines.offset;
         match lines.next().await {
             Ok(Some(batch)) => {
-                let is_next = !std::mem::take(&mut is_first) || follows(store, &batch).await.unwrap_or(true);
-                let run = Run { instance: batch.link.instance.clone(), epoch: batch.link.epoch };
-                if !is_next {
-                    return Progress { offset, stopped: Some(CommitError::Fenced(run)), has_lost: true };
+                let loss =
+                    if std::mem::take(&mut is_first) { lost_before(store, &batch).await } else { None };
+                if loss.is_some() && from > 0 {
+                    // The store lost what it had taken of the spool, where it still is.
+                    return Box::pin(replay(store, path, 0, end, left)).await;
+                }
+                if let Some(loss) = loss {
+                    return fenced(offset, loss);
                 }
                 match commit(store, &batch).await {
                     Ok(()) => {}
@@ -180,24 +185,39 @@ pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left
                         if let Err(error) = set_aside(path, &batch, &error).await {
                             return stopped(offset, sqlx::Error::Io(error).into());
                         }
-                        let stopped = Some(CommitError::Fenced(run));
-                        return Progress { offset: lines.offset, stopped, has_lost: true };
+                        let (commits, behind) = (1, batch.link.seq.saturating_sub(1));
+                        return fenced(
+                            lines.offset,
+                            Loss { of: run_of(&batch), commits, behind, why: REFUSED },
+                        );
                     }
                     Err(error) => return stopped(offset, error),
                 }
-                left.fetch_sub(1, Ordering::Relaxed);
+                // Those that are committed once more were counted before.
+                let _none_left =
+                    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
             }
-            Ok(None) => return Progress { offset: lines.offset, stopped: None, has_lost: false },
+            Ok(None) => return Progress { offset: lines.offset, stopped: None, loss: None },
             Err(error) => return stopped(offset, sqlx::Error::Io(error).into()),
         }
     }
 }
 
-/// Whether the store has everything that a batch goes on from.
-async fn follows(store: &Store, batch: &Batch) -> Result<bool, sqlx::Error> {
-    let run = Run { instance: batch.link.instance.clone(), epoch: batch.link.epoch };
-    let last = in_time(links::head(store, &run)).await?.map_or(0, |(seq, _)| seq);
-    Ok(last + 1 >= batch.link.seq)
+/// What the store lacks of what a batch goes on from; where it cannot be asked, the commit will tell.
+async fn lost_before(store: &Store, batch: &Batch) -> Option<Loss> {
+    let of = run_of(batch);
+    let behind = in_time(links::head(store, &of)).await.ok()?.map_or(0, |(seq, _)| seq);
+    let commits = batch.link.seq.saturating_sub(behind + 1);
+    (commits > 0).then_some(Loss { of, commits, behind, why: LOST })
+}
+
+/// What is left has to go under another run.
+fn fenced(offset: u64, loss: Loss) -> Progress {
+    Progress { offset, stopped: Some(CommitError::Fenced(loss.of.clone())), loss: Some(loss) }
+}
+
+fn run_of(batch: &Batch) -> Run {
+    Run { instance: batch.link.instance.clone(), epoch: batch.link.epoch }
 }
 
 async fn commit(store: &Store, batch: &Batch) -> Result<(), CommitError> {

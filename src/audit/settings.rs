@@ -17,6 +17,8 @@ pub struct Settings {
     pub write_attempts: u32,
     /// The pause after the first failed try; it doubles with each.
     pub retry_after: Duration,
+    /// How long the writer goes on trying after the gateway has begun to close.
+    pub last_tries: Duration,
     /// The name of this gateway among those that share the store.
     pub instance: String,
     /// How long the others wait for a sign of life.
@@ -62,6 +64,7 @@ impl Default for Settings {
             capacity: 4096,
             write_attempts: 3,
             retry_after: Duration::from_millis(50),
+            last_tries: Duration::from_secs(15),
             instance: "toolgate".to_owned(),
             lease: Duration::from_secs(15),
             recording: Recording::default(),

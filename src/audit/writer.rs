@@ -1,6 +1,7 @@
 //! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
 //! listens.
 
+mod closing;
 mod refused;
 mod spooling;
 
@@ -14,10 +15,8 @@ use tokio_util::task::TaskTracker;
 
 use super::chain::Head;
 use super::entry::{Entry, Places, Waiting};
-use super::instance;
 use super::lineage::Lineage;
 use super::own_chain::OwnChain;
-use super::patience::{is_refusal, is_silence};
 use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
@@ -25,9 +24,9 @@ use super::replay::{MAX_PAUSE, Replay};
 use super::{AuditUnavailable, Outlet, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
-use crate::store::people::{CallerRow, PersonRow};
+use crate::store::patience::{is_refusal, is_silence};
 use crate::store::records::Row;
-use crate::store::{Claim, Store, instances};
+use crate::store::{Claim, Store};
 
 /// The most entries of one commit.
 const ENTRIES: usize = 256;
@@ -66,6 +65,8 @@ struct Lot {
     before: Head,
     asides: Vec<Aside>,
     waiting: Vec<Waiting>,
+    /// What is left to be written of a batch that the database does not take as a whole.
+    parts: VecDeque<Batch>,
     /// Held until it is durable.
     _places: Vec<Places>,
 }
@@ -78,7 +79,7 @@ enum WriteError {
     #[error("the spool cannot be written: {0}")]
     Spool(#[from] std::io::Error),
     /// The thread that prepares was lost, and what it prepared with it.
-    #[error("the audit lost {0} entries while it prepared them")]
+    #[error("the audit lost {0} records while it prepared them")]
     Lost(usize),
 }
 
@@ -95,11 +96,11 @@ impl From<sqlx::Error> for WriteError {
 }
 
 impl Writer {
-    /// Runs until the queue is closed and empty, or closing and still unable to write.
+    /// Runs until the queue is closed and empty, or has long been closed and still nothing can be written.
     pub(super) async fn run(mut self) {
         let mut pending = VecDeque::new();
         let mut lot = None;
-        let mut failures = 0;
+        let (mut failures, mut last_tries) = (0, None);
         loop {
             if lot.is_none() && pending.is_empty() && !self.wait_for_entries(&mut pending).await {
                 break;
@@ -116,10 +117,8 @@ impl Writer {
             }
             if is_last_try {
                 self.refuse(&mut pending, lot.as_mut(), &error);
-                if self.sent.closing.is_cancelled() {
-                    self.sent.entries.close();
-                    self.take_what_is_there(&mut pending);
-                    return report_lost(&pending, lot.as_ref());
+                if self.gives_up(&mut last_tries) {
+                    return self.lose(pending, lot.as_ref());
                 }
             }
             self.pause(failures).await;
@@ -204,7 +203,7 @@ impl Writer {
         let link = self.chain.link(&mut rows, now);
         let batch =
             Batch { link, rows, content, people: newcomers.people, callers: newcomers.callers, words };
-        Ok(Lot { batch, before, asides, waiting, _places: places })
+        Ok(Lot { batch, before, asides, waiting, parts: VecDeque::new(), _places: places })
     }
 
     /// Puts what an entry begins into its conversation, and remembers by what the next request finds it.
@@ -225,13 +224,13 @@ impl Writer {
         now: jiff::Timestamp,
     ) -> Result<Complete, WriteError> {
         let mut preparer = self.preparer.take().unwrap_or_else(|| Preparer::new(!self.outlets.is_empty()));
-        let count = entries.len();
+        let count = entries.iter().map(|(entry, _)| entry.records.len()).sum();
         let (preparer, complete) = if bytes > LARGE {
             let completing = move || {
                 let complete = preparer.complete(entries, now);
                 (preparer, complete)
             };
-            self.tasks.spawn_blocking(completing).await.map_err(|_| lost(count))?
+            self.tasks.spawn_blocking(completing).await.map_err(|_| self.lost_while_preparing(count))?
         } else {
             let complete = preparer.complete(entries, now);
             (preparer, complete)
@@ -242,68 +241,52 @@ impl Writer {
 
     /// Makes a batch durable: in the store, or in the spool where there is something in it already.
     async fn commit(&mut self, lot: &mut Lot) -> Result<(), WriteError> {
+        if lot.parts.is_empty() {
+            self.commit_whole(lot).await?;
+        }
+        self.commit_parts(lot).await?;
+        // What is in the spool alone may yet have to be told to the store once more.
+        if !self.spooling {
+            self.people.note_written(&lot.batch.people, &lot.batch.callers);
+            if let Some(preparer) = &self.preparer {
+                preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, unless it is found that the batch has to be taken apart.
+    async fn commit_whole(&mut self, lot: &mut Lot) -> Result<(), WriteError> {
         if lot.batch.link.epoch != self.chain.run().epoch {
             self.link_again(lot);
         }
         if let Some(replay) = self.replay.as_mut().filter(|_| self.spooling) {
             return Ok(replay.append(&lot.batch).await?);
         }
-        let mut prepared = Prepared::new(&lot.batch)?;
         loop {
-            if self.doubts && self.has_lost(lot).await? {
-                prepared = Prepared::new(&lot.batch)?;
+            if self.doubts
+                && let Some(loss) = self.lost_before(lot).await?
+            {
+                self.go_on_anew(lot, Some(loss)).await?;
             }
-            match self.store.commit(&prepared).await {
-                Ok(()) => break,
-                Err(CommitError::Fenced(run)) => {
-                    self.begin_anew(&run).await?;
-                    lot.batch.people.extend(self.restate(&lot.batch.callers));
-                    self.link_again(lot);
-                    prepared = Prepared::new(&lot.batch)?;
+            match self.store.commit(&Prepared::new(&lot.batch)?).await {
+                Ok(()) => return Ok(()),
+                // The link before this one is gone, or another stands in its place.
+                Err(CommitError::Fenced(_)) => {
+                    self.doubt(lot);
+                    let loss = self.lost_before(lot).await?;
+                    self.go_on_anew(lot, loss).await?;
                 }
                 Err(CommitError::Database(error)) if is_refusal(&error) => {
-                    self.commit_apart(lot, &error).await?;
-                    break;
+                    self.take_apart(lot, &error);
+                    return Ok(());
                 }
                 Err(error) => {
-                    self.doubts = true;
+                    self.doubt(lot);
                     return Err(error.into());
                 }
             }
         }
-        self.people.note_written(&lot.batch.people, &lot.batch.callers);
-        if let Some(preparer) = &self.preparer {
-            preparer.note_stored(&lot.batch.content, lot.batch.link.made_at);
-        }
-        Ok(())
-    }
-
-    /// A run that others closed may have lost its last commits as well: forgets what was taken to be in the store, and
-    /// tells the people of these callers.
-    fn restate(&self, callers: &[CallerRow]) -> Vec<PersonRow> {
-        if let Some(preparer) = &self.preparer {
-            preparer.forget_stored();
-        }
-        self.people.restate(callers)
-    }
-
-    /// Links a batch under the run of now.
-    fn link_again(&mut self, lot: &mut Lot) {
-        lot.before = self.chain.head;
-        lot.batch.link = self.chain.link(&mut lot.batch.rows, lot.batch.link.made_at);
-    }
-
-    /// Somebody has closed this run, because its lease was over: from here on this gateway writes under a new one.
-    async fn begin_anew(&mut self, closed: &Run) -> Result<(), sqlx::Error> {
-        let run = instance::begin(&self.store, &self.settings).await?;
-        tracing::error!(
-            target: "toolgate::audit",
-            instance = run.instance, epoch = closed.epoch, new_epoch = run.epoch,
-            "another gateway took this one for gone and closed what it had open; it goes on under a new epoch",
-        );
-        self.run.store(Arc::new(run.clone()));
-        self.chain = OwnChain::anew(run);
-        Ok(())
     }
 
     /// Tells who waits that a batch is durable, then who listens.
@@ -328,7 +311,7 @@ impl Writer {
     /// After too many failures: no call may wait any longer, and nothing new is admitted.
     fn refuse(&self, pending: &mut VecDeque<Entry>, lot: Option<&mut Lot>, error: &WriteError) {
         let why = AuditUnavailable(error.to_string());
-        self.sent.trouble.send_replace(Some(why.clone()));
+        let was_well = self.sent.trouble.send_replace(Some(why.clone())).is_none();
         let mut refused = pending.iter_mut().filter_map(|entry| entry.refuse(&why).then_some(())).count();
         let mut waiting: usize = pending.iter().map(|entry| entry.records.len()).sum();
         if let Some(lot) = lot {
@@ -336,13 +319,15 @@ impl Writer {
             waiting += lot.batch.rows.len();
             lot.waiting.drain(..).for_each(|waiting| waiting.answer(Err(why.clone())));
         }
-        tracing::error!(
-            target: "toolgate::audit",
-            %error,
-            refused_intents = refused,
-            waiting_records = waiting,
-            "the audit cannot write: new interceptions and tool calls are refused until it can",
-        );
+        if was_well || refused > 0 {
+            tracing::error!(
+                target: "toolgate::audit",
+                %error,
+                refused_intents = refused,
+                waiting_records = waiting,
+                "the audit cannot write: new interceptions and tool calls are refused until it can",
+            );
+        }
     }
 
     /// A pause after a failed try; what is spooled may come into the store meanwhile.
@@ -359,22 +344,6 @@ impl Writer {
         tokio::select! {
             () = &mut pause => {}
             progress = passed => self.replayed(progress).await,
-        }
-    }
-
-    /// At the very end nobody can write an end any more: what is open now was lost.
-    async fn finish(mut self) {
-        if !self.drain().await {
-            return;
-        }
-        let (now, reason) = (self.settings.clock.now(), "the gateway stopped before this ended");
-        let run = self.chain.run().clone();
-        let closed = instance::close(&self.store, &run, &mut self.chain.head, reason, now, false).await;
-        if let Err(error) = match closed {
-            Ok(()) => instances::end(&self.store, &run, now).await.map_err(CommitError::from),
-            error => error,
-        } {
-            tracing::error!(target: "toolgate::audit", %error, "cannot close what is open; the next start will");
         }
     }
 }
@@ -394,22 +363,6 @@ fn portion(pending: &VecDeque<Entry>) -> (usize, usize) {
 
 fn closed() -> AuditUnavailable {
     AuditUnavailable("another gateway took this one for gone and closed this interception".to_owned())
-}
-
-fn lost(entries: usize) -> WriteError {
-    tracing::error!(target: "toolgate::audit", entries, "records were lost while they were prepared");
-    WriteError::Lost(entries)
-}
-
-fn report_lost(pending: &VecDeque<Entry>, lot: Option<&Lot>) {
-    let rows = lot.map(|lot| lot.batch.rows.as_slice()).unwrap_or_default();
-    let ends = rows.iter().filter(|row| matches!(row, Row::End(_))).count();
-    tracing::error!(
-        target: "toolgate::audit",
-        records = rows.len() + pending.iter().map(|entry| entry.records.len()).sum::<usize>(),
-        interceptions_ended = ends + pending.iter().map(Entry::ends).sum::<usize>(),
-        "the gateway stops and its audit still cannot write: these records are lost",
-    );
 }
 
 impl fmt::Debug for Writer {

@@ -11,7 +11,7 @@ use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
 use super::{Gateway, Reply, answer, missing};
-use crate::audit::{InterceptionEnd, InterceptionStart, Outcome, Role, Times};
+use crate::audit::{AuditUnavailable, InterceptionEnd, InterceptionStart, Outcome, Role, Times};
 
 use crate::domain::{Failure, FailureKind, InterceptionId, Trace};
 
@@ -28,6 +28,9 @@ impl Gateway {
     async fn phases(&self, incoming: Incoming, body: Body, mut answer: Answer) {
         let id = InterceptionId::new();
         answer.own_header("x-toolgate-interception", &id.to_string());
+        if let Err(error) = self.audit.ready() {
+            return refuse(&mut answer, &incoming, &unrecorded(error)).await;
+        }
         let place = self.places.try_acquire();
         let admission = match &place {
             Ok(_) => tokio::select! {
@@ -45,11 +48,7 @@ impl Gateway {
         let start = InterceptionStart { policy: self.policy.version(), ..start(id, &incoming, &admission) };
         let mut trail = match self.audit.begin(start).await {
             Ok(trail) => trail,
-            Err(error) => {
-                let failure =
-                    Failure::new(FailureKind::Unavailable, "the audit cannot record now").with_detail(error);
-                return refuse(&mut answer, &incoming, &failure).await;
-            }
+            Err(error) => return refuse(&mut answer, &incoming, &unrecorded(error)).await,
         };
         for instructions in admission.brought.system {
             trail.prompt(Role::System, instructions);
@@ -117,6 +116,10 @@ async fn refuse(answer: &mut Answer, incoming: &Incoming, failure: &Failure) {
     let body = incoming.operation.dialect.error(failure);
     // A client that has gone needs no answer.
     let _ = answer.send(body.into()).await;
+}
+
+fn unrecorded(error: AuditUnavailable) -> Failure {
+    Failure::new(FailureKind::Unavailable, "the audit cannot record now").with_detail(error)
 }
 
 fn gone() -> Failure {

@@ -1,6 +1,7 @@
 use moka::future::Cache;
 
 use crate::domain::{Digest, IssuedId};
+use crate::store::patience::in_time;
 use crate::store::{Store, issued};
 
 /// Which response ids were given to whom, and what they stand for upstream: a cache over the store.
@@ -23,7 +24,7 @@ impl IssuedIds {
 
     /// Remembers ids for this key, given with the answer in this place; durable on return.
     pub async fn remember(&self, key: &str, ids: &[IssuedId], place: Digest) -> Result<(), sqlx::Error> {
-        issued::remember(&self.store, key, ids).await?;
+        in_time(issued::remember(&self.store, key, ids)).await?;
         for issued in ids {
             let entry = (key.to_owned(), issued.id.clone());
             self.places.insert(entry.clone(), place).await;
@@ -43,7 +44,7 @@ impl IssuedIds {
         if let Some(issued) = self.recent.get(&entry).await {
             return Ok(Some(issued));
         }
-        let found = issued::find(&self.store, key, id).await?;
+        let found = in_time(issued::find(&self.store, key, id)).await?;
         if let Some(issued) = &found {
             self.recent.insert(entry, issued.clone()).await;
         }

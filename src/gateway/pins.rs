@@ -10,6 +10,7 @@ use moka::future::Cache;
 use super::admission::Incoming;
 use crate::dialect::History;
 use crate::domain::{Digest, ToolDefinition};
+use crate::store::patience::in_time;
 use crate::store::{self, Store};
 
 /// How often the store is told that a pin is in use.
@@ -80,7 +81,7 @@ impl Pins {
             self.use_at(place, pin).await;
             return Ok(Some(set));
         }
-        let Some(found) = store::pins::find(&self.store, place).await? else { return Ok(None) };
+        let Some(found) = in_time(store::pins::find(&self.store, place)).await? else { return Ok(None) };
         let set = self.set(&found.tools).await?;
         let pin = Pin { set: set.id, used_at: found.used_at };
         self.places.insert(place, pin).await;
@@ -96,7 +97,7 @@ impl Pins {
     ) -> Result<Arc<ToolSet>, sqlx::Error> {
         let plain: Vec<&ToolDefinition> = tools.iter().map(AsRef::as_ref).collect();
         let text = serde_json::to_string(&plain).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        store::pins::remember(&self.store, place, Digest::of(text.as_bytes()), &text).await?;
+        in_time(store::pins::remember(&self.store, place, Digest::of(text.as_bytes()), &text)).await?;
         match self.find(place).await? {
             Some(set) => Ok(set),
             None => self.set(&text).await,
@@ -107,7 +108,7 @@ impl Pins {
     pub async fn follow(&self, list: Digest, conversation: Digest, set: &ToolSet) {
         match self.places.get(&list).await {
             Some(pin) if pin.set == set.id => self.use_at(list, pin).await,
-            _ => match store::pins::follow(&self.store, list, conversation).await {
+            _ => match in_time(store::pins::follow(&self.store, list, conversation)).await {
                 Ok(()) => self.places.insert(list, Pin { set: set.id, used_at: Timestamp::now() }).await,
                 Err(error) => {
                     tracing::warn!(%error, "the store failed: token counts may be without this gateway's tools");
@@ -137,7 +138,7 @@ impl Pins {
             return;
         }
         self.places.insert(place, Pin { used_at: now, ..pin }).await;
-        if let Err(error) = store::pins::touch(&self.store, place, now).await {
+        if let Err(error) = in_time(store::pins::touch(&self.store, place, now)).await {
             tracing::warn!(%error, "the store could not be told that a conversation's tools are in use");
         }
     }

@@ -5,22 +5,20 @@
 //! round trip.
 
 use std::collections::HashMap;
-use std::io;
-
-use serde::{Deserialize, Serialize, Serializer};
-use sqlx::error::{DatabaseError, ErrorKind};
-use sqlx::{AnyConnection, AssertSqlSafe};
-use tokio::time::timeout;
 
 use super::content::{self, Content, ContentInJson};
 use super::links::{self, Link, Run};
+use super::patience::{in_time, is_silence};
 use super::people::{self, CallerRow, PersonRow};
 use super::records::interceptions::{self, WithEnd};
 use super::records::tools::{self, WithOutcome};
 use super::records::{End, Outcome, Prompt, Row, Thought, Tokens};
 use super::records::{events, prompts, thoughts, tokens};
 use super::search::{self, Words};
-use super::{Database, Store, postgres};
+use super::{Database, Store};
+use serde::{Deserialize, Serialize, Serializer};
+use sqlx::error::{DatabaseError, ErrorKind};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 /// What is committed together, and chained by one link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,8 +155,7 @@ impl Store {
     }
 
     async fn hash_at(&self, batch: &Prepared, seq: u64) -> Result<Option<String>, sqlx::Error> {
-        let asked = timeout(postgres::NO_ANSWER, links::hash_at(self, &batch.run, seq));
-        asked.await.unwrap_or_else(|_late| Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())))
+        in_time(links::hash_at(self, &batch.run, seq)).await
     }
 
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
@@ -171,13 +168,12 @@ impl Store {
             // One statement is a transaction of its own.
             Database::Postgres => {
                 let mut connection = self.commits.acquire().await?;
-                let write = batch.write_in(&mut connection, self.database);
-                let written = timeout(postgres::NO_ANSWER, write).await;
-                written.unwrap_or_else(|_late| {
+                let written = in_time(batch.write_in(&mut connection, self.database)).await;
+                if written.as_ref().is_err_and(is_silence) {
                     // It still waits for the answer, and so would the next batch.
                     connection.close_on_drop();
-                    Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()))
-                })
+                }
+                written
             }
         }
     }

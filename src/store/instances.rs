@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::Store;
 use super::column::{count, read_count, read_number, read_parsed, time_text};
 use super::links::Run;
+use super::{Database, Store};
 use crate::domain::{InterceptionId, ToolUseId};
 
 /// How often the next epoch is tried for, when others of the same name begin at the same time.
@@ -36,6 +36,20 @@ impl Open {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.interceptions.is_empty() && self.calls.is_empty()
+    }
+}
+
+/// The time by which leases are kept: that of a server which several gateways share, for their clocks may differ, else
+/// the gateway's own.
+pub async fn time_of_leases(store: &Store, own: Timestamp) -> Result<Timestamp, sqlx::Error> {
+    match store.database() {
+        Database::Sqlite => Ok(own),
+        Database::Postgres => {
+            let row = sqlx::query(
+                "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') AS time",
+            );
+            read_parsed(&row.fetch_one(store.readers()).await?, "time")
+        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod issued;
 pub mod links;
 pub mod oauth_clients;
 pub mod oauth_tokens;
+pub(crate) mod patience;
 pub mod people;
 pub mod pins;
 mod postgres;

@@ -7,6 +7,7 @@ use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 
+use super::patience::in_time;
 use super::schema::{self, Schema};
 use super::{Database, Store, StoreError};
 use crate::config::{Durability, Postgres};
@@ -15,9 +16,8 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 const WRITERS: u32 = 4;
 const READERS: u32 = 8;
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longer than the server lets a batch take: a connection without an answer by then has nobody at its other end.
-pub(super) const NO_ANSWER: Duration = Duration::from_secs(15);
+/// A server to which there is no connection by then is away; requests wait no longer for what they can do without.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
     WHERE table_name = '_sqlx_migrations' AND table_schema = current_schema()";
@@ -29,7 +29,8 @@ const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
 /// A commit's statement is planned once, not each time for its parameters.
 const WRITER_PROCESS: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
 const WRITER_POWER: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on";
-const COMMITS: &str = "SET statement_timeout = '10s'";
+/// Less than a batch is waited for: a connection without an answer by then has nobody at its other end.
+const COMMITS: &str = "SET statement_timeout = '8s'; SET lock_timeout = '8s'";
 const READER: &str = "SET default_transaction_read_only = on";
 
 pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store, StoreError> {
@@ -117,7 +118,8 @@ async fn first(at: &Postgres) -> Result<AnyConnection, StoreError> {
 
 struct Use {
     connections: u32,
-    /// Whether a connection is asked for a sign of life before it is used.
+    /// Whether a connection is asked for a sign of life before it is used, and afterwards: one that was given up
+    /// while it waited for an answer would else keep its place in the pool for as long as TCP hopes for one.
     tested: bool,
 }
 
@@ -125,7 +127,7 @@ async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPoo
     // A pool tries again until its time-out and then tells only of that; one connection tells what is wrong.
     first(at).await?.close().await?;
     let settings = format!("{ALL}; {}", settings.join("; "));
-    AnyPoolOptions::new()
+    let options = AnyPoolOptions::new()
         .max_connections(wanted.connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -133,10 +135,15 @@ async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPoo
         .after_connect(move |connection, _| {
             let settings = AssertSqlSafe(settings.clone());
             Box::pin(async move { connection.execute(settings).await.map(drop) })
+        });
+    let options = if wanted.tested {
+        options.after_release(|connection, _| {
+            Box::pin(async move { in_time(connection.ping()).await.map(|()| true) })
         })
-        .connect(at.url.expose_secret())
-        .await
-        .map_err(|source| open_error(at, source))
+    } else {
+        options
+    };
+    options.connect(at.url.expose_secret()).await.map_err(|source| open_error(at, source))
 }
 
 fn open_error(at: &Postgres, source: sqlx::Error) -> StoreError {

@@ -19,6 +19,28 @@ use super::records::{
 use crate::config::{self, Durability, Location, Postgres};
 use crate::domain::{EventId, InterceptionId, ToolUseId};
 
+/// Makes a test of each of these checks over each database, in a store of its own.
+macro_rules! over_both_stores {
+    ($($check:ident)+) => {
+        mod sqlite {$(
+            #[tokio::test]
+            async fn $check() {
+                super::$check(&crate::store::Store::in_memory().await.unwrap()).await;
+            }
+        )+}
+
+        mod postgresql {$(
+            #[tokio::test]
+            #[ignore = "needs PostgreSQL: tests/real/audit/run store"]
+            async fn $check() {
+                super::$check(&crate::store::testing::postgres().await).await;
+            }
+        )+}
+    };
+}
+
+pub(crate) use over_both_stores;
+
 /// A store in a schema of its own on the server that `TOOLGATE_TEST_POSTGRES` names.
 pub(crate) async fn postgres() -> Store {
     Store::open(&postgres_place().await).await.unwrap()
@@ -288,7 +310,7 @@ prop_compose! {
 prop_compose! {
     fn any_event()(
         who in option::of(who()),
-        action in prop::sample::select(vec![Action::Read, Action::Export, Action::Prune, Action::Late]),
+        action in prop::sample::select(vec![Action::Read, Action::Export, Action::Prune, Action::Lost]),
         detail in detail(),
         at in any_time(),
     ) -> Event {

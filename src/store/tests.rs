@@ -219,23 +219,13 @@ async fn health_is_told(store: &Store) {
     assert_eq!((rows("interceptions"), rows("tool_usage"), rows("content")), (Some(1), Some(1), Some(2)));
 }
 
-#[tokio::test]
-async fn sqlite_keeps_conversations_and_accounts() {
-    let store = Store::in_memory().await.unwrap();
-    conversations_and_accounts(&store).await;
-    health_is_told(&store).await;
+testing::over_both_stores! {
+    conversations_and_accounts
+    health_is_told
 }
 
 #[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
-async fn postgresql_keeps_conversations_and_accounts() {
-    let store = testing::postgres().await;
-    conversations_and_accounts(&store).await;
-    health_is_told(&store).await;
-}
-
-#[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 async fn gateways_that_start_at_once_make_the_tables_of_postgresql_once() {
     let at = testing::postgres_place().await;
     let empty = Store::open_read_only(&at).await.unwrap_err();
@@ -250,18 +240,18 @@ async fn gateways_that_start_at_once_make_the_tables_of_postgresql_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 async fn durability_is_a_setting_of_the_connection_that_writes() {
     for (durability, expected) in [(Durability::Process, "off"), (Durability::Power, "on")] {
         let at = config::Store { durability, ..testing::postgres_place().await };
         let settings = Store::open(&at).await.unwrap().settings().await.unwrap();
         assert!(settings.contains(&("synchronous_commit".into(), expected.into())), "{settings:?}");
-        assert!(settings.contains(&("statement_timeout".into(), "10s".into())), "{settings:?}");
+        assert!(settings.contains(&("statement_timeout".into(), "8s".into())), "{settings:?}");
     }
 }
 
 #[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 async fn no_error_shows_the_password_of_postgresql() {
     for url in [
         "postgres://gate:hush@127.0.0.1:1/toolgate",

@@ -536,6 +536,7 @@ fn event(row: &Event, initiator_id: Option<String>) -> Line {
             Action::Erase => "erase",
             Action::Close => "close",
             Action::Late => "late",
+            Action::Lost => "lost",
         },
         detail: row.detail.clone(),
         instance: row.instance.clone(),

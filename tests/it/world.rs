@@ -9,7 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use toolgate::app::App;
+use toolgate::app::{App, ServeError};
 use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
@@ -37,7 +37,7 @@ pub struct World {
     pub key: Option<String>,
     config: Config,
     stop: CancellationToken,
-    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    served: tokio::task::JoinHandle<Result<(), ServeError>>,
 }
 
 /// A world to be.

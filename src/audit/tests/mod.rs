@@ -156,7 +156,7 @@ fn store_in(folder: &TempDir) -> config::Store {
 }
 
 fn quick(settings: Settings) -> Settings {
-    Settings { retry_after: Duration::from_millis(1), ..settings }
+    Settings { retry_after: Duration::from_millis(1), last_tries: Duration::from_millis(10), ..settings }
 }
 
 /// A clock that goes on one second each time it is read.

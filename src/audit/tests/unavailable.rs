@@ -59,6 +59,24 @@ async fn closing_ends_also_when_nothing_can_be_written() {
     world.break_it().await;
     assert!(trail.clear(vec![intent("refused")]).await.is_err());
     trail.end(completed());
-    world.audit.close().await;
-    assert!(world.folder.path().exists());
+    assert_eq!(world.audit.close().await, 3, "the call that was refused, that it was, and the end");
+    assert_eq!(world.audit.health().lost, 3);
+}
+
+#[tokio::test]
+async fn closing_waits_for_a_store_that_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let settings = Settings { last_tries: Duration::from_secs(60), ..quick(Settings::default()) };
+    let world = World::open(folder, Arc::new(Sealer::random()), settings).await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    let id = trail.id();
+    world.audit.queue.settled().await;
+    world.break_it().await;
+    assert!(trail.clear(vec![intent("refused")]).await.is_err());
+    trail.end(completed());
+    let (lost, ()) = tokio::join!(world.audit.close(), world.run("DROP TRIGGER broken"));
+    assert_eq!(lost, 0);
+    let told = world.told(id).await;
+    assert_eq!((told.outcome(), told.call_outcomes()), ("completed", vec!["not_executed"]));
+    verify(&world.reader).await;
 }

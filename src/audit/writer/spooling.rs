@@ -1,7 +1,7 @@
 //! What the writer does while its store is away and records are to wait in a file.
 
 use super::{WriteError, Writer};
-use crate::audit::own_chain::OwnChain;
+use crate::audit::own_chain::Loss;
 use crate::audit::replay::Progress;
 use crate::store::batch::CommitError;
 use crate::store::links::Run;
@@ -28,7 +28,7 @@ impl Writer {
     pub(super) async fn replayed(&mut self, progress: Progress) {
         let Some(replay) = &mut self.replay else { return };
         if let Some(CommitError::Fenced(run)) = progress.stopped {
-            if let Err(error) = self.respool(progress.offset, &run, progress.has_lost).await {
+            if let Err(error) = self.respool(progress.offset, &run, progress.loss).await {
                 tracing::error!(target: "toolgate::audit", %error, "the spool cannot be put under a new epoch yet");
             }
             return;
@@ -40,20 +40,13 @@ impl Writer {
     }
 
     /// Puts what is left in the spool under a new run.
-    async fn respool(&mut self, from: u64, closed: &Run, has_lost: bool) -> Result<(), WriteError> {
-        let begun = self.begin_anew(closed).await;
-        self.restate(&[]);
-        if has_lost && begun.is_ok() {
-            self.chain = OwnChain::after_loss(self.chain.run().clone());
-        }
+    async fn respool(&mut self, from: u64, closed: &Run, loss: Option<Loss>) -> Result<(), WriteError> {
+        let begun = self.begin_anew(closed, loss).await;
+        self.forget_written();
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let chain = &mut self.chain;
         let respooled = match begun {
-            Ok(()) => {
-                replay
-                    .respool(from, |batch| batch.link = chain.link(&mut batch.rows, batch.link.made_at))
-                    .await
-            }
+            Ok(()) => replay.respool(from, |batch| chain.relink(batch)).await,
             Err(error) => return replay.begin_later(from, error.into()),
         };
         respooled.or_else(|error| replay.begin_later(from, error.into()))

@@ -22,6 +22,7 @@ use crate::config;
 use crate::dialect::{KeptRound, Visible};
 use crate::domain::Digest;
 use crate::seal::Sealer;
+use crate::store::patience::in_time;
 use crate::store::{Store, continuations};
 
 pub use carried::{MAX_CARRIED, Proof};
@@ -79,14 +80,14 @@ impl Continuity {
         };
         let rows: Vec<_> = places.iter().map(row).collect();
         let mut outdone = Vec::new();
-        for (number, sealed) in continuations::find(&self.store, places).await? {
+        for (number, sealed) in in_time(continuations::find(&self.store, places)).await? {
             let Some(earlier) = self.open(places[number], &sealed) else { continue };
             if *earlier != *entry && entry.goes_on(&earlier) {
                 outdone
                     .push((places[number], Digest::of(&serde_json::to_vec(&*earlier).unwrap_or_default())));
             }
         }
-        continuations::remember(&self.store, &rows, &outdone).await?;
+        in_time(continuations::remember(&self.store, &rows, &outdone)).await?;
         for place in places {
             // The next look is into the store: what is there may be more than this.
             self.recent.invalidate(place).await;
@@ -115,7 +116,7 @@ impl Continuity {
             return Ok(Vec::new());
         }
         let mut entries: Vec<Vec<Arc<KeptAnswer>>> = vec![Vec::new(); places.len()];
-        for (number, sealed) in continuations::find(&self.store, places).await? {
+        for (number, sealed) in in_time(continuations::find(&self.store, places)).await? {
             entries[number].extend(self.open(places[number], &sealed));
         }
         let mut used = Vec::new();
@@ -139,7 +140,7 @@ impl Continuity {
         }
         let store = self.store.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = continuations::touch(&store, &places).await {
+            if let Err(error) = in_time(continuations::touch(&store, &places)).await {
                 tracing::warn!(%error, "the use of a conversation could not be noted");
             }
         });

@@ -10,13 +10,13 @@ use super::{Auditor, answer, failed};
 use crate::store::queries::{self, AuditEvent};
 
 /// What is done with records.
-const ACTIONS: [&str; 6] = ["read", "export", "prune", "erase", "close", "late"];
+const ACTIONS: [&str; 7] = ["read", "export", "prune", "erase", "close", "late", "lost"];
 
 pub(super) fn routes() -> Vec<Route> {
     let list = Route::get("/audit-events", list, "What was done with the records, newest first")
         .needs("read_audit")
         .filters(&OF_PEOPLE)
-        .parameter("action", "What was done: `read`, `export`, `prune`, `erase`, `close` or `late`.");
+        .parameter("action", "What was done: `read`, `export`, `prune`, `erase`, `close`, `late` or `lost`.");
     vec![list.paged().answers::<List<AuditEvent>>()]
 }
 

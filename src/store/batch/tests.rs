@@ -6,7 +6,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::{self, Durability};
 use crate::domain::InterceptionId;
-use crate::store::testing::{batch, call, commit, end, interception, outcome, postgres, run, start, time};
+use crate::store::testing::{
+    batch, call, commit, end, interception, outcome, over_both_stores, postgres, run, start, time,
+};
 use crate::store::{instances, links, records};
 
 fn json(row: &Row) -> String {
@@ -52,7 +54,7 @@ fn what_is_written_comes_back_as_it_was() {
 }
 
 #[test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 fn what_is_written_comes_back_as_it_was_from_postgresql() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let store = runtime.block_on(postgres());
@@ -60,7 +62,7 @@ fn what_is_written_comes_back_as_it_was_from_postgresql() {
 }
 
 /// All that holds of batches on both databases.
-async fn holds(store: &Store) {
+async fn a_batch_is_written_once_and_whole(store: &Store) {
     let id = InterceptionId::new();
     let calls = [call(id, 0), call(id, 1)];
     let mut first = batch(
@@ -133,7 +135,7 @@ async fn holds(store: &Store) {
 }
 
 /// Whoever finds another link in its place has been closed, and writes nothing.
-async fn fences(store: &Store) {
+async fn a_chain_is_gone_on_with_by_one_alone(store: &Store) {
     commit(store, &batch(1, "mine", vec![])).await;
     let id = InterceptionId::new();
     let late = Prepared::new(&batch(1, "another", vec![Row::Start(Box::new(start(id)))])).unwrap();
@@ -148,7 +150,7 @@ async fn fences(store: &Store) {
 
 /// A server that crashed may have lost what it acknowledged: nothing is written behind a hole.
 #[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 async fn a_chain_that_postgresql_lost_is_not_gone_on_with() {
     let store = postgres().await;
     commit(&store, &batch(1, "lost", vec![])).await;
@@ -161,7 +163,7 @@ async fn a_chain_that_postgresql_lost_is_not_gone_on_with() {
 }
 
 /// A record is kept also where what it belongs to is gone, and nothing of who was erased comes back.
-async fn comes_late(store: &Store) {
+async fn what_comes_late_is_kept(store: &Store) {
     let person = |id: &str| PersonRow {
         id: id.into(),
         user_name: id.into(),
@@ -184,7 +186,7 @@ async fn comes_late(store: &Store) {
 }
 
 /// A run of the same name that still lives keeps what it has open.
-async fn leaves_the_living_alone(store: &Store) {
+async fn the_living_are_left_alone(store: &Store) {
     for _ in 0..2 {
         instances::begin(store, "one", time(), time()).await.unwrap();
     }
@@ -198,7 +200,7 @@ async fn leaves_the_living_alone(store: &Store) {
 }
 
 /// Leases: each start is a new epoch, also of several at once; one that nobody renews is gone.
-async fn leases(store: &Store) {
+async fn leases_are_kept(store: &Store) {
     use jiff::SignedDuration;
     let now = time();
     let until = now + SignedDuration::from_secs(15);
@@ -215,23 +217,12 @@ async fn leases(store: &Store) {
     assert!(!instances::renew(store, &run(3), later).await.unwrap());
 }
 
-#[tokio::test]
-async fn a_batch_is_written_once_and_whole() {
-    holds(&Store::in_memory().await.unwrap()).await;
-    fences(&Store::in_memory().await.unwrap()).await;
-    comes_late(&Store::in_memory().await.unwrap()).await;
-    leaves_the_living_alone(&Store::in_memory().await.unwrap()).await;
-    leases(&Store::in_memory().await.unwrap()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs PostgreSQL: tests/real/audit/run"]
-async fn a_batch_is_written_once_and_whole_to_postgresql() {
-    holds(&postgres().await).await;
-    fences(&postgres().await).await;
-    comes_late(&postgres().await).await;
-    leaves_the_living_alone(&postgres().await).await;
-    leases(&postgres().await).await;
+over_both_stores! {
+    a_batch_is_written_once_and_whole
+    a_chain_is_gone_on_with_by_one_alone
+    what_comes_late_is_kept
+    the_living_are_left_alone
+    leases_are_kept
 }
 
 /// As with a full disk, SQLite ends the transaction by itself.
@@ -254,30 +245,4 @@ async fn what_is_acknowledged_is_there_after_sqlite_has_rolled_back_by_itself() 
     commit(&store, &batch(1, "a", rows)).await;
     let other = Store::open_read_only(&at).await.unwrap();
     assert_eq!(records::of(&other, id).await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-#[ignore = "measures; run with --nocapture"]
-async fn what_an_intent_costs() {
-    let folder = TempDir::new().unwrap();
-    let at = config::Store::sqlite(folder.path().join("a.db"), Durability::Process);
-    cost("SQLite", &Store::open(&at).await.unwrap()).await;
-    cost("PostgreSQL", &postgres().await).await;
-}
-
-async fn cost(name: &str, store: &Store) {
-    let id = InterceptionId::new();
-    commit(store, &batch(1, "start", vec![Row::Start(Box::new(start(id)))])).await;
-    let mut times = Vec::new();
-    for seq in 0..2000_u32 {
-        let batch = batch(u64::from(seq) + 2, "hash", vec![Row::ToolUse(Box::new(call(id, seq)))]);
-        let begun = tokio::time::Instant::now();
-        let prepared = Prepared::new(&batch).unwrap();
-        let rendered = begun.elapsed();
-        store.commit(&prepared).await.unwrap();
-        times.push((begun.elapsed(), rendered));
-    }
-    times.sort_unstable();
-    let (median, slow) = (times[times.len() / 2], times[times.len() * 99 / 100]);
-    println!("{name}: an intent takes {:?} (p99 {:?}; rendering {:?})", median.0, slow.0, median.1);
 }

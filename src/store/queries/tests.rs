@@ -1,6 +1,7 @@
 use super::super::Store;
 use super::super::sample::{Sample, at, id, nothing, who};
 use super::super::search;
+use super::super::testing::over_both_stores;
 use super::*;
 use crate::domain::{EventId, InterceptionId};
 use crate::store::records::Row;
@@ -8,8 +9,7 @@ use crate::store::records::events::{Action, Event};
 use crate::store::records::prompts::Role;
 
 /// Alice's two conversations (1 with 3, and 2), and bob's one (4), which runs.
-async fn store() -> Store {
-    let store = Store::in_memory().await.unwrap();
+async fn fill(store: &Store) {
     let mut sample = Sample::new();
     sample.person("alice", "laptop", &["staff", "chiefs"], "");
     sample.person("bob", "ci", &["staff"], "");
@@ -46,8 +46,7 @@ async fn store() -> Store {
         detail: serde_json::json!({"what": "interceptions"}),
         at: at(50),
     })));
-    sample.commit(&store, 1).await;
-    store
+    sample.commit(store, 1).await;
 }
 
 fn filter(pairs: &[(&str, &str)]) -> Filter {
@@ -58,14 +57,26 @@ fn filter(pairs: &[(&str, &str)]) -> Filter {
     filter
 }
 
+over_both_stores! {
+    every_filter_finds_its_interceptions_and_no_other
+    f45_what_runs_is_listed_as_running_with_all_that_is_known
+    pages_have_no_gaps_and_no_doubles_while_rows_come
+    conversations_are_listed_by_their_beginnings_with_their_sums
+    people_come_with_their_keys_and_groups
+    events_tell_who_did_what
+    sums_are_the_same_from_days_and_from_rows
+    sums_follow_ends_pruned_names_and_deleted_rows
+    words_of_somebody_who_was_erased_meanwhile_are_not_kept
+    a_statement_holds_no_word_of_the_question
+}
+
 async fn found(store: &Store, pairs: &[(&str, &str)]) -> Vec<InterceptionId> {
     let page = interceptions(store, &filter(pairs), &PageRequest::newest(10)).await.unwrap();
     page.items.iter().map(|row| row.id).collect()
 }
 
-#[tokio::test]
-async fn every_filter_finds_its_interceptions_and_no_other() {
-    let store = store().await;
+async fn every_filter_finds_its_interceptions_and_no_other(store: &Store) {
+    fill(store).await;
     let first = id(1).to_string();
     let (second_at, third_at) = (at(2).to_string(), at(3).to_string());
     for (name, value, expected) in [
@@ -97,124 +108,117 @@ async fn every_filter_finds_its_interceptions_and_no_other() {
         ("text", "bil", &[]),
     ] {
         let expected: Vec<_> = expected.iter().map(|number| id(*number)).collect();
-        assert_eq!(found(&store, &[(name, value)]).await, expected, "{name}={value}");
+        assert_eq!(found(store, &[(name, value)]).await, expected, "{name}={value}");
     }
     assert_eq!(
-        found(&store, &[("user", "alice"), ("server", "notes"), ("outcome", "completed")]).await,
+        found(store, &[("user", "alice"), ("server", "notes"), ("outcome", "completed")]).await,
         [id(1)]
     );
-    assert_eq!(found(&store, &[("user", "bob"), ("text", "bill"), ("tool", "notes/write")]).await, [id(4)]);
+    assert_eq!(found(store, &[("user", "bob"), ("text", "bill"), ("tool", "notes/write")]).await, [id(4)]);
 }
 
-#[tokio::test]
-async fn f45_what_runs_is_listed_as_running_with_all_that_is_known() {
-    let store = store().await;
-    let running = interception(&store, id(4)).await.unwrap().unwrap();
+async fn f45_what_runs_is_listed_as_running_with_all_that_is_known(store: &Store) {
+    fill(store).await;
+    let running = interception(store, id(4)).await.unwrap().unwrap();
     assert_eq!((running.outcome.as_str(), &running.end), (RUNNING, &None));
     assert_eq!(running.caller_user.as_deref(), Some("bob"));
     assert_eq!(running.caller_groups, ["staff"]);
     let calls =
-        tool_calls(&store, &filter(&[("outcome", "running")]), &PageRequest::newest(10)).await.unwrap();
+        tool_calls(store, &filter(&[("outcome", "running")]), &PageRequest::newest(10)).await.unwrap();
     assert_eq!(calls.items.iter().map(|call| call.interception_id).collect::<Vec<_>>(), [id(4)]);
     assert_eq!(calls.items[0].outcome, RUNNING);
-    let ended = interception(&store, id(2)).await.unwrap().unwrap();
+    let ended = interception(store, id(2)).await.unwrap().unwrap();
     assert_eq!((ended.outcome.as_str(), ended.end.unwrap().status), ("failed", Some(502)));
 }
 
-#[tokio::test]
-async fn pages_have_no_gaps_and_no_doubles_while_rows_come() {
-    let store = store().await;
+async fn pages_have_no_gaps_and_no_doubles_while_rows_come(store: &Store) {
+    fill(store).await;
     let mut seen = Vec::new();
     let mut turn = Turn::Newest;
     let mut newer = None;
     for page in 0_u64.. {
         let request = PageRequest { turn, limit: 1 };
-        let found = interceptions(&store, &Filter::default(), &request).await.unwrap();
+        let found = interceptions(store, &Filter::default(), &request).await.unwrap();
         seen.extend(found.items.iter().map(|row| row.id));
         newer = newer.or(found.newer);
         let mut sample = Sample::new();
         sample.start(10 + page, "bob", |_| {});
-        sample.commit(&store, 2 + page).await;
+        sample.commit(store, 2 + page).await;
         let Some(older) = found.older else { break };
         turn = Turn::Older(older);
     }
     assert_eq!(seen, [id(4), id(3), id(2), id(1)]);
     let request = PageRequest { turn: Turn::Newer(newer.unwrap()), limit: 3 };
-    let news = interceptions(&store, &Filter::default(), &request).await.unwrap();
+    let news = interceptions(store, &Filter::default(), &request).await.unwrap();
     assert_eq!(news.items.iter().map(|row| row.id).collect::<Vec<_>>(), [id(12), id(11), id(10)]);
     let request = PageRequest { turn: Turn::Newer(news.newer.unwrap()), limit: 3 };
-    let news = interceptions(&store, &Filter::default(), &request).await.unwrap();
+    let news = interceptions(store, &Filter::default(), &request).await.unwrap();
     assert_eq!(news.items.iter().map(|row| row.id).collect::<Vec<_>>(), [id(13)]);
     let request = PageRequest { turn: Turn::Newer(news.newer.clone().unwrap()), limit: 3 };
-    let none = interceptions(&store, &Filter::default(), &request).await.unwrap();
+    let none = interceptions(store, &Filter::default(), &request).await.unwrap();
     assert_eq!((none.items.len(), none.newer), (0, news.newer));
 }
 
-#[tokio::test]
-async fn conversations_are_listed_by_their_beginnings_with_their_sums() {
-    let store = store().await;
-    let all = threads(&store, &Filter::default(), &PageRequest::newest(10)).await.unwrap().items;
+async fn conversations_are_listed_by_their_beginnings_with_their_sums(store: &Store) {
+    fill(store).await;
+    let all = threads(store, &Filter::default(), &PageRequest::newest(10)).await.unwrap().items;
     assert_eq!(all.iter().map(|thread| thread.id).collect::<Vec<_>>(), [id(4), id(2), id(1)]);
-    let first = thread(&store, id(1)).await.unwrap().unwrap();
+    let first = thread(store, id(1)).await.unwrap().unwrap();
     assert_eq!((first.interceptions, first.running, first.last_at), (2, 0, at(3)));
     assert_eq!((first.injected_calls, first.client_calls, first.tokens.cache_read), (1, 1, 2400));
     assert_eq!((all[0].interceptions, all[0].running), (1, 1));
     // A filter that fits a later interception finds its conversation.
     let edited =
-        threads(&store, &filter(&[("tool", "edit_file")]), &PageRequest::newest(10)).await.unwrap().items;
+        threads(store, &filter(&[("tool", "edit_file")]), &PageRequest::newest(10)).await.unwrap().items;
     assert_eq!(edited.iter().map(|thread| thread.id).collect::<Vec<_>>(), [id(1)]);
-    assert_eq!(thread(&store, id(3)).await.unwrap(), None);
+    assert_eq!(thread(store, id(3)).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn people_come_with_their_keys_and_groups() {
-    let store = store().await;
-    let all = users(&store, &filter(&[("group", "chiefs")]), &PageRequest::newest(10)).await.unwrap().items;
+async fn people_come_with_their_keys_and_groups(store: &Store) {
+    fill(store).await;
+    let all = users(store, &filter(&[("group", "chiefs")]), &PageRequest::newest(10)).await.unwrap().items;
     assert_eq!(all.len(), 1);
     assert_eq!((all[0].user.as_deref(), all[0].last_at), (Some("alice"), Some(at(3))));
     assert_eq!(all[0].keys.iter().collect::<Vec<_>>(), ["laptop"]);
     assert_eq!(all[0].groups.iter().collect::<Vec<_>>(), ["chiefs", "staff"]);
-    assert_eq!(users(&store, &Filter::default(), &PageRequest::newest(10)).await.unwrap().items.len(), 2);
+    assert_eq!(users(store, &Filter::default(), &PageRequest::newest(10)).await.unwrap().items.len(), 2);
 }
 
-#[tokio::test]
-async fn events_tell_who_did_what() {
-    let store = store().await;
+async fn events_tell_who_did_what(store: &Store) {
+    fill(store).await;
     let page = PageRequest::newest(10);
-    let all = events(&store, &filter(&[("user", "alice")]), None, &page).await.unwrap().items;
+    let all = events(store, &filter(&[("user", "alice")]), None, &page).await.unwrap().items;
     assert_eq!((all[0].action.as_str(), all[0].caller_user.as_deref()), ("read", Some("alice")));
     assert_eq!(all[0].detail["what"], "interceptions");
     assert!(
-        events(&store, &Filter::default(), Some(&"erase".to_owned()), &page).await.unwrap().items.is_empty()
+        events(store, &Filter::default(), Some(&"erase".to_owned()), &page).await.unwrap().items.is_empty()
     );
 }
 
-#[tokio::test]
-async fn sums_are_the_same_from_days_and_from_rows() {
-    let store = store().await;
+async fn sums_are_the_same_from_days_and_from_rows(store: &Store) {
+    fill(store).await;
     for by in [&[By::Provider, By::Model, By::Outcome][..], &[By::User, By::Key, By::Provider]] {
-        let all = token_statistics(&store, &Filter::default(), by).await.unwrap();
+        let all = token_statistics(store, &Filter::default(), by).await.unwrap();
         let of_two = filter(&[("group", "staff"), ("injected", "true")]);
-        let some = token_statistics(&store, &of_two, by).await.unwrap();
+        let some = token_statistics(store, &of_two, by).await.unwrap();
         assert_eq!((all.len(), some.len()), (2, 1), "{by:?}");
         // A filter that the daily sums do not tell apart, and that all rows fit.
-        let from_rows = token_statistics(&store, &filter(&[("session", "session-alice")]), by).await.unwrap();
+        let from_rows = token_statistics(store, &filter(&[("session", "session-alice")]), by).await.unwrap();
         assert_eq!(from_rows, all, "{by:?}");
     }
     let by = [By::Day, By::User, By::Outcome];
-    let from_days = token_statistics(&store, &Filter::default(), &by).await.unwrap();
+    let from_days = token_statistics(store, &Filter::default(), &by).await.unwrap();
     let groups: Vec<_> = from_days.iter().map(|row| row.group.join(" ")).collect();
     assert_eq!(groups, ["2025-10-09 alice completed", "2025-10-09 alice failed"]);
     assert_eq!((from_days[0].interceptions, from_days[0].tokens.input), (2, 200));
     // A filter that the days do not tell apart, and that all rows fit.
-    let from_rows = token_statistics(&store, &filter(&[("session", "session-alice")]), &by).await.unwrap();
+    let from_rows = token_statistics(store, &filter(&[("session", "session-alice")]), &by).await.unwrap();
     assert_eq!(from_rows, from_days);
-    let tools =
-        tool_statistics(&store, &Filter::default(), &[ToolBy::Server, ToolBy::Outcome]).await.unwrap();
+    let tools = tool_statistics(store, &Filter::default(), &[ToolBy::Server, ToolBy::Outcome]).await.unwrap();
     let tools: Vec<_> = tools.iter().map(|row| (row.group.join(" "), row.calls, row.result_bytes)).collect();
     assert_eq!(tools, [(" released".to_owned(), 1, 0), ("notes ok".to_owned(), 1, 5000)]);
     let of_alice =
-        tool_statistics(&store, &filter(&[("user", "alice"), ("server", "notes")]), &[]).await.unwrap();
+        tool_statistics(store, &filter(&[("user", "alice"), ("server", "notes")]), &[]).await.unwrap();
     assert_eq!((of_alice[0].calls, of_alice[0].duration_us), (1, 120_000));
     // Times count by whole days, or by whole hours.
     for (from, by, count) in [
@@ -224,20 +228,19 @@ async fn sums_are_the_same_from_days_and_from_rows() {
         (at(3_600_000), &[By::Hour], 0),
     ] {
         let since = filter(&[("from", &from.to_string())]);
-        let rows = token_statistics(&store, &since, by).await.unwrap();
+        let rows = token_statistics(store, &since, by).await.unwrap();
         assert_eq!(rows.iter().map(|row| row.interceptions).sum::<u64>(), count, "{from}");
     }
 }
 
-#[tokio::test]
-async fn sums_follow_ends_pruned_names_and_deleted_rows() {
-    let store = store().await;
+async fn sums_follow_ends_pruned_names_and_deleted_rows(store: &Store) {
+    fill(store).await;
     let mut sample = Sample::new();
     sample.outcome(4, 1, "unknown", None);
     sample.end(4, "interrupted", |_| {});
-    sample.commit(&store, 2).await;
+    sample.commit(store, 2).await;
     let by_user = async || {
-        let rows = token_statistics(&store, &Filter::default(), &[By::User]).await.unwrap();
+        let rows = token_statistics(store, &Filter::default(), &[By::User]).await.unwrap();
         rows.iter().map(|row| (row.group[0].clone(), row.interceptions)).collect::<Vec<_>>()
     };
     assert_eq!(by_user().await, [("alice".to_owned(), 3), ("bob".to_owned(), 1)]);
@@ -252,26 +255,27 @@ async fn sums_follow_ends_pruned_names_and_deleted_rows() {
     }
     rows.commit().await.unwrap();
     assert_eq!(by_user().await, [(String::new(), 2)]);
-    assert_eq!(tool_statistics(&store, &Filter::default(), &[ToolBy::Tool]).await.unwrap(), []);
+    assert_eq!(tool_statistics(store, &Filter::default(), &[ToolBy::Tool]).await.unwrap(), []);
     for table in ["usage_days", "people_days"] {
         let mut sql = Sql::new(&format!("SELECT day FROM {table} WHERE interceptions ="));
         sql.value(0);
-        assert_eq!(sql.fetch(&store, |_| Ok(())).await.unwrap().len(), 0, "a day of nothing is no row");
+        assert_eq!(sql.fetch(store, |_| Ok(())).await.unwrap().len(), 0, "a day of nothing is no row");
     }
 }
 
 #[tokio::test]
 async fn forgotten_words_are_not_found_and_leave_the_index() {
-    let store = store().await;
+    let store = &Store::in_memory().await.unwrap();
+    fill(store).await;
     let mut rows = store.begin().await.unwrap();
     assert_eq!(search::forget_person(&mut rows, "person-bob").await.unwrap(), 1);
     rows.commit().await.unwrap();
-    assert_eq!(found(&store, &[("text", "bill")]).await, [id(1)]);
+    assert_eq!(found(store, &[("text", "bill")]).await, [id(1)]);
     // `please` stands behind `pay`, whose first letter it shares.
-    assert!(index_holds(&store, b"electricity").await && index_holds(&store, b"lease").await);
-    search::clean(&store).await.unwrap();
-    assert!(index_holds(&store, b"electricity").await && !index_holds(&store, b"lease").await);
-    assert_eq!(found(&store, &[("text", "bill")]).await, [id(1)]);
+    assert!(index_holds(store, b"electricity").await && index_holds(store, b"lease").await);
+    search::clean(store).await.unwrap();
+    assert!(index_holds(store, b"electricity").await && !index_holds(store, b"lease").await);
+    assert_eq!(found(store, &[("text", "bill")]).await, [id(1)]);
 }
 
 /// Whether these bytes stand in the file of the index.
@@ -281,9 +285,8 @@ async fn index_holds(store: &Store, word: &[u8]) -> bool {
     blocks.iter().any(|block| block.windows(word.len()).any(|bytes| bytes == word))
 }
 
-#[tokio::test]
-async fn words_of_somebody_who_was_erased_meanwhile_are_not_kept() {
-    let store = store().await;
+async fn words_of_somebody_who_was_erased_meanwhile_are_not_kept(store: &Store) {
+    fill(store).await;
     let mut rows = store.begin().await.unwrap();
     let erase = "UPDATE people SET user_name = NULL, sealed_key = NULL, erased_at = created_at WHERE id = 'person-bob'";
     sqlx::query(erase).execute(&mut *rows).await.unwrap();
@@ -291,17 +294,16 @@ async fn words_of_somebody_who_was_erased_meanwhile_are_not_kept() {
     let mut sample = Sample::new();
     sample.words(4, "bob", "too late");
     sample.words(1, "alice", "too late");
-    sample.commit(&store, 2).await;
-    assert_eq!(found(&store, &[("text", "late")]).await, [id(1)]);
+    sample.commit(store, 2).await;
+    assert_eq!(found(store, &[("text", "late")]).await, [id(1)]);
 }
 
-#[tokio::test]
-async fn a_statement_holds_no_word_of_the_question() {
-    let store = store().await;
+async fn a_statement_holds_no_word_of_the_question(store: &Store) {
+    fill(store).await;
     let evil = "x' OR '1'='1";
     let filter = Filter { key: Some(evil.into()), model: Some(evil.into()), ..Filter::default() };
     let mut sql = Sql::new("");
-    conditions::Conditions::of(&store, &filter).await.unwrap().restrict_interceptions(&mut sql);
+    conditions::Conditions::of(store, &filter).await.unwrap().restrict_interceptions(&mut sql);
     assert!(!sql.text().contains("OR"), "{}", sql.text());
     assert_eq!(sql.values(), [evil, evil]);
     let mut outer = Sql::new("SELECT ");

@@ -47,6 +47,8 @@ pub enum Action {
     Close,
     /// What came too late for its own row: the end of an interception that had been closed meanwhile.
     Late,
+    /// The database lost the last commits of a run that goes on.
+    Lost,
 }
 
 impl Action {
@@ -59,6 +61,7 @@ impl Action {
             Self::Erase => "erase",
             Self::Close => "close",
             Self::Late => "late",
+            Self::Lost => "lost",
         }
     }
 }

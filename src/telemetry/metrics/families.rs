@@ -31,6 +31,7 @@ pub(super) struct Families {
     queue: Gauge,
     queue_capacity: Gauge,
     dropped_texts: Counter,
+    lost_records: Counter,
     spooled: Gauge,
     unavailable: Gauge,
     lost: Family<Outlet, Counter>,
@@ -145,6 +146,7 @@ impl Families {
             queue: Gauge::default(),
             queue_capacity: Gauge::default(),
             dropped_texts: Counter::default(),
+            lost_records: Counter::default(),
             spooled: Gauge::default(),
             unavailable: Gauge::default(),
             lost: Family::default(),
@@ -218,6 +220,11 @@ impl Families {
             "Batches of records in the spool file, which wait for the store to come back",
             self.spooled.clone(),
         );
+        to.register(
+            "audit_lost_records",
+            "Records that could not be written, and are nowhere",
+            self.lost_records.clone(),
+        );
         to.register("audit_unavailable", "1 while records cannot be written", self.unavailable.clone());
         to.register(
             "outlet_lost_records",
@@ -236,6 +243,7 @@ impl Families {
         self.queue.set(now.audit.waiting.into());
         self.queue_capacity.set(now.audit.capacity.into());
         self.dropped_texts.inner().store(now.audit.dropped_texts, Ordering::Relaxed);
+        self.lost_records.inner().store(now.audit.lost, Ordering::Relaxed);
         self.spooled.set(count(now.audit.spooled));
         self.unavailable.set(i64::from(now.audit.unavailable.is_some()));
         for losses in now.losses {

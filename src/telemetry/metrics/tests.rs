@@ -6,8 +6,8 @@ use crate::mcp::{ServerState, ServerStatus};
 use crate::telemetry::testing;
 
 fn page(metrics: &Metrics, format: Format) -> String {
-    let health =
-        Health { waiting: 3, capacity: 4096, dropped_texts: 2, spooled: 1, unavailable: Some("x".into()) };
+    let unavailable = Some("x".into());
+    let health = Health { waiting: 3, capacity: 4096, dropped_texts: 2, spooled: 1, lost: 5, unavailable };
     let server = ServerStatus {
         name: "birds".into(),
         url: String::new(),
@@ -81,6 +81,7 @@ fn an_interceptions_records_are_counted() {
     expect("toolgate_audit_dropped_texts_total", 2.0);
     expect("toolgate_audit_spooled_batches", 1.0);
     expect("toolgate_audit_unavailable", 1.0);
+    expect("toolgate_audit_lost_records_total", 5.0);
     expect(r#"toolgate_mcp_server_state{server="birds",state="backing-off"}"#, 1.0);
     expect(r#"toolgate_mcp_server_state{server="birds",state="ready"}"#, 0.0);
     expect(r#"toolgate_outlet_lost_records_total{outlet="log"}"#, 0.0);

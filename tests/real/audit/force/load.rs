@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::chance::Chance;
 use crate::play::Play;
@@ -22,6 +23,9 @@ pub struct Asked {
     pub ending: Ending,
     /// The body of a refusal.
     pub refusal: Option<String>,
+    /// When it was sent, and when all of the answer was there.
+    pub sent: Instant,
+    pub answered: Instant,
 }
 
 /// How an answer ended.
@@ -123,12 +127,25 @@ impl Client {
     }
 
     async fn ask(&mut self, gateway: SocketAddr) -> Asked {
+        let asked = self.answer(gateway).await;
+        Asked { answered: Instant::now(), ..asked }
+    }
+
+    async fn answer(&mut self, gateway: SocketAddr) -> Asked {
         let play = Play::random(self.number.fetch_add(1, Ordering::Relaxed), &mut self.chance);
         let (api, mode) = (*self.chance.pick(&APIS), *self.chance.pick(&MODES));
         let body = play.request(api, mode);
         let request = self.http.post(format!("http://{gateway}{}", api.path()));
+        let now = Instant::now();
+        let mut asked = Asked {
+            interception: None,
+            status: None,
+            ending: Ending::Cut,
+            refusal: None,
+            sent: now,
+            answered: now,
+        };
         let sent = request.header("content-type", "application/json").body(body).send().await;
-        let mut asked = Asked { interception: None, status: None, ending: Ending::Cut, refusal: None };
         let Ok(answer) = sent else { return asked };
         asked.status = Some(answer.status().as_u16());
         let id = answer.headers().get("x-toolgate-interception");
