@@ -5,7 +5,6 @@ use std::fmt;
 use std::fs::OpenOptions as StdOpenOptions;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -21,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::chain::HeadOf;
-use super::{Clock, Outlet};
+use super::{Clock, Outlets};
 use crate::config::signing_key;
 use crate::domain::Digest;
 use crate::seal::random;
@@ -141,7 +140,7 @@ pub struct Notary {
     /// The file to which they are appended.
     pub file: Option<PathBuf>,
     /// Where else they go.
-    pub outlets: Vec<Arc<dyn Outlet>>,
+    pub outlets: Outlets,
     /// What time it is.
     pub clock: Clock,
 }
@@ -203,7 +202,7 @@ impl Notary {
             let file = file.display();
             tracing::error!(target: "toolgate::audit", %file, %error, "a checkpoint could not be appended");
         }
-        self.outlets.iter().for_each(|outlet| outlet.checkpoint(checkpoint));
+        self.outlets.checkpoint(checkpoint);
     }
 }
 
@@ -233,13 +232,13 @@ async fn append(path: &Path, checkpoint: &Checkpoint) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use serde_json::json;
 
     use super::*;
-    use crate::audit::Published;
     use crate::audit::event::visit;
+    use crate::audit::{Outlet, Published};
     use crate::store::records::events::Action;
 
     #[derive(Debug, Default)]
@@ -266,7 +265,7 @@ mod tests {
             store: Store::in_memory().await.unwrap(),
             signer: Signer::from_file(&folder.path().join("key")).unwrap(),
             file: Some(folder.path().join("heads.jsonl")),
-            outlets: vec![told.clone()],
+            outlets: Outlets::new([told.clone() as Arc<dyn Outlet>]),
             clock: Clock::default(),
         };
         World { folder, told, notary }

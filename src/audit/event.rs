@@ -50,11 +50,10 @@ impl Deed {
         &mut self.transaction
     }
 
-    /// Ends it, with the event that tells of it.
-    pub async fn commit(mut self, action: Action, detail: Value) -> Result<EventId, sqlx::Error> {
-        let id = EventId::new();
+    /// Ends it, with the event that tells of it; gives the event, durable.
+    pub async fn commit(mut self, action: Action, detail: Value) -> Result<Row, sqlx::Error> {
         let row = Row::Event(Box::new(Event {
-            id,
+            id: EventId::new(),
             instance: self.run.instance.clone(),
             epoch: self.run.epoch,
             who: None,
@@ -63,11 +62,10 @@ impl Deed {
             at: self.at,
         }));
         let link = self.head.link(&self.run, self.at, &[leaf(&row)]);
-        let batch =
-            Batch { link, rows: vec![row], content: vec![], people: vec![], callers: vec![], words: vec![] };
+        let batch = Batch::of_rows(link, vec![row.clone()]);
         Prepared::new(&batch)?.write_in(&mut self.transaction, self.store.database()).await?;
         self.transaction.commit().await?;
-        Ok(id)
+        Ok(row)
     }
 }
 
@@ -76,12 +74,7 @@ fn just_after(at: Timestamp) -> Timestamp {
 }
 
 /// Records that somebody who is no gateway did something, such as reading records.
-pub async fn visit(
-    store: &Store,
-    action: Action,
-    detail: Value,
-    now: Timestamp,
-) -> Result<EventId, sqlx::Error> {
+pub async fn visit(store: &Store, action: Action, detail: Value, now: Timestamp) -> Result<Row, sqlx::Error> {
     Deed::begin(store, now).await?.commit(action, detail).await
 }
 

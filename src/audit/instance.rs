@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{Head, leaf};
-use super::{Clock, OUTCOME_UNKNOWN, Outcome, Settings, ToolOutcome};
+use super::{Clock, OUTCOME_UNKNOWN, Outcome, Outlets, Settings, ToolOutcome};
 use crate::domain::{Digest, EventId, InterceptionId};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::instances::{self, Open, OpenCall};
@@ -35,104 +35,116 @@ pub(super) async fn begin(store: &Store, settings: &Settings) -> Result<Run, sql
     .await
 }
 
-/// Closes what earlier runs of this gateway left open: in a store of its own all of them, for nobody else can live; in
-/// a shared one those whose lease is over.
-pub(super) async fn close_earlier(store: &Store, settings: &Settings) -> Result<(), StoreError> {
-    let now = settings.clock.now();
-    let gone = if store.is_shared() {
-        let mut gone = instances::gone(store, instances::time_of_leases(store, now).await?).await?;
-        gone.retain(|run| run.instance == settings.instance);
-        gone
-    } else {
-        instances::unended(store).await?
-    };
-    close_all(store, &gone, &settings.instance, now).await;
-    Ok(())
+/// Closes runs, and tells of what was closed.
+#[derive(Debug, Clone)]
+pub(super) struct Closer {
+    pub store: Store,
+    pub outlets: Outlets,
+    /// The gateway that closes them.
+    pub instance: String,
 }
 
-/// Closes runs that are gone, each for itself: what fails is tried again later.
-async fn close_all(store: &Store, gone: &[Run], by: &str, now: Timestamp) {
-    for run in gone {
-        if let Err(error) = close_gone(store, run, by, now).await {
-            let Run { instance, epoch } = run;
-            tracing::error!(target: "toolgate::audit", %error, instance, epoch, "a run that is gone cannot be closed");
+impl Closer {
+    /// Closes what earlier runs of this gateway left open: in a store of its own all of them, for nobody else can live;
+    /// in a shared one those whose lease is over.
+    pub(super) async fn earlier(&self, now: Timestamp) -> Result<(), StoreError> {
+        let gone = if self.store.is_shared() {
+            let leased = instances::time_of_leases(&self.store, now).await?;
+            let mut gone = instances::gone(&self.store, leased).await?;
+            gone.retain(|run| run.instance == self.instance);
+            gone
+        } else {
+            instances::unended(&self.store).await?
+        };
+        self.all(&gone, now).await;
+        Ok(())
+    }
+
+    /// Closes runs that are gone, each for itself: what fails is tried again later.
+    async fn all(&self, gone: &[Run], now: Timestamp) {
+        for run in gone {
+            if let Err(error) = self.gone(run, now).await {
+                let Run { instance, epoch } = run;
+                tracing::error!(target: "toolgate::audit", %error, instance, epoch, "a run that is gone cannot be closed");
+            }
         }
     }
-}
 
-/// Closes a run that is gone, unless somebody else does or it lives after all.
-pub(super) async fn close_gone(
-    store: &Store,
-    run: &Run,
-    by: &str,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let mut head = match links::head(store, run).await? {
-        Some((seq, hash)) => Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 },
-        None => Head::genesis(),
-    };
-    let reason = format!("the gateway stopped before this ended; closed by {by}");
-    match close(store, run, &mut head, &reason, now, true).await {
-        Ok(()) => instances::end(store, run, now).await,
-        Err(CommitError::Fenced(run)) => {
-            tracing::info!(target: "toolgate::audit", instance = run.instance, epoch = run.epoch, "a run that seemed gone goes on, or another gateway closed it");
-            Ok(())
+    /// Closes a run that is gone, unless somebody else does or it lives after all.
+    pub(super) async fn gone(&self, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
+        let mut head = match links::head(&self.store, run).await? {
+            Some((seq, hash)) => {
+                Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 }
+            }
+            None => Head::genesis(),
+        };
+        let reason = format!("the gateway stopped before this ended; closed by {}", self.instance);
+        match self.close(run, &mut head, &reason, now, true).await {
+            Ok(()) => instances::end(&self.store, run, now).await,
+            Err(CommitError::Fenced(run)) => {
+                tracing::info!(target: "toolgate::audit", instance = run.instance, epoch = run.epoch, "a run that seemed gone goes on, or another gateway closed it");
+                Ok(())
+            }
+            Err(CommitError::Database(error)) => Err(error),
         }
-        Err(CommitError::Database(error)) => Err(error),
+    }
+
+    /// Ends everything that a run left open, in its own chain. `fences` says that it is closed from outside: then there
+    /// is a link in any case.
+    pub(super) async fn close(
+        &self,
+        run: &Run,
+        head: &mut Head,
+        reason: &str,
+        now: Timestamp,
+        fences: bool,
+    ) -> Result<(), CommitError> {
+        let (mut interceptions, mut calls) = (0, 0);
+        loop {
+            let open = instances::open_of(&self.store, run, CHUNK).await?;
+            interceptions += open.interceptions.len();
+            calls += open.calls.len();
+            let is_last = open.interceptions.len() + open.calls.len() < CHUNK as usize;
+            let mut rows = closing_rows(&self.store, &open, reason, now).await?;
+            if is_last && (fences || interceptions + calls > 0) {
+                let detail = json!({ "interceptions": interceptions, "calls": calls, "reason": reason });
+                rows.push(event(run, detail, now));
+            }
+            if !rows.is_empty() {
+                self.commit(run, head, rows, now).await?;
+            }
+            if is_last {
+                break;
+            }
+        }
+        if interceptions + calls > 0 {
+            tracing::warn!(
+                target: "toolgate::audit",
+                instance = run.instance, epoch = run.epoch, interceptions, calls, "closed what was left open",
+            );
+        }
+        Ok(())
+    }
+
+    async fn commit(
+        &self,
+        run: &Run,
+        head: &mut Head,
+        rows: Vec<Row>,
+        now: Timestamp,
+    ) -> Result<(), CommitError> {
+        let leaves: Vec<_> = rows.iter().map(leaf).collect();
+        let mut next = *head;
+        let batch = Batch::of_rows(next.link(run, now, &leaves), rows);
+        self.store.commit(&Prepared::new(&batch)?).await?;
+        *head = next;
+        self.outlets.publish_rows(batch.rows);
+        Ok(())
     }
 }
 
 fn unreadable(run: &Run) -> sqlx::Error {
     sqlx::Error::Decode(format!("the last link of {} (epoch {}) has no hash", run.instance, run.epoch).into())
-}
-
-/// Ends everything that a run left open, in its own chain. `fences` says that it is closed from outside: then there is
-/// a link in any case.
-pub(super) async fn close(
-    store: &Store,
-    run: &Run,
-    head: &mut Head,
-    reason: &str,
-    now: Timestamp,
-    fences: bool,
-) -> Result<(), CommitError> {
-    let (mut interceptions, mut calls) = (0, 0);
-    loop {
-        let open = instances::open_of(store, run, CHUNK).await?;
-        interceptions += open.interceptions.len();
-        calls += open.calls.len();
-        let is_last = open.interceptions.len() + open.calls.len() < CHUNK as usize;
-        let mut rows = closing_rows(store, &open, reason, now).await?;
-        if is_last && (fences || interceptions + calls > 0) {
-            let detail = json!({ "interceptions": interceptions, "calls": calls, "reason": reason });
-            rows.push(event(run, detail, now));
-        }
-        if !rows.is_empty() {
-            let leaves: Vec<_> = rows.iter().map(leaf).collect();
-            let mut next = *head;
-            let link = next.link(run, now, &leaves);
-            let batch = Batch {
-                link,
-                rows,
-                content: Vec::new(),
-                people: Vec::new(),
-                callers: Vec::new(),
-                words: Vec::new(),
-            };
-            store.commit(&Prepared::new(&batch)?).await?;
-            *head = next;
-        }
-        if is_last {
-            break;
-        }
-    }
-    if interceptions + calls > 0 {
-        tracing::warn!(
-            target: "toolgate::audit",
-            instance = run.instance, epoch = run.epoch, interceptions, calls, "closed what was left open",
-        );
-    }
-    Ok(())
 }
 
 async fn closing_rows(
@@ -229,8 +241,7 @@ fn lease_until(now: Timestamp, lease: Duration) -> Timestamp {
 /// Keeps the lease of this gateway's run, and closes the runs of others that are gone.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    pub store: Store,
-    pub instance: String,
+    pub closer: Closer,
     pub lease: Duration,
     pub clock: Clock,
     /// The run under which this gateway writes now.
@@ -257,10 +268,10 @@ impl Keeper {
 
     /// After an outage nobody could renew a lease: who closes others must have held its own for a whole term.
     async fn renew_and_close(&self, held_since: &mut Option<Instant>) -> Result<(), sqlx::Error> {
-        let run = self.run.load_full();
+        let (run, store) = (self.run.load_full(), &self.closer.store);
         let now = self.clock.now();
-        let leased = in_time(instances::time_of_leases(&self.store, now)).await?;
-        if !in_time(instances::renew(&self.store, &run, lease_until(leased, self.lease))).await? {
+        let leased = in_time(instances::time_of_leases(store, now)).await?;
+        if !in_time(instances::renew(store, &run, lease_until(leased, self.lease))).await? {
             // The writer notices with its next commit.
             *held_since = None;
             return Ok(());
@@ -269,11 +280,11 @@ impl Keeper {
         if since.elapsed() < self.lease {
             return Ok(());
         }
-        let mut gone = in_time(instances::gone(&self.store, leased)).await?;
+        let mut gone = in_time(instances::gone(store, leased)).await?;
         gone.retain(|gone| *gone != *run);
         // What is closed by then is closed; the rest has its turn at the next tick.
         in_time(async {
-            close_all(&self.store, &gone, &self.instance, now).await;
+            self.closer.all(&gone, now).await;
             Ok(())
         })
         .await

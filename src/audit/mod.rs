@@ -47,7 +47,7 @@ pub use crate::store::records::prompts::Role;
 pub use clearance::Clearance;
 pub use clock::Clock;
 pub use opening::OpenError;
-pub use outlet::{Outlet, Published};
+pub use outlet::{Outlet, Outlets, Published};
 pub use read::Reader;
 pub use record::{
     CallReport, Follows, Intent, InterceptionEnd, InterceptionStart, Outcome, Times, TokenUsage, ToolOutcome,

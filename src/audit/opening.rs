@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use arc_swap::ArcSwap;
 use tokio_util::task::TaskTracker;
 
-use super::instance::{self, Keeper};
+use super::instance::{self, Closer, Keeper};
 use super::lineage::Lineage;
 use super::own_chain::OwnChain;
 use super::people::People;
@@ -17,7 +17,7 @@ use super::queue::{Queue, Sent};
 use super::replay::{Replay, replay};
 use super::spool::Spool;
 use super::writer::Writer;
-use super::{Audit, Outlet, Settings};
+use super::{Audit, Outlets, Settings};
 use crate::config::OnUnavailable;
 use crate::seal::Sealer;
 use crate::store::batch::CommitError;
@@ -47,20 +47,21 @@ impl Audit {
     pub async fn open(
         store: Store,
         sealer: Arc<Sealer>,
-        outlets: Vec<Arc<dyn Outlet>>,
+        outlets: Outlets,
         settings: Settings,
     ) -> Result<Self, OpenError> {
         let claim = store.claim()?;
         let spool = open_spool(&store, &settings).await?;
-        instance::close_earlier(&store, &settings).await?;
+        let closer =
+            Closer { store: store.clone(), outlets: outlets.clone(), instance: settings.instance.clone() };
+        closer.earlier(settings.clock.now()).await?;
         let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;
         let (queue, sent) = Queue::new(&settings);
         let (tasks, spooled) = (TaskTracker::new(), Arc::new(AtomicU64::new(0)));
         let current = Arc::new(ArcSwap::from_pointee(run.clone()));
         if store.is_shared() {
             let keeper = Keeper {
-                store: store.clone(),
-                instance: settings.instance.clone(),
+                closer: closer.clone(),
                 lease: settings.lease,
                 clock: settings.clock.clone(),
                 run: Arc::clone(&current),
@@ -91,6 +92,7 @@ impl Audit {
             spooling: false,
             doubts: false,
             outlets,
+            closer,
             tasks: tasks.clone(),
             _claim: claim,
             store,

@@ -27,3 +27,36 @@ pub trait Outlet: fmt::Debug + Send + Sync {
     /// Takes a checkpoint that has just been made. Never waits.
     fn checkpoint(&self, _checkpoint: &Checkpoint) {}
 }
+
+/// All ways out.
+#[derive(Debug, Clone, Default)]
+pub struct Outlets(Arc<[Arc<dyn Outlet>]>);
+
+impl Outlets {
+    /// These.
+    pub fn new(outlets: impl IntoIterator<Item = Arc<dyn Outlet>>) -> Self {
+        Self(outlets.into_iter().collect())
+    }
+
+    /// Whether nobody listens.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells all of records that have just been committed.
+    pub fn publish(&self, records: &[Published]) {
+        self.0.iter().for_each(|outlet| outlet.publish(records));
+    }
+
+    /// The same of rows that are nobody's request: what was closed, taken away or erased.
+    pub fn publish_rows(&self, rows: impl IntoIterator<Item = Row>) {
+        let records: Vec<_> =
+            rows.into_iter().map(|row| Published { row, text: None, caller: None }).collect();
+        self.publish(&records);
+    }
+
+    /// Tells all of a checkpoint that has just been made.
+    pub fn checkpoint(&self, checkpoint: &Checkpoint) {
+        self.0.iter().for_each(|outlet| outlet.checkpoint(checkpoint));
+    }
+}

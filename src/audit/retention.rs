@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::Clock;
 use super::chain::{HeadOf, leaves};
 use super::checkpoint;
 use super::event::{COMMANDS, Deed};
+use super::{Clock, Outlets};
 use crate::config;
 use crate::seal::random;
 use crate::store::column::micros_if_any;
@@ -108,14 +108,16 @@ pub struct Retention {
     pub kept: config::Retention,
     /// Who does it, for the events.
     pub by: String,
+    /// Who is told of them.
+    pub outlets: Outlets,
     /// What time it is.
     pub clock: Clock,
 }
 
 impl Retention {
     /// As the configuration says.
-    pub fn of(audit: &config::Audit, store: Store) -> Self {
-        Self { store, kept: audit.retention, by: audit.instance.clone(), clock: Clock::default() }
+    pub fn of(audit: &config::Audit, store: Store, outlets: Outlets) -> Self {
+        Self { store, kept: audit.retention, by: audit.instance.clone(), outlets, clock: Clock::default() }
     }
 
     /// Takes away what is too old, every hour until `stop`. Others may do the same.
@@ -325,7 +327,8 @@ impl Retention {
         let began = Instant::now();
         let mut deed = Deed::begin(&self.store, self.clock.now()).await?;
         let state = Pruned::last_in(deed.connection()).await?;
-        Ok(Step { deed, state: Pruned { by: self.by.clone(), ..state }, began })
+        let state = Pruned { by: self.by.clone(), ..state };
+        Ok(Step { deed, state, outlets: self.outlets.clone(), began })
     }
 }
 
@@ -340,6 +343,7 @@ struct End {
 struct Step {
     deed: Deed,
     state: Pruned,
+    outlets: Outlets,
     began: Instant,
 }
 
@@ -348,7 +352,8 @@ impl Step {
     async fn finish(mut self, removed: Removed) -> Result<(), sqlx::Error> {
         self.state.removed = removed;
         let detail = serde_json::to_value(&self.state).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        self.deed.commit(Action::Prune, detail).await?;
+        let event = self.deed.commit(Action::Prune, detail).await?;
+        self.outlets.publish_rows([event]);
         sleep(self.began.elapsed()).await;
         Ok(())
     }

@@ -15,13 +15,14 @@ use tokio_util::task::TaskTracker;
 
 use super::chain::Head;
 use super::entry::{Entry, Places, Waiting};
+use super::instance::Closer;
 use super::lineage::Lineage;
 use super::own_chain::OwnChain;
 use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
 use super::replay::{MAX_PAUSE, Replay};
-use super::{AuditUnavailable, Outlet, Published, Settings};
+use super::{AuditUnavailable, Outlets, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
 use crate::store::patience::{is_refusal, is_silence};
@@ -53,7 +54,8 @@ pub(super) struct Writer {
     pub spooling: bool,
     /// Whether the store may have lost what it took: a server that was killed does.
     pub doubts: bool,
-    pub outlets: Vec<Arc<dyn Outlet>>,
+    pub outlets: Outlets,
+    pub closer: Closer,
     pub tasks: TaskTracker,
     pub _claim: Claim,
 }
@@ -298,7 +300,7 @@ impl Writer {
         let records = lot.batch.rows.into_iter().zip(lot.asides);
         let records: Vec<_> =
             records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
-        self.outlets.iter().for_each(|outlet| outlet.publish(&records));
+        self.outlets.publish(&records);
     }
 
     fn recovered(&self) {

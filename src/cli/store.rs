@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{load, print, print_json, table};
+use crate::audit::Outlets;
 use crate::audit::event::COMMANDS;
 use crate::audit::retention::{Removed, Retention};
 use crate::config::{self, Durability, Location};
@@ -110,7 +111,10 @@ async fn prune(args: &PruneArgs) -> anyhow::Result<ExitCode> {
     };
     Store::open_read_only(&config.store).await?.close().await;
     let store = Store::open(&config.store).await?;
-    let records = Retention { by: COMMANDS.to_owned(), ..Retention::of(&config.audit, store.clone()) };
+    let records = Retention {
+        by: COMMANDS.to_owned(),
+        ..Retention::of(&config.audit, store.clone(), Outlets::default())
+    };
     if args.dry_run {
         let counts = records.count().await?.into_iter().zip(["interceptions", "texts", "names"]);
         let told = counts.map(|(count, what)| match count {

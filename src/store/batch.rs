@@ -37,6 +37,13 @@ pub struct Batch {
     pub words: Vec<Words>,
 }
 
+impl Batch {
+    /// Of rows alone: no texts, and nobody who is not in the store.
+    pub fn of_rows(link: Link, rows: Vec<Row>) -> Self {
+        Self { link, rows, content: Vec::new(), people: Vec::new(), callers: Vec::new(), words: Vec::new() }
+    }
+}
+
 /// A batch as it goes to the database: rendered once, committed as often as it takes.
 #[derive(Debug, Clone)]
 pub struct Prepared {

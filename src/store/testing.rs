@@ -74,7 +74,7 @@ pub(super) fn batch(seq: u64, hash: &str, rows: Vec<Row>) -> Batch {
     let Run { instance, epoch } = run(1);
     let link =
         Link { instance, epoch, seq, made_at: time(), leaves: vec![0, 1, 254, 255], hash: hash.into() };
-    Batch { link, rows, content: vec![], people: vec![], callers: vec![], words: vec![] }
+    Batch::of_rows(link, rows)
 }
 
 pub(super) async fn commit(store: &Store, batch: &Batch) {

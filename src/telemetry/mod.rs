@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::Outlet;
+use crate::audit::{Outlet, Outlets};
 use crate::config::{Config, schema_of};
 
 pub use console::{LogFormat, init};
@@ -78,8 +78,8 @@ impl Telemetry {
     }
 
     /// What the audit tells of its records.
-    pub fn outlets(&self) -> Vec<Arc<dyn Outlet>> {
-        self.outlets.clone()
+    pub fn outlets(&self) -> Outlets {
+        Outlets::new(self.outlets.iter().cloned())
     }
 
     /// What has been counted.

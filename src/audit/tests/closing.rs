@@ -44,9 +44,11 @@ fn f45_the_next_start_closes_what_a_killed_gateway_left_open() {
         let closed = &events(&world.reader, "close").await[0];
         assert_eq!((&closed["interceptions"], &closed["calls"]), (&1.into(), &2.into()));
         verify(&world.reader).await;
+        let out = ["tool_outcome", "tool_outcome", "interception_end", "audit_event"];
+        assert_eq!(world.heard.types(), out, "who listens is told of it, too");
 
         let store = Store::open(&store_in(&world.folder)).await.unwrap();
-        let second = Audit::open(store, sealer, Vec::new(), Settings::default()).await;
+        let second = Audit::open(store, sealer, Outlets::default(), Settings::default()).await;
         assert!(matches!(second, Err(OpenError::Store(StoreError::InUse(_)))), "{second:?}");
         world.audit.close().await;
     });

@@ -13,8 +13,8 @@ mod unavailable;
 mod verifying;
 mod zombies;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -24,9 +24,12 @@ use tempfile::TempDir;
 
 use super::chain::Head;
 use super::content_key::ContentKey;
+use super::instance::Closer;
 use super::*;
 use crate::config::{self, Durability};
-use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
+use crate::domain::{
+    Caller, Digest, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
+};
 use crate::policy::Permit;
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -41,6 +44,24 @@ struct World {
     audit: Audit,
     sealer: Arc<Sealer>,
     reader: Store,
+    heard: Arc<Heard>,
+}
+
+/// Everything that went out.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<Row>>);
+
+impl Outlet for Heard {
+    fn publish(&self, records: &[Published]) {
+        self.0.lock().unwrap().extend(records.iter().map(|published| published.row.clone()));
+    }
+}
+
+impl Heard {
+    /// The types of the records so far, in order.
+    fn types(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap().iter().map(|row| row.key().kind.record_type()).collect()
+    }
 }
 
 /// The records of one interception.
@@ -74,9 +95,17 @@ impl World {
     async fn open(folder: TempDir, sealer: Arc<Sealer>, settings: Settings) -> Self {
         let at = store_in(&folder);
         let store = Store::open(&at).await.unwrap();
-        let audit = Audit::open(store.clone(), Arc::clone(&sealer), Vec::new(), settings).await.unwrap();
+        let heard = Arc::new(Heard::default());
+        let outlets = Outlets::new([Arc::clone(&heard) as Arc<dyn Outlet>]);
+        let audit = Audit::open(store.clone(), Arc::clone(&sealer), outlets, settings).await.unwrap();
         let reader = Store::open_read_only(&at).await.unwrap();
-        Self { folder, store, audit, sealer, reader }
+        Self { folder, store, audit, sealer, reader, heard }
+    }
+
+    /// What closes runs on behalf of another gateway.
+    fn another(&self) -> Closer {
+        let (store, outlets) = (self.store.clone(), Outlets::default());
+        Closer { store, outlets, instance: "another".into() }
     }
 
     async fn run(&self, sql: impl Into<String>) {
@@ -211,6 +240,7 @@ fn intent(call_id: &str) -> Intent {
         read_only: true,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(1),
+        digest: Digest::default(),
     };
     let mut arguments = Map::new();
     arguments.insert("query".into(), call_id.into());

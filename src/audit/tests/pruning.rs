@@ -23,7 +23,8 @@ async fn moment() -> Timestamp {
 /// What is kept for a time is old if it was recorded before this moment.
 fn retention(world: &World, kept: config::Retention, before: Timestamp) -> Retention {
     let now = before.checked_add(KEPT).unwrap();
-    Retention { store: world.store.clone(), kept, by: "here".into(), clock: Clock::new(move || now) }
+    let (store, outlets) = (world.store.clone(), Outlets::new([Arc::clone(&world.heard) as Arc<dyn Outlet>]));
+    Retention { store, kept, by: "here".into(), outlets, clock: Clock::new(move || now) }
 }
 
 async fn interception(world: &World, user: &str) -> InterceptionId {
@@ -70,6 +71,7 @@ async fn old_records_go_with_their_links_and_the_rest_is_sound() {
     let removed = retention.prune().await.unwrap();
     assert_eq!((removed.interceptions, removed.texts, removed.names), (2, 0, 0));
     assert!(removed.links > 0 && removed.links < all.unsigned_abs(), "{removed:?}");
+    assert_eq!(world.heard.types().last(), Some(&"audit_event"), "who listens is told of it, too");
     assert_eq!(count(&world, "SELECT COUNT(*) FROM interceptions").await, 2);
     assert_eq!(count(&world, "SELECT COUNT(*) FROM prompt_usage").await, 2);
     sound(&world).await;

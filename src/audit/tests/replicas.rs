@@ -9,7 +9,7 @@ async fn gateway(store: &Store, sealer: &Arc<Sealer>, instance: &str, lease: Dur
     // What the clocks of gateways say does not matter.
     let clock = Clock::new(|| Timestamp::now() - SignedDuration::from_hours(1));
     let settings = Settings { instance: instance.to_owned(), lease, clock, ..Settings::default() };
-    Audit::open(store.clone(), Arc::clone(sealer), Vec::new(), quick(settings)).await.unwrap()
+    Audit::open(store.clone(), Arc::clone(sealer), Outlets::default(), quick(settings)).await.unwrap()
 }
 
 /// Waits until an interception has ended.

@@ -150,7 +150,7 @@ async fn what_was_spooled_under_a_run_that_others_closed_goes_under_a_new_one() 
     // Another gateway sees the lease run out; it gets at the store, and this one does not.
     world.run("DROP TRIGGER broken").await;
     let run = crate::store::links::Run { instance: "toolgate".into(), epoch: 1 };
-    instance::close_gone(&world.store, &run, "another", Timestamp::now()).await.unwrap();
+    world.another().gone(&run, Timestamp::now()).await.unwrap();
     let world = reopen(world).await;
     let told = world.told(first).await;
     assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec!["ok"]));

@@ -53,7 +53,7 @@ pub(super) fn notary(world: &World) -> Notary {
         store: world.store.clone(),
         signer: Signer::from_file(&world.folder.path().join("signing-key")).unwrap(),
         file: None,
-        outlets: vec![],
+        outlets: Outlets::default(),
         clock: Clock::default(),
     }
 }

@@ -6,7 +6,7 @@ use crate::store::links::Run;
 /// Closes the run of a gateway that lives, as another one does when its lease is over.
 async fn close_from_outside(world: &World) {
     let run = Run { instance: "toolgate".into(), epoch: 1 };
-    instance::close_gone(&world.store, &run, "another", Timestamp::now()).await.unwrap();
+    world.another().gone(&run, Timestamp::now()).await.unwrap();
 }
 
 #[tokio::test]

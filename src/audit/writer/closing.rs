@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::{Entry, Lot, WriteError, Writer};
-use crate::audit::instance;
 use crate::store::batch::CommitError;
 use crate::store::instances;
 use crate::store::records::Row;
@@ -54,7 +53,7 @@ impl Writer {
         }
         let (now, reason) = (self.settings.clock.now(), "the gateway stopped before this ended");
         let run = self.chain.run().clone();
-        let closed = instance::close(&self.store, &run, &mut self.chain.head, reason, now, false).await;
+        let closed = self.closer.close(&run, &mut self.chain.head, reason, now, false).await;
         if let Err(error) = match closed {
             Ok(()) => instances::end(&self.store, &run, now).await.map_err(CommitError::from),
             error => error,

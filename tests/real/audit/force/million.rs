@@ -53,7 +53,7 @@ async fn fill(store: &Store, count: u64, chance: &mut Chance) {
     let database = store.open().await;
     let settings = Settings { clock: month(count), ..Settings::default() };
     let sealer = Arc::new(Sealer::random());
-    let audit = Audit::open(database.clone(), sealer, Vec::new(), settings).await.unwrap();
+    let audit = Audit::open(database.clone(), sealer, Outlets::default(), settings).await.unwrap();
     let population = Arc::new(Population::new(chance));
     let left = Arc::new(AtomicU64::new(count));
     let mut askers = JoinSet::new();
