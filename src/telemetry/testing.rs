@@ -174,6 +174,29 @@ pub(super) fn prompt(text: &str) -> Published {
     published(Row::Prompt(row), Some(text))
 }
 
+/// The event of an end that came after another gateway had ended the interception.
+pub(super) fn late_end(id: InterceptionId) -> Published {
+    let event = Event {
+        action: Action::Late,
+        detail: json!({"record_type": "interception_end", "record": {"id": id, "outcome": "completed"}}),
+        ..read()
+    };
+    published(Row::Event(Box::new(event)), None)
+}
+
+/// The event of a reading.
+fn read() -> Event {
+    Event {
+        id: EventId::new(),
+        instance: "gate-1".into(),
+        epoch: 1,
+        who: Some(who()),
+        action: Action::Read,
+        detail: json!({"user": "bob"}),
+        at: at(1500),
+    }
+}
+
 /// A checkpoint of nothing.
 pub(super) fn checkpoint() -> Checkpoint {
     Checkpoint {
@@ -194,15 +217,6 @@ pub(super) fn interception() -> Vec<Published> {
     if let Row::Prompt(row) = &mut asked.row {
         row.interception_id = id;
     }
-    let event = Event {
-        id: EventId::new(),
-        instance: "gate-1".into(),
-        epoch: 1,
-        who: Some(who()),
-        action: Action::Read,
-        detail: json!({"user": "bob"}),
-        at: at(1500),
-    };
     vec![
         published(Row::Start(Box::new(start(id))), None),
         asked,
@@ -213,7 +227,7 @@ pub(super) fn interception() -> Vec<Published> {
         published(Row::ToolUse(Box::new(tool_use(id, theirs, false))), Some("{\"path\":\"x\"}")),
         published(Row::Outcome(outcome(id, theirs, "released")), None),
         published(Row::Tokens(Box::new(tokens(id, 2, "There are 42."))), Some("There are 42.")),
-        published(Row::Event(Box::new(event)), None),
+        published(Row::Event(Box::new(read())), None),
         published(Row::End(Box::new(end(id))), None),
     ]
 }
@@ -229,6 +243,7 @@ struct Shared {
     answers: Mutex<VecDeque<StatusCode>>,
     posts: Mutex<Vec<Post>>,
     arrived: watch::Sender<usize>,
+    is_held: watch::Sender<bool>,
 }
 
 /// A post as it came.
@@ -247,6 +262,7 @@ impl Receiver {
             answers: Mutex::default(),
             posts: Mutex::default(),
             arrived: watch::Sender::new(0),
+            is_held: watch::Sender::new(false),
         });
         let routes = axum::Router::new().fallback(take).with_state(Arc::clone(&shared));
         TaskTracker::new().spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
@@ -257,6 +273,15 @@ impl Receiver {
     pub(super) fn will(&self, statuses: &[u16]) {
         let statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap());
         self.shared.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// Answers nothing until it is let go on.
+    pub(super) fn hold(&self) {
+        self.shared.is_held.send_replace(true);
+    }
+
+    pub(super) fn let_go_on(&self) {
+        self.shared.is_held.send_replace(false);
     }
 
     /// All posts, once there are so many.
@@ -274,6 +299,7 @@ async fn take(State(shared): State<Arc<Shared>>, request: Request<axum::body::Bo
     let post = Post { path: parts.uri.path().to_owned(), headers: parts.headers, body };
     shared.posts.lock().unwrap().push(post);
     shared.arrived.send_modify(|arrived| *arrived += 1);
+    let _ = shared.is_held.subscribe().wait_for(|is_held| !is_held).await;
     let status = shared.answers.lock().unwrap().pop_front().unwrap_or(StatusCode::OK);
     // Who follows this would post to somebody else.
     let elsewhere = [(http::header::LOCATION, "/elsewhere")];

@@ -77,9 +77,16 @@ impl Outlet for Metrics {
                 Row::ToolUse(row) => self.call(&mut running, row),
                 Row::Outcome(row) => self.outcome(&mut running, row),
                 Row::End(row) => self.end(&mut running, row),
-                Row::Prompt(_) | Row::Thought(_) | Row::Event(_) => {}
+                Row::Event(row) => {
+                    // Another gateway has ended it, and counted it.
+                    if let Some(id) = row.late_end() {
+                        running.remove(id);
+                    }
+                }
+                Row::Prompt(_) | Row::Thought(_) => {}
             }
         }
+        self.families.in_flight.set(i64::try_from(running.len()).unwrap_or(i64::MAX));
     }
 }
 
@@ -102,9 +109,7 @@ impl Metrics {
             client: names::client(&row.client),
             calls: HashMap::new(),
         };
-        if running.insert(row.id, begun) {
-            self.families.in_flight.inc();
-        }
+        running.insert(row.id, begun);
     }
 
     fn round(&self, running: &Open<Running>, row: &Tokens) {
@@ -161,7 +166,6 @@ impl Metrics {
             self.families.interceptions.get_or_create(&ended).inc();
             return;
         };
-        self.families.in_flight.dec();
         let timed = Timed { provider: provider.clone(), dialect: dialect.clone() };
         let observe = |family: &families::Durations, time: Option<u64>| {
             if let Some(time) = time {

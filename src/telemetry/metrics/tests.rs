@@ -145,6 +145,17 @@ fn an_end_whose_beginning_nobody_saw_is_counted_and_leaves_the_gauge_alone() {
 }
 
 #[test]
+fn an_interception_that_another_gateway_has_ended_does_not_run_any_more() {
+    let metrics = Metrics::default();
+    let start = testing::interception().remove(0);
+    let Row::Start(row) = &start.row else { panic!() };
+    let end = testing::late_end(row.id);
+    metrics.publish(&[start]);
+    metrics.publish(&[end]);
+    assert_eq!(samples(&page(&metrics, Format::Prometheus))["toolgate_interceptions_in_flight"].to_string(), "0");
+}
+
+#[test]
 fn both_forms_of_the_page_say_the_same() {
     let metrics = Metrics::default();
     metrics.publish(&testing::interception());
