@@ -365,6 +365,7 @@ mod tests {
                 total_us: Some(2_000_000),
                 provider_us: 1,
                 tools_us: 1,
+                client_us: 1,
                 rounds: 2,
                 injected_calls: 1,
                 client_calls: 0,

@@ -20,8 +20,9 @@ use crate::store::checkpoints::Checkpoint;
 use crate::store::records::events::Action;
 use crate::store::records::prompts::Role;
 use crate::store::records::{
-    Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse, Who,
+    Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse,
 };
+use crate::store::sample;
 
 pub(super) fn caller() -> Arc<Caller> {
     Arc::new(Caller {
@@ -37,10 +38,6 @@ pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_795_262_400_000 + ms).unwrap()
 }
 
-fn who() -> Who {
-    Who { proof: "p".into(), person: Some("1".into()), caller: Some("1".into()) }
-}
-
 fn body(text: &str) -> Body {
     Body { id: Some("d1".into()), bytes: text.len() as u64, kept: Kept::Full }
 }
@@ -51,67 +48,35 @@ fn published(row: Row, text: Option<&str>) -> Published {
 
 pub(super) fn start(id: InterceptionId) -> Start {
     Start {
-        id,
         instance: "gate-1".into(),
-        epoch: 1,
-        who: who(),
-        provider: "anthropic".into(),
-        dialect: "messages".into(),
         model: "claude-x".into(),
-        client: "claude-code".into(),
-        client_version: Some("2.1".into()),
         client_session: Some("s-1".into()),
         agent: Some("a-1".into()),
-        parent_agent: None,
-        request_id: None,
         trace: Some("0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-b7ad6b7169203331".into()),
-        thread: id,
-        parent: None,
-        place: None,
-        injection: "injected".into(),
-        left_out: vec![],
-        hosted: vec![],
-        continuity: vec![],
-        repeats: None,
-        policy: "p1".into(),
         started_at: at(0),
+        ..sample::start(id)
     }
 }
 
 pub(super) fn end(id: InterceptionId) -> End {
     End {
-        id,
         ended_at: at(2000),
-        outcome: "completed".into(),
-        status: Some(200),
-        error: None,
-        stop_reason: Some("end_turn".into()),
         answered_by: Some("claude-x-1".into()),
         first_byte_us: Some(300_000),
         total_us: Some(2_000_000),
         provider_us: 1_350_000,
         tools_us: 500_000,
+        client_us: 50_000,
         rounds: 2,
         injected_calls: 1,
         client_calls: 1,
-        input: 20,
-        output: 14,
-        cache_read: 100,
-        cache_write: 7,
-        reasoning: 4,
+        ..sample::end(id)
     }
 }
 
 pub(super) fn tokens(id: InterceptionId, round: u32, text: &str) -> Tokens {
     Tokens {
-        interception_id: id,
-        seq: round,
-        round,
         model: "claude-x-1".into(),
-        response_id: format!("msg_{round}"),
-        request_id: Some(format!("req_{round}")),
-        status: Some(200),
-        stop_reason: Some("end_turn".into()),
         input: 10,
         output: 7,
         cache_read: 50,
@@ -119,46 +84,50 @@ pub(super) fn tokens(id: InterceptionId, round: u32, text: &str) -> Tokens {
         cache_write_long: 1,
         reasoning: 2,
         body: body(text),
-        first_byte_us: Some(200_000),
         duration_us: Some(700_000),
         recorded_at: at(800 * i64::from(round)),
+        ..sample::tokens(id, round)
     }
 }
 
 pub(super) fn tool_use(id: InterceptionId, call: ToolUseId, injected: bool) -> ToolUse {
-    ToolUse {
-        id: call,
-        interception_id: id,
-        seq: 5,
-        round: 1,
-        call_id: "toolu_1".into(),
-        tool: if injected { "birds__count".into() } else { "Read".into() },
-        server: injected.then(|| "birds".into()),
-        server_tool: injected.then(|| "count".into()),
-        server_url: injected.then(|| "https://birds.example.com:8443/mcp".into()),
-        definition: injected.then(|| "f00d".into()),
-        injected,
-        via: injected.then(|| "injected".into()),
+    let ours = ToolUse {
+        tool: "birds__count".into(),
+        server: Some("birds".into()),
+        server_tool: Some("count".into()),
+        server_url: Some("https://birds.example.com:8443/mcp".into()),
         body: body("{\"n\":1}"),
-        rule: injected.then(|| "all".into()),
-        policy: injected.then(|| "p1".into()),
-        approver: None,
-        intended_at: injected.then(|| at(900)),
+        rule: Some("all".into()),
+        intended_at: Some(at(900)),
         recorded_at: at(900),
+        ..sample::tool_use(id, call)
+    };
+    if injected {
+        return ours;
+    }
+    ToolUse {
+        tool: "Read".into(),
+        server: None,
+        server_tool: None,
+        server_url: None,
+        definition: None,
+        injected: false,
+        via: None,
+        rule: None,
+        policy: None,
+        intended_at: None,
+        ..ours
     }
 }
 
 pub(super) fn outcome(id: InterceptionId, call: ToolUseId, outcome: &str) -> Outcome {
     let ran = outcome != "released";
     Outcome {
-        id: call,
-        interception_id: id,
-        seq: 5,
         outcome: outcome.into(),
         body: ran.then(|| body("42 birds")),
-        truncated: false,
         duration_us: ran.then_some(500_000),
         ended_at: at(1400),
+        ..sample::outcome(&sample::tool_use(id, call))
     }
 }
 
@@ -190,7 +159,7 @@ fn read() -> Event {
         id: EventId::new(),
         instance: "gate-1".into(),
         epoch: 1,
-        who: Some(who()),
+        who: Some(sample::who("alice")),
         action: Action::Read,
         detail: json!({"user": "bob"}),
         at: at(1500),

@@ -12,7 +12,6 @@ use prometheus_client::registry::Registry;
 
 use self::families::{Call, Families, Interception, Round, Timed, Token};
 use super::Losses;
-use super::line::overhead;
 use super::names::{self, Labels};
 use super::open::Open;
 use crate::audit::{Outlet, Published};
@@ -176,7 +175,8 @@ impl Metrics {
         observe(&self.families.first_byte, row.first_byte_us);
         observe(&self.families.provider_time, (row.rounds > 0).then_some(row.provider_us));
         observe(&self.families.tool_time, (row.injected_calls > 0).then_some(row.tools_us));
-        observe(&self.families.overhead, overhead(row));
+        observe(&self.families.client_time, row.total_us.map(|_| row.client_us));
+        observe(&self.families.overhead, row.own_us());
         let ended = Interception { provider, dialect, client, outcome };
         self.families.interceptions.get_or_create(&ended).inc();
     }

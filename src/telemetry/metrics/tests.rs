@@ -64,7 +64,8 @@ fn an_interceptions_records_are_counted() {
     expect(&format!("toolgate_interception_first_byte_seconds_sum{timed}"), 0.3);
     expect(&format!("toolgate_interception_provider_seconds_sum{timed}"), 1.35);
     expect(&format!("toolgate_interception_tools_seconds_sum{timed}"), 0.5);
-    expect(&format!("toolgate_interception_overhead_seconds_sum{timed}"), 0.15);
+    expect(&format!("toolgate_interception_client_seconds_sum{timed}"), 0.05);
+    expect(&format!("toolgate_interception_overhead_seconds_sum{timed}"), 0.1);
     expect(r#"toolgate_rounds_total{provider="anthropic",model="claude-x-1"}"#, 2.0);
     for (class, count) in
         [("input", 20.0), ("output", 14.0), ("cache_read", 100.0), ("cache_write_short", 6.0)]

@@ -67,7 +67,7 @@ fn root(interception: &Interception, trace: &Trace, names: &Labels, content: Rec
     attributes.text("toolgate.provider", &start.provider);
     attributes.text("toolgate.client", &start.client);
     attributes.text("toolgate.injection", &start.injection);
-    attributes.seconds("toolgate.overhead", super::super::line::overhead(end));
+    attributes.seconds("toolgate.overhead", end.own_us());
     put_prompts(interception, content, &mut attributes);
     let failed = !matches!(end.outcome.as_str(), "completed" | "capped");
     let error = failed.then_some(end.outcome.as_str());
