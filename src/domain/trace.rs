@@ -317,10 +317,7 @@ mod tests {
             Trace::clean_meta(&mut meta);
             Value::Object(meta).to_string()
         };
-        assert_eq!(
-            cleaned(PARENT),
-            json!({"traceparent": PARENT, "tracestate": "a=1", "x": 1}).to_string()
-        );
+        assert_eq!(cleaned(PARENT), json!({"traceparent": PARENT, "tracestate": "a=1", "x": 1}).to_string());
         assert_eq!(cleaned("00-nonsense-01"), r#"{"x":1}"#);
     }
 

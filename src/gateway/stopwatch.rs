@@ -74,15 +74,15 @@ impl Drop for Wait<'_> {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_given_up_counts_too() {
+    #[test]
+    fn a_wait_that_is_given_up_counts_too() {
         let mut watch = Stopwatch::new(Instant::now());
-        let waiting = watch.count(On::Client, std::future::pending::<()>());
-        let given_up = tokio::time::timeout(Duration::from_secs(3), waiting).await;
-        assert!(given_up.is_err());
-        assert_eq!(watch.times().client, Duration::from_secs(3));
+        let given_up = watch.count(On::Client, std::future::pending::<()>()).now_or_never();
+        assert!(given_up.is_none() && watch.times().client > Duration::ZERO);
     }
 
     #[test]

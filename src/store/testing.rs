@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
-use super::{Store, sample};
 use super::batch::{Batch, Prepared};
 use super::links::{Link, Run};
 use super::records::prompts::Role;
 use super::records::{
     Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse, Who, events::Action,
 };
+use super::{Store, sample};
 use crate::config::{self, Durability, Location, Postgres};
 use crate::domain::{EventId, InterceptionId, ToolUseId};
 

@@ -314,7 +314,10 @@ mod tests {
             assert!(event.pointer(path).is_some_and(Value::is_string), "{path} in {event:#}");
         }
         if let Some(span) = event.pointer("/trace/span") {
-            assert!(span["uid"].is_string() && span["start_time"].is_i64() && span["end_time"].is_i64(), "{span}");
+            assert!(
+                span["uid"].is_string() && span["start_time"].is_i64() && span["end_time"].is_i64(),
+                "{span}"
+            );
         }
         if let Some(model) = event.get("ai_model").or(event.pointer("/ai_agent/ai_model")) {
             assert!(model["ai_provider"].is_string() && model["name"].is_string(), "{model}");

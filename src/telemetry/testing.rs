@@ -19,9 +19,7 @@ use crate::domain::{Caller, EventId, InterceptionId, ToolSettings, ToolUseId};
 use crate::store::checkpoints::Checkpoint;
 use crate::store::records::events::Action;
 use crate::store::records::prompts::Role;
-use crate::store::records::{
-    Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse,
-};
+use crate::store::records::{Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse};
 use crate::store::sample;
 
 pub(super) fn caller() -> Arc<Caller> {

@@ -153,7 +153,10 @@ fn an_interception_that_another_gateway_has_ended_does_not_run_any_more() {
     let end = testing::late_end(row.id);
     metrics.publish(&[start]);
     metrics.publish(&[end]);
-    assert_eq!(samples(&page(&metrics, Format::Prometheus))["toolgate_interceptions_in_flight"].to_string(), "0");
+    assert_eq!(
+        samples(&page(&metrics, Format::Prometheus))["toolgate_interceptions_in_flight"].to_string(),
+        "0"
+    );
 }
 
 #[test]

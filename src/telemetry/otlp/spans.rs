@@ -144,7 +144,10 @@ fn call(trace: &Trace, it: &Call<'_>, content: Record) -> Span {
     if let Some((began, ended)) = it.sent() {
         let name = put_method(it, &mut attributes);
         put_place(row.server_url.as_deref().unwrap_or_default(), &mut attributes);
-        return span(trace, id, SpanKind::Client).named(name).lasting(began, ended).ending(attributes, error, None);
+        return span(trace, id, SpanKind::Client)
+            .named(name)
+            .lasting(began, ended)
+            .ending(attributes, error, None);
     }
     let name = put_tool(it, &mut attributes);
     span(trace, id, SpanKind::Internal)

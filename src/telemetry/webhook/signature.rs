@@ -50,11 +50,8 @@ mod tests {
     fn signatures_are_those_of_standard_webhooks() {
         let key = SecretSlice::from(STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap());
         let at = Timestamp::from_second(1_614_265_330).unwrap();
-        let headers = Signer::new(Some(&key)).headers(
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            at,
-            br#"{"test": 2432232314}"#,
-        );
+        let headers =
+            Signer::new(Some(&key)).headers("msg_p5jXN8AQM9LWM0D4loKWxJek", at, br#"{"test": 2432232314}"#);
         assert_eq!(headers["webhook-signature"], "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
         assert_eq!(headers["webhook-timestamp"], "1614265330");
         let plain = Signer::new(None).headers("m", at, b"");

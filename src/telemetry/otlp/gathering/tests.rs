@@ -63,5 +63,8 @@ fn what_another_gateway_has_ended_is_given_up() {
     records.truncate(3);
     records.into_iter().for_each(|record| drop(gathering.take(record)));
     gathering.take(testing::late_end(id));
-    assert_eq!((gathering.take_lost(), gathering.records, gathering.texts, gathering.open.len()), (4, 0, 0, 0));
+    assert_eq!(
+        (gathering.take_lost(), gathering.records, gathering.texts, gathering.open.len()),
+        (4, 0, 0, 0)
+    );
 }
