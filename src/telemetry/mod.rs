@@ -3,6 +3,7 @@
 //! Each way out is an [`Outlet`] that the audit's writer tells of what it has committed: `metrics` counts at once, the
 //! others have a queue (`feed.rs`) and a task each: `log` writes lines, `otlp` sends spans and metrics, `webhook` posts
 //! events. `ocsf` is for exports. `line` says under which names a record goes out, `text` how much of its text does.
+//! `console` is the operator's log, which `drain` writes.
 
 mod console;
 mod drain;
