@@ -99,6 +99,7 @@ CREATE TABLE interceptions (
     total_us       BIGINT,
     provider_us    BIGINT,
     tools_us       BIGINT,
+    client_us      BIGINT,
     rounds         BIGINT,
     injected_calls BIGINT,
     client_calls   BIGINT,

@@ -98,6 +98,7 @@ const INTERCEPTION: &[&str] = &[
     "end/total_us",
     "end/provider_us",
     "end/tools_us",
+    "end/client_us",
     "end/rounds",
     "end/injected_calls",
     "end/client_calls",

@@ -188,6 +188,7 @@ fn interrupted(id: InterceptionId, recorded: &[Row], reason: &str, now: Timestam
         total_us: None,
         provider_us: 0,
         tools_us: 0,
+        client_us: 0,
         rounds: 0,
         injected_calls: 0,
         client_calls: 0,

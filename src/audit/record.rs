@@ -157,6 +157,8 @@ pub struct Times {
     pub provider: Duration,
     /// Waited for tools.
     pub tools: Duration,
+    /// Waited for the client.
+    pub client: Duration,
 }
 
 /// How an interception ended.

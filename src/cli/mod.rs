@@ -105,14 +105,17 @@ pub fn run() -> ExitCode {
             | Command::ExampleServer { .. }
     );
     let filter = cli.log.as_deref().unwrap_or(if quiet { "error" } else { "info" });
-    if let Err(error) = telemetry::init(filter, cli.log_format) {
-        return complain(&error, BAD_CONFIGURATION);
-    }
+    let log = match telemetry::init(filter, cli.log_format) {
+        Ok(log) => log,
+        Err(error) => return complain(&error, BAD_CONFIGURATION),
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("the runtime cannot start: {error}"), 1),
     };
-    match runtime.block_on(command(cli.command)) {
+    let done = runtime.block_on(command(cli.command));
+    log.flush();
+    match done {
         Ok(code) => code,
         Err(error) => {
             let bad_configuration = error.is::<config::ConfigError>() || error.is::<PolicyError>();

@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::Deserialize;
 
 use super::continuity::{LONGEST, SHORTEST};
@@ -118,7 +120,7 @@ pub struct Webhook {
     /// Where they are posted.
     pub url: Url,
     /// Signs each delivery (HMAC-SHA256), where it is given.
-    pub secret: Option<SecretString>,
+    pub key: Option<SecretSlice<u8>>,
     /// Which record types; all where it is empty.
     pub records: Vec<String>,
     /// The most that they say of texts.
@@ -250,7 +252,7 @@ struct WrittenAuditLog {
 struct WrittenWebhook {
     /// Where they are posted.
     url: At<String>,
-    /// Signs each delivery (HMAC-SHA256), as a reference.
+    /// Signs each delivery (HMAC-SHA256), as a reference: base64 behind `whsec_`, or any other text.
     secret: Option<At<String>>,
     /// Which records: `interception_start`, `interception_end`, `prompt_usage`, `token_usage`, `model_thought`,
     /// `tool_usage`, `tool_outcome`, `audit_event`, `audit_checkpoint`; all by default.
@@ -272,6 +274,9 @@ const RECORDS: [&str; 9] = [
     "audit_event",
     "audit_checkpoint",
 ];
+
+/// How a webhook's secret begins that is written in base64.
+const ENCODED_KEY: &str = "whsec_";
 
 /// The chain of the commands, which no gateway may use.
 const RESERVED_INSTANCE: &str = "cli";
@@ -372,12 +377,29 @@ fn audit_log(written: &WrittenAuditLog, scope: &mut Scope<'_>) -> Option<AuditLo
 
 fn webhook(written: &WrittenWebhook, scope: &mut Scope<'_>) -> Option<Webhook> {
     let url = url::build(&written.url, scope);
-    let secret = match &written.secret {
-        Some(secret) => Some(scope.secret(secret)?),
+    let key = match &written.secret {
+        Some(secret) => Some(webhook_key(secret, scope)?),
         None => None,
     };
     let records = written.records.iter().map(|name| scope.parsed(name, record_type)).collect::<Option<_>>();
-    Some(Webhook { url: url?, secret, records: records?, content: written.content.unwrap_or(Record::None) })
+    Some(Webhook { url: url?, key, records: records?, content: written.content.unwrap_or(Record::None) })
+}
+
+/// The bytes that sign, as the libraries of Standard Webhooks read a secret.
+fn webhook_key(written: &At<String>, scope: &mut Scope<'_>) -> Option<SecretSlice<u8>> {
+    let secret = scope.secret(written)?;
+    let text = secret.expose_secret().trim();
+    let key = match text.strip_prefix(ENCODED_KEY) {
+        Some(encoded) => STANDARD.decode(encoded).unwrap_or_default(),
+        None => text.as_bytes().to_vec(),
+    };
+    if key.is_empty() {
+        let what = format!("expected a secret: base64 behind `{ENCODED_KEY}`, or any other text");
+        let help = "make one with `echo whsec_$(openssl rand -base64 32)`, and give it to the receiver too";
+        scope.refuse_with_help(written.place, what, help);
+        return None;
+    }
+    Some(key.into())
 }
 
 fn record_type(name: &str) -> Result<String, String> {

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::hex::{Hex, read_hex};
+
 /// A digest, BLAKE3 where nothing else is said; hexadecimal when printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Digest(pub [u8; 32]);
@@ -9,10 +11,7 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// Reads what is printed; `None` where that is none.
     pub fn from_hex(text: &str) -> Option<Self> {
-        let digit = |c: char| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let digits: Vec<u8> = text.chars().map(digit).collect::<Option<_>>()?;
-        let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-        if digits.len() == 64 { bytes.try_into().ok().map(Self) } else { None }
+        read_hex(text).map(Self)
     }
 
     /// The digest of these bytes.
@@ -32,6 +31,6 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }

@@ -18,6 +18,12 @@ macro_rules! id {
                 Self(Uuid::now_v7())
             }
 
+            /// When it was made, milliseconds since 1970.
+            #[must_use]
+            pub fn made_at_ms(self) -> u64 {
+                self.0.as_u64_pair().0 >> 16
+            }
+
             /// Its sixteen bytes.
             #[must_use]
             pub fn as_uuid(self) -> Uuid {

@@ -10,12 +10,16 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
+use super::hex::{Hex, read_hex};
 use super::{InterceptionId, ToolUseId};
 
 /// The header and the key of `_meta` that name the trace and the span.
 pub const TRACEPARENT: &str = "traceparent";
 /// The header and the key of `_meta` with what tracing systems say besides.
 pub const TRACESTATE: &str = "tracestate";
+/// The header and the key of `_meta` with what an application says of its users to those it calls. The gateway's
+/// providers and servers are other companies: it goes to nobody.
+pub const BAGGAGE: &str = "baggage";
 
 /// The most that a `tracestate` may be, bytes: what everyone passes on.
 const MAX_STATE: usize = 512;
@@ -75,13 +79,13 @@ impl SpanId {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        hex(text).filter(|bytes: &[u8; 8]| *bytes != [0; 8]).map(Self)
+        read_hex(text).filter(|bytes: &[u8; 8]| *bytes != [0; 8]).map(Self)
     }
 }
 
 impl fmt::Display for SpanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(&self.0, f)
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -142,14 +146,18 @@ impl Trace {
         }
     }
 
+    /// The trace's id, hexadecimal.
+    pub fn id_hex(&self) -> String {
+        Hex(&self.id).to_string()
+    }
+
     /// What goes to whom this span asks something.
     pub fn traceparent(&self, span: SpanId) -> String {
         format!("00-{}-{span}-{:02x}", Hex(&self.id), self.flags())
     }
 
-    /// Puts it into a request's headers, in the place of what the client sent.
+    /// Puts it into a request's headers.
     pub fn put_into_headers(&self, span: SpanId, headers: &mut HeaderMap) {
-        headers.remove(TRACESTATE);
         let state = self.state.as_deref().map(|state| (TRACESTATE, HeaderValue::try_from(state)));
         let parent = (TRACEPARENT, HeaderValue::try_from(self.traceparent(span)));
         for (name, value) in std::iter::once(parent).chain(state) {
@@ -159,13 +167,22 @@ impl Trace {
         }
     }
 
-    /// Puts it into the `_meta` of a request to an MCP server. Baggage does not go there: what an application says of its
-    /// users to those it calls is not meant for the servers of tools.
+    /// Takes out of the `_meta` of a request that is passed on what does not go on: baggage, and a trace that is none.
+    pub fn clean_meta(meta: &mut Map<String, Value>) {
+        meta.shift_remove(BAGGAGE);
+        let parent = meta.get(TRACEPARENT).and_then(Value::as_str);
+        if parent.and_then(read_parent).is_none() {
+            meta.shift_remove(TRACEPARENT);
+            meta.shift_remove(TRACESTATE);
+        }
+    }
+
+    /// Puts it into the `_meta` of a request to an MCP server.
     pub fn put_into_meta(&self, span: SpanId, meta: &mut Map<String, Value>) {
         meta.insert(TRACEPARENT.to_owned(), self.traceparent(span).into());
         match &self.state {
             Some(state) => meta.insert(TRACESTATE.to_owned(), Value::from(&**state)),
-            None => meta.remove(TRACESTATE),
+            None => meta.shift_remove(TRACESTATE),
         };
     }
 
@@ -194,9 +211,9 @@ impl FromStr for Trace {
     fn from_str(text: &str) -> Result<Self, NoTrace> {
         let mut parts = text.split('-');
         let mut part = || parts.next().ok_or(NoTrace);
-        let id = hex(part()?).ok_or(NoTrace)?;
+        let id = read_hex(part()?).ok_or(NoTrace)?;
         let span = SpanId::parse(part()?).ok_or(NoTrace)?;
-        let [flags] = hex(part()?).ok_or(NoTrace)?;
+        let [flags] = read_hex(part()?).ok_or(NoTrace)?;
         let parent = parts.next().map(|parent| SpanId::parse(parent).ok_or(NoTrace)).transpose()?;
         let (is_sampled, is_random) = (flags & 0b01 != 0, flags & 0b10 != 0);
         Ok(Self { id, span, parent, is_sampled, is_random, state: None })
@@ -207,10 +224,10 @@ impl FromStr for Trace {
 fn read_parent(text: &str) -> Option<([u8; 16], SpanId, u8)> {
     let (first, rest) = (text.get(..55)?, text.get(55..)?);
     let mut parts = first.split('-');
-    let [version] = hex(parts.next()?)?;
-    let trace = hex(parts.next()?).filter(|id: &[u8; 16]| *id != [0; 16])?;
+    let [version] = read_hex(parts.next()?)?;
+    let trace = read_hex(parts.next()?).filter(|id: &[u8; 16]| *id != [0; 16])?;
     let span = SpanId::parse(parts.next()?)?;
-    let [flags] = hex(parts.next()?)?;
+    let [flags] = read_hex(parts.next()?)?;
     let ends_here = match version {
         0 => rest.is_empty(),
         0xff => false,
@@ -249,43 +266,6 @@ fn is_state_key(key: &str) -> bool {
 fn is_state_value(value: &str) -> bool {
     let is_legal = |c: char| (' '..='~').contains(&c) && c != ',' && c != '=';
     !value.is_empty() && value.len() <= 256 && value.chars().all(is_legal) && !value.ends_with(' ')
-}
-
-/// Lower-case hexadecimal digits, exactly as many as there are bytes.
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let digits = text.as_bytes();
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(self.0, f)
-    }
-}
-
-fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-}
-
-impl Trace {
-    /// The trace's id, hexadecimal.
-    pub fn id_hex(&self) -> String {
-        Hex(&self.id).to_string()
-    }
 }
 
 #[cfg(test)]
@@ -327,6 +307,18 @@ mod tests {
         of(&[("traceparent", PARENT)]).put_into_meta(round, &mut meta);
         assert_eq!(meta["traceparent"], up["traceparent"].to_str().unwrap());
         assert!(!meta.contains_key("tracestate") && meta.contains_key("progressToken"));
+    }
+
+    #[test]
+    fn a_message_that_is_passed_on_keeps_a_trace_that_is_one_and_no_baggage() {
+        let cleaned = |parent: &str| {
+            let meta = json!({"traceparent": parent, "tracestate": "a=1", "baggage": "user=x", "x": 1});
+            let mut meta = meta.as_object().unwrap().clone();
+            Trace::clean_meta(&mut meta);
+            Value::Object(meta).to_string()
+        };
+        assert_eq!(cleaned(PARENT), json!({"traceparent": PARENT, "tracestate": "a=1", "x": 1}).to_string());
+        assert_eq!(cleaned("00-nonsense-01"), r#"{"x":1}"#);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::continuity::Scope;
 use super::injection::{self, Injection};
 use super::past::Past;
 use super::pins;
+use super::stopwatch::{On, Stopwatch};
 use crate::audit::Follows;
 use crate::config::ProviderKind;
 use crate::dialect::{Brought, Dialect, Request};
@@ -118,9 +119,15 @@ impl Admission<'_> {
 
 impl Gateway {
     /// Reads a request and decides whether it may go on, and with which tools.
-    pub async fn admit(&self, id: InterceptionId, incoming: &Incoming, body: Body) -> Admission<'_> {
+    pub async fn admit(
+        &self,
+        id: InterceptionId,
+        incoming: &Incoming,
+        body: Body,
+        watch: &mut Stopwatch,
+    ) -> Admission<'_> {
         let mut admission = Admission::refused(Failure::new(FailureKind::Internal, "not read yet"));
-        admission.request = self.read(id, incoming, body, &mut admission).await;
+        admission.request = self.read(id, incoming, body, watch, &mut admission).await;
         admission
     }
 
@@ -129,12 +136,14 @@ impl Gateway {
         id: InterceptionId,
         incoming: &Incoming,
         body: Body,
+        watch: &mut Stopwatch,
         admission: &mut Admission<'a>,
     ) -> Result<Admitted<'a>, Failure> {
         let provider = self.provider(incoming)?;
         admission.provider.clone_from(&provider.name);
         check_content_type(&incoming.headers)?;
-        let body = read_body(body, &incoming.headers, self.limits.max_body_bytes).await?;
+        let reading = read_body(body, &incoming.headers, self.limits.max_body_bytes);
+        let body = watch.count(On::Client, reading).await?;
         let mut request = incoming.operation.dialect.read(body)?;
         admission.model.clone_from(&request.model);
         admission.brought = std::mem::take(&mut request.brought);
@@ -145,7 +154,7 @@ impl Gateway {
         let history = incoming.operation.dialect.history(&request);
         admission.injection = injection::decide(self, incoming, provider, &request, &history).await;
         let mut resumption =
-            self.resume(incoming, provider, &mut request, &history, &admission.injection).await?;
+            self.resume(incoming, provider, &mut request, &history, &admission.injection, watch).await?;
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);

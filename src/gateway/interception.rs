@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use tokio::time::Instant;
 
 use super::admission::{Admission, Incoming};
 use super::answer::{Answer, AnswerHead};
 use super::line::{Interruption, Line};
 use super::relay::relay;
 use super::rounds::Rounds;
+use super::stopwatch::Stopwatch;
 use super::{Gateway, Reply, answer, missing};
-use crate::audit::{AuditUnavailable, InterceptionEnd, InterceptionStart, Outcome, Role, Times};
-
+use crate::audit::{AuditUnavailable, InterceptionEnd, InterceptionStart, Outcome, Role};
 use crate::domain::{Failure, FailureKind, InterceptionId, Trace};
 
 impl Gateway {
@@ -32,9 +31,10 @@ impl Gateway {
             return refuse(&mut answer, &incoming, &unrecorded(error)).await;
         }
         let place = self.places.try_acquire();
+        let mut watch = Stopwatch::new(incoming.began);
         let admission = match &place {
             Ok(_) => tokio::select! {
-                admission = self.admit(id, &incoming, body) => admission,
+                admission = self.admit(id, &incoming, body, &mut watch) => admission,
                 // One that nobody waits for must not take the place of another that comes after it.
                 () = answer.gone() => Admission::refused(gone()),
                 () = self.closing.cancelled() => Admission::refused(closing()),
@@ -62,14 +62,14 @@ impl Gateway {
             Err(failure) => {
                 let outcome = if answer.is_gone() { Outcome::Cancelled } else { Outcome::Refused };
                 refuse(&mut answer, &incoming, &failure).await;
-                return trail.end(refused(&failure, outcome, incoming.began));
+                return trail.end(refused(&failure, outcome, watch));
             }
         };
         if let Some(missing) = self.missing_servers(&incoming, &admitted) {
             answer.own_header(missing::HEADER, &missing);
         }
         let delivery = admitted.request.delivery;
-        let line = Line::new(answer, incoming.began, &self.limits, delivery, self.closing.child_token());
+        let line = Line::new(answer, watch, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
             let mut rounds = Rounds::new(self, &incoming, admitted, admission.injection, line, trail);
             let end = rounds.run().await;
@@ -131,13 +131,15 @@ fn closing() -> Failure {
 }
 
 /// The client had its answer at once.
-fn refused(failure: &Failure, outcome: Outcome, began: Instant) -> InterceptionEnd {
-    let first_byte = (outcome != Outcome::Cancelled).then(|| began.elapsed());
+fn refused(failure: &Failure, outcome: Outcome, mut watch: Stopwatch) -> InterceptionEnd {
+    if outcome != Outcome::Cancelled {
+        watch.note_sent();
+    }
     InterceptionEnd {
         outcome,
         status: Some(failure.kind.status()),
         error: Some(failure.message.clone()),
         stop_reason: None,
-        times: Times { first_byte, ..Times::default() },
+        times: watch.times(),
     }
 }

@@ -41,17 +41,17 @@ pub enum Interruption {
 }
 
 impl Line {
-    /// A line to a client that wants its answer delivered in this way.
+    /// A line to a client that wants its answer delivered in this way; its time goes on.
     pub fn new(
         answer: Answer,
-        began: Instant,
+        watch: Stopwatch,
         limits: &Limits,
         delivery: Delivery,
         closing: CancellationToken,
     ) -> Self {
         let now = Instant::now();
         let deadline = now + wall_clock(limits, delivery);
-        let (watch, keep_alive) = (Stopwatch::new(began), limits.keep_alive);
+        let keep_alive = limits.keep_alive;
         Self { answer, splicer: None, watch, deadline, keep_alive, last_sent: now, closing }
     }
 
@@ -94,15 +94,17 @@ impl Line {
         if bytes.is_empty() {
             return Ok(());
         }
+        let began = Instant::now();
         let sent = tokio::select! {
             biased;
-            sent = self.answer.send(bytes.freeze()) => sent,
-            () = sleep_until(self.deadline) => return Err(Interruption::OutOfTime),
-            () = self.closing.cancelled() => return Err(Interruption::Closing),
+            sent = self.answer.send(bytes.freeze()) => sent.map_err(|Gone| Interruption::ClientGone),
+            () = sleep_until(self.deadline) => Err(Interruption::OutOfTime),
+            () = self.closing.cancelled() => Err(Interruption::Closing),
         };
         self.last_sent = Instant::now();
+        self.watch.add(On::Client, began.elapsed());
         self.watch.note_sent();
-        sent.map_err(|Gone| Interruption::ClientGone)
+        sent
     }
 
     /// Sends the last bytes and ends the answer. Whatever has run out, a slow client has a little longer.
@@ -111,7 +113,8 @@ impl Line {
             Ok(Ok(()))
         } else {
             self.watch.note_sent();
-            timeout(LAST_WORDS, self.answer.send(bytes.freeze())).await
+            let sending = timeout(LAST_WORDS, self.answer.send(bytes.freeze()));
+            self.watch.count(On::Client, sending).await
         };
         self.answer.close();
         match sent {
@@ -138,5 +141,35 @@ fn wall_clock(limits: &Limits, delivery: Delivery) -> Duration {
     match delivery {
         Delivery::Streamed => limits.wall_clock_streamed,
         Delivery::Whole => limits.wall_clock_whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::super::answer;
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_slow_client_takes_is_not_the_gateways_own_time() {
+        let (answer, mut reply) = answer();
+        let watch = Stopwatch::new(Instant::now());
+        let (limits, closing) = (Limits::default(), CancellationToken::new());
+        let mut line = Line::new(answer, watch, &limits, Delivery::Streamed, closing);
+        for _ in 0..reply.body.max_capacity() {
+            line.send("x".into()).await.unwrap();
+        }
+        let before = line.watch.times().client;
+        let began = Instant::now();
+        let reading = async {
+            while began.elapsed() < Duration::from_millis(20) {
+                yield_now().await;
+            }
+            reply.body.recv().await
+        };
+        let (sent, read) = tokio::join!(line.send("y".into()), reading);
+        assert!(sent.is_ok() && read.is_some());
+        assert!(line.watch.times().client - before >= Duration::from_millis(20));
     }
 }

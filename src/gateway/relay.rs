@@ -8,8 +8,11 @@ use super::line::{Interruption, Line};
 use super::stopwatch::On;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
 use crate::dialect::Request;
-use crate::domain::{Failure, FailureKind};
-use crate::provider::Provider;
+use crate::domain::{Failure, FailureKind, SpanId, Trace};
+use crate::provider::{self, Provider};
+
+/// The only one.
+const ROUND: u32 = 1;
 
 /// Passes a request that generates nothing, such as a token count, to the provider and its answer back.
 pub async fn relay(
@@ -21,8 +24,12 @@ pub async fn relay(
     trail: &mut Trail,
 ) -> InterceptionEnd {
     let (path, query) = (incoming.operation.path, incoming.query.as_deref());
-    let passing =
-        provider.relay(Method::POST, path, query, &incoming.headers, request.body(), &gateway.limits);
+    let mut headers = provider::request_headers(&incoming.headers);
+    let trace = Trace::of_request(&incoming.headers, trail.id());
+    if gateway.tells_trace(&trace) {
+        trace.put_into_headers(SpanId::of_round(trail.id(), ROUND), &mut headers);
+    }
+    let passing = provider.relay(Method::POST, path, query, &headers, request.body(), &gateway.limits);
     let mut exchange = Exchange::begin();
     let relayed = line.attend(On::Provider, passing).await;
     let (outcome, error) = match relayed {
@@ -37,7 +44,7 @@ pub async fn relay(
             exchange.note_head(status, &headers);
             let error = (!status.is_success()).then(|| exchange.note_error(&body));
             let text = String::from_utf8_lossy(&body).into_owned();
-            trail.tokens(TokenUsage { text, ..exchange.told(1) });
+            trail.tokens(TokenUsage { text, ..exchange.told(ROUND) });
             line.answer.set_head(AnswerHead { status, headers });
             match (line.send_last(body.into()).await, error) {
                 (Err(interruption), _) => (Outcome::Cancelled, Some(interruption.to_string())),

@@ -5,6 +5,7 @@ use super::Gateway;
 use super::admission::{Incoming, unreadable};
 use super::continuity::{OpenAnswer, Scope, Told};
 use super::injection::Injection;
+use super::stopwatch::{On, Stopwatch};
 use crate::dialect::{History, Request};
 use crate::domain::{Digest, Failure};
 use crate::provider::Provider;
@@ -36,6 +37,7 @@ impl Gateway {
         request: &mut Request,
         history: &History,
         injection: &Injection,
+        watch: &mut Stopwatch,
     ) -> Result<Resumption, Failure> {
         let dialect = incoming.operation.dialect;
         let scope =
@@ -54,7 +56,7 @@ impl Gateway {
         // Who goes on from an answer that nobody knows may have seen one that still runs.
         if incoming.operation.generates
             && let Some(place) = plan.unknown_end()
-            && self.journals.left(place, is_same_client, ends).await
+            && watch.count(On::Provider, self.journals.left(place, is_same_client, ends)).await
         {
             plan = self.continuity.plan(&told, request).await.map_err(unreadable)?;
         }

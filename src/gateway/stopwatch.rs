@@ -13,6 +13,8 @@ pub enum On {
     Provider,
     /// Tools, or an earlier try that waits for them.
     Tools,
+    /// The client: for more of its request, or for room for more of its answer.
+    Client,
     /// The gateway itself.
     Own,
 }
@@ -30,12 +32,10 @@ impl Stopwatch {
         Self { began, times: Times::default() }
     }
 
-    /// Waits for work, and counts the time that it takes.
+    /// Waits for work, and counts the time that it takes, also where it is given up.
     pub async fn count<F: Future>(&mut self, on: On, work: F) -> F::Output {
-        let began = Instant::now();
-        let done = work.await;
-        self.add(on, began.elapsed());
-        done
+        let _wait = Wait { watch: self, on, began: Instant::now() };
+        work.await
     }
 
     /// Counts a time that was waited.
@@ -43,6 +43,7 @@ impl Stopwatch {
         match on {
             On::Provider => self.times.provider += waited,
             On::Tools => self.times.tools += waited,
+            On::Client => self.times.client += waited,
             On::Own => {}
         }
     }
@@ -58,21 +59,45 @@ impl Stopwatch {
     }
 }
 
+/// A wait that goes on; counted when it is dropped.
+struct Wait<'a> {
+    watch: &'a mut Stopwatch,
+    on: On,
+    began: Instant,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.watch.add(self.on, self.began.elapsed());
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
+
+    #[test]
+    fn a_wait_that_is_given_up_counts_too() {
+        let mut watch = Stopwatch::new(Instant::now());
+        let given_up = watch.count(On::Client, std::future::pending::<()>()).now_or_never();
+        assert!(given_up.is_none() && watch.times().client > Duration::ZERO);
+    }
 
     #[test]
     fn each_wait_counts_to_whom_it_was_for_and_the_first_byte_once() {
         let mut watch = Stopwatch::new(Instant::now());
-        for (on, seconds) in [(On::Own, 1), (On::Provider, 2), (On::Tools, 4), (On::Provider, 8)] {
+        for (on, seconds) in
+            [(On::Own, 1), (On::Provider, 2), (On::Tools, 4), (On::Provider, 8), (On::Client, 16)]
+        {
             watch.add(on, Duration::from_secs(seconds));
         }
         watch.note_sent();
         let first = watch.times();
         watch.note_sent();
-        let Times { first_byte, provider, tools } = watch.times();
-        assert_eq!((provider, tools), (Duration::from_secs(10), Duration::from_secs(4)));
+        let Times { first_byte, provider, tools, client } = watch.times();
+        assert_eq!([provider, tools, client], [10, 4, 16].map(Duration::from_secs));
         assert!(first_byte.is_some() && first_byte == first.first_byte);
     }
 }

@@ -14,6 +14,7 @@ use crate::domain::{Failure, FailureKind};
 use crate::gateway::{AnswerHead, Gateway, Incoming, Reply};
 use crate::identity::Client;
 use crate::mcp_server::{Endpoint, WELL_KNOWN};
+use crate::provider::request_headers;
 
 /// Handles whatever has no route of its own: MCP, and the three APIs, with or without a provider in the path.
 pub async fn handle(State(state): State<AppState>, request: Request<Body>) -> Response {
@@ -101,8 +102,8 @@ async fn models(gateway: &Gateway, name: Option<&str>, parts: &http::request::Pa
         let message = format!("there is no provider named {:?}", name.unwrap_or_default());
         return failure_response(dialect, &Failure::new(FailureKind::NotFound, message));
     };
-    let (query, limits) = (parts.uri.query(), &gateway.limits);
-    match provider.relay(Method::GET, "/models", query, &parts.headers, Bytes::new(), limits).await {
+    let (query, headers) = (parts.uri.query(), request_headers(&parts.headers));
+    match provider.relay(Method::GET, "/models", query, &headers, Bytes::new(), &gateway.limits).await {
         Ok(answer) => answer.map(Body::from),
         Err(failure) => failure_response(dialect, &failure),
     }

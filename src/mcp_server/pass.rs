@@ -10,6 +10,7 @@ use super::message::{self, method_not_found};
 use super::methods::{Asked, Client};
 use super::session;
 use crate::audit::ToolOutcome;
+use crate::domain::Trace;
 use crate::mcp::{Aside, Forwarded, Notice, Question, Unanswered};
 
 /// How much a server may say before it is heard.
@@ -68,6 +69,7 @@ impl Asked {
         {
             meta.shift_remove(of_this_hop);
         }
+        Trace::clean_meta(&mut meta);
         if let Client::Stateless { capabilities, .. } = &self.client {
             meta.insert(era::CLIENT_CAPABILITIES.into(), capabilities.clone());
         }

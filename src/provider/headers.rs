@@ -1,5 +1,7 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::domain;
+
 /// Headers of one hop (RFC 9110, 7.6.1).
 const HOP_BY_HOP: &[&str] = &[
     "connection",
@@ -13,8 +15,8 @@ const HOP_BY_HOP: &[&str] = &[
     "upgrade",
 ];
 
-/// What the provider must not get: credentials and cookies of the caller's, where it comes from, and what
-/// belongs to the caller's own account.
+/// What the provider must not get: credentials and cookies of the caller's, where it comes from, what belongs to the
+/// caller's own account, and what an application says of its users. The trace is the gateway's to tell.
 const NEVER_UP: &[&str] = &[
     "authorization",
     "x-api-key",
@@ -33,6 +35,9 @@ const NEVER_UP: &[&str] = &[
     "openai-project",
     "origin",
     "referer",
+    domain::BAGGAGE,
+    domain::TRACEPARENT,
+    domain::TRACESTATE,
 ];
 
 /// Families of headers that the provider must not get.
@@ -107,6 +112,9 @@ mod tests {
             ("openai-organization", "org"),
             ("transfer-encoding", "chunked"),
             ("accept-encoding", "gzip"),
+            ("baggage", "user=alice"),
+            ("traceparent", "00-nonsense-01"),
+            ("tracestate", "a=1"),
             ("anthropic-beta", "a,b"),
             ("x-unknown", "stays"),
         ]));

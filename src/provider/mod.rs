@@ -141,7 +141,7 @@ impl Provider {
     /// Sends a request that generates nothing and gives back its whole answer, without the organisation's
     /// secrets in it: status, headers for the client, and a body of at most `limits.max_answer_bytes`.
     ///
-    /// `headers` are the caller's, as they came; it takes `limits.provider_silence` at most.
+    /// `headers` have passed [`request_headers`]; it takes `limits.provider_silence` at most.
     pub async fn relay(
         &self,
         method: Method,
@@ -151,9 +151,8 @@ impl Provider {
         body: Bytes,
         limits: &Limits,
     ) -> Result<http::Response<Bytes>, Failure> {
-        let headers = request_headers(headers);
         let exchange = async {
-            let answer = self.send(method, path, query, &headers, body).await?;
+            let answer = self.send(method, path, query, headers, body).await?;
             let (status, headers) = (answer.status(), response_headers(answer.headers()));
             let mut response = http::Response::new(self.read_body(answer, limits.max_answer_bytes).await?);
             *response.status_mut() = status;

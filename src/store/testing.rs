@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection, Executor};
 use uuid::Uuid;
 
-use super::Store;
 use super::batch::{Batch, Prepared};
 use super::links::{Link, Run};
 use super::records::prompts::Role;
 use super::records::{
     Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse, Who, events::Action,
 };
+use super::{Store, sample};
 use crate::config::{self, Durability, Location, Postgres};
 use crate::domain::{EventId, InterceptionId, ToolUseId};
 
@@ -82,92 +82,26 @@ pub(super) async fn commit(store: &Store, batch: &Batch) {
 }
 
 pub(super) fn start(id: InterceptionId) -> Start {
-    Start {
-        id,
-        instance: "one".into(),
-        epoch: 1,
-        who: Who { proof: "proof".into(), person: Some("p1".into()), caller: None },
-        provider: "anthropic".into(),
-        dialect: "messages".into(),
-        model: "m".into(),
-        client: "claude-code".into(),
-        client_version: None,
-        client_session: None,
-        agent: None,
-        parent_agent: None,
-        request_id: None,
-        trace: None,
-        thread: id,
-        parent: None,
-        place: None,
-        injection: "injected".into(),
-        left_out: vec![],
-        hosted: vec![],
-        continuity: vec![],
-        repeats: None,
-        policy: "digest".into(),
-        started_at: time(),
-    }
+    let who = Who { proof: "proof".into(), person: Some("p1".into()), caller: None };
+    Start { instance: "one".into(), who, started_at: time(), ..sample::start(id) }
 }
 
 pub(super) fn end(id: InterceptionId) -> End {
-    End {
-        id,
-        ended_at: time(),
-        outcome: "completed".into(),
-        status: Some(200),
-        error: None,
-        stop_reason: None,
-        answered_by: None,
-        first_byte_us: None,
-        total_us: Some(1),
-        provider_us: 1,
-        tools_us: 0,
-        rounds: 1,
-        injected_calls: 0,
-        client_calls: 0,
-        input: 1,
-        output: 2,
-        cache_read: 3,
-        cache_write: 4,
-        reasoning: 5,
-    }
+    End { ended_at: time(), ..sample::end(id) }
 }
 
 pub(super) fn call(interception_id: InterceptionId, seq: u32) -> ToolUse {
     ToolUse {
-        id: ToolUseId::new(),
-        interception_id,
         seq,
-        round: 1,
-        call_id: "call_1".into(),
-        tool: "files__read".into(),
-        server: Some("files".into()),
-        server_tool: Some("read".into()),
-        server_url: Some("https://files.test/mcp".into()),
-        definition: Some("digest".into()),
-        injected: true,
-        via: Some("injected".into()),
         body: Body { id: Some("c1".into()), bytes: 10, kept: Kept::Full },
-        rule: Some("rule".into()),
-        policy: Some("digest".into()),
-        approver: None,
         intended_at: Some(time()),
         recorded_at: time(),
+        ..sample::tool_use(interception_id, ToolUseId::new())
     }
 }
 
 pub(super) fn outcome(call: &ToolUse) -> Outcome {
-    Outcome {
-        id: call.id,
-        interception_id: call.interception_id,
-        seq: call.seq,
-        outcome: "ok".into(),
-        body: Some(Body { id: None, bytes: 3, kept: Kept::None }),
-        truncated: false,
-        duration_us: Some(7),
-        ended_at: time(),
-    }
+    Outcome { ended_at: time(), ..sample::outcome(call) }
 }
 
 /// Any text that the audit lets through: it cleans NUL away.
@@ -234,18 +168,18 @@ prop_compose! {
         status in option::of(any::<u16>()),
         ifs in vec(option::of(text()), 3),
         times in vec(option::of(number()), 2),
-        numbers in vec(number(), 7),
+        numbers in vec(number(), 8),
         small in any::<(u32, u32, u32)>(),
         ended_at in any_time(),
     ) -> End {
         let [error, stop_reason, answered_by] = ifs.try_into().unwrap();
-        let [provider_us, tools_us, input, output, cache_read, cache_write, reasoning] =
-            <[u64; 7]>::try_from(numbers).unwrap();
+        let [provider_us, tools_us, client_us, input, output, cache_read, cache_write, reasoning] =
+            <[u64; 8]>::try_from(numbers).unwrap();
         let (rounds, injected_calls, client_calls) = small;
         End {
             id, ended_at, outcome, status, error, stop_reason, answered_by,
             first_byte_us: times[0], total_us: times[1],
-            provider_us, tools_us, rounds, injected_calls, client_calls,
+            provider_us, tools_us, client_us, rounds, injected_calls, client_calls,
             input, output, cache_read, cache_write, reasoning,
         }
     }

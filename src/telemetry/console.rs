@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::drain::{self, Log};
 use super::open::Open;
 use crate::audit::{Outlet, Published};
 use crate::domain::visible;
@@ -25,16 +26,21 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts the log; `filter` is a level, or directives such as `info,toolgate::mcp=debug`.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
+/// Starts the log; `filter` is a level, or directives such as `info,toolgate::mcp=debug`. It is written to the end before
+/// what this gives is dropped.
+pub fn init(filter: &str, format: LogFormat) -> Result<Log, String> {
     let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
         .map_err(|error| format!("the log filter {filter:?} is not understood: {error}"))?;
+    let (drain, log) = drain::start(io::stderr()).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter);
     let started = match format {
-        LogFormat::Plain => lines.with_writer(|| Events(io::stderr())).with_ansi(false).finish().try_init(),
-        LogFormat::Json => lines.with_writer(io::stderr).json().finish().try_init(),
+        LogFormat::Plain => {
+            lines.with_writer(move || Events(drain.clone())).with_ansi(false).finish().try_init()
+        }
+        LogFormat::Json => lines.with_writer(move || drain.clone()).json().finish().try_init(),
     };
-    started.map_err(|error| error.to_string())
+    started.map_err(|error| error.to_string())?;
+    Ok(log)
 }
 
 /// Plain lines. What an event quotes may be written by a server: it must neither pass for an event of its own nor
@@ -55,7 +61,8 @@ impl<W: Write> Write for Events<W> {
     }
 }
 
-/// Tells of each interception once, when it has ended.
+/// Tells of each interception once, when it has ended. The log never waits (`drain.rs`), so that this may be done in the
+/// audit's writer.
 #[derive(Debug, Default)]
 pub(super) struct Ended(Mutex<Open<Box<Start>>>);
 
@@ -69,6 +76,12 @@ impl Outlet for Ended {
                     continue;
                 }
                 Row::End(end) => end,
+                Row::Event(event) => {
+                    if let Some(id) = event.late_end() {
+                        running.remove(id);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             let start = running.remove(end.id);

@@ -12,9 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::{Outlet, Published};
 use crate::store::checkpoints::Checkpoint;
+use crate::store::records::Row;
 
 /// The most records that wait.
 const RECORDS: usize = 16_384;
+/// Places besides, for the ends of interceptions alone: what has begun at the other side must end there.
+const ENDS: usize = 4_096;
 /// The most that they may hold, bytes.
 const BYTES: usize = 64 << 20;
 /// What a record takes besides its text, about.
@@ -69,7 +72,7 @@ pub(super) fn feed(
     wants: impl Fn(&str) -> bool + Send + Sync + 'static,
     ending: CancellationToken,
 ) -> (Feed, Intake) {
-    let (sender, receiver) = mpsc::channel(RECORDS);
+    let (sender, receiver) = mpsc::channel(RECORDS + ENDS);
     let shared =
         Arc::new(Shared { name: name.into(), waiting: AtomicUsize::new(0), lost: AtomicU64::new(0) });
     let feed = Feed { sender, shared: Arc::clone(&shared), wants: Box::new(wants) };
@@ -100,14 +103,23 @@ impl Feed {
     fn send(&self, item: Item) {
         let size = size(&item);
         let waiting = self.shared.waiting.fetch_add(size, Ordering::Relaxed) + size;
-        if waiting > BYTES || self.sender.try_send(item).is_err() {
+        let has_room = ends(&item) || (waiting <= BYTES && self.sender.capacity() > ENDS);
+        if !has_room || self.sender.try_send(item).is_err() {
             self.shared.waiting.fetch_sub(size, Ordering::Relaxed);
-            self.shared.lost.fetch_add(1, Ordering::Relaxed);
+            self.shared.lose(1);
         }
     }
 
     pub(super) fn losses(&self) -> Losses {
         Losses(Arc::clone(&self.shared))
+    }
+
+    /// Returns when everything has been taken.
+    #[cfg(test)]
+    pub(super) async fn taken(&self) {
+        while self.sender.capacity() < self.sender.max_capacity() {
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -143,8 +155,13 @@ impl Intake {
 
     /// Counts records that were taken and could not be sent.
     pub(super) fn lose(&mut self, records: usize) {
-        self.shared.lost.fetch_add(records as u64, Ordering::Relaxed);
+        self.shared.lose(records);
         self.tell_losses(false);
+    }
+
+    /// The count of what is lost, for who sends apart from this task.
+    pub(super) fn losses(&self) -> Losses {
+        Losses(Arc::clone(&self.shared))
     }
 
     /// Says in the log what was lost since it did last; not more often than now and then, unless it is the last time.
@@ -170,6 +187,21 @@ impl Losses {
     pub fn count(&self) -> u64 {
         self.0.lost.load(Ordering::Relaxed)
     }
+
+    /// Counts records that could not be sent.
+    pub(super) fn lose(&self, records: usize) {
+        self.0.lose(records);
+    }
+}
+
+impl Shared {
+    fn lose(&self, records: usize) {
+        self.lost.fetch_add(records as u64, Ordering::Relaxed);
+    }
+}
+
+fn ends(item: &Item) -> bool {
+    matches!(item, Item::Record(Published { row: Row::End(_), .. }))
 }
 
 fn size(item: &Item) -> usize {
@@ -183,7 +215,6 @@ fn size(item: &Item) -> usize {
 mod tests {
     use super::super::testing;
     use super::*;
-    use crate::store::records::Row;
 
     #[tokio::test]
     async fn what_is_wanted_arrives_in_order_and_the_rest_does_not() {
@@ -205,14 +236,16 @@ mod tests {
         let records = vec![testing::interception().remove(0); RECORDS + 7];
         feed.publish(&records);
         assert_eq!(feed.losses().count(), 7);
+        feed.publish(&testing::interception()[9..]);
+        assert_eq!(feed.losses().count(), 8, "the end of what has begun has a place");
         let mut large = testing::interception().remove(1);
         large.text = Some("x".repeat(BYTES).into());
         let mut taken = Vec::new();
-        while taken.len() < RECORDS {
+        while taken.len() <= RECORDS {
             assert!(intake.take(&mut taken, RECORDS).await);
         }
         feed.publish(&[large]);
-        assert_eq!(feed.losses().count(), 8, "one text must not take the place of thousands");
+        assert_eq!(feed.losses().count(), 9, "one text must not take the place of thousands");
         feed.publish(&records[..1]);
         assert!(intake.take(&mut taken, 1).await);
     }

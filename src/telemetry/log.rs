@@ -200,7 +200,7 @@ mod tests {
         );
         assert_eq!((&lines[4]["injected"], &lines[6]["injected"]), (&true.into(), &false.into()));
         assert_eq!(lines[4]["tool_use_id"], lines[5]["tool_use_id"]);
-        assert_eq!(lines[10]["overhead_us"], 150_000);
+        assert_eq!(lines[10]["overhead_us"], 100_000);
         assert_eq!(lines[11]["body"], "{\"heads\":[]}");
     }
 

@@ -3,8 +3,10 @@
 //! Each way out is an [`Outlet`] that the audit's writer tells of what it has committed: `metrics` counts at once, the
 //! others have a queue (`feed.rs`) and a task each: `log` writes lines, `otlp` sends spans and metrics, `webhook` posts
 //! events. `ocsf` is for exports. `line` says under which names a record goes out, `text` how much of its text does.
+//! `console` is the operator's log, which `drain` writes.
 
 mod console;
+mod drain;
 mod feed;
 mod line;
 mod log;
@@ -30,6 +32,7 @@ use crate::audit::{Outlet, Outlets};
 use crate::config::{Config, schema_of};
 
 pub use console::{LogFormat, init};
+pub use drain::Log;
 pub use feed::Losses;
 pub use metrics::{Format, Metrics, Now};
 
@@ -63,8 +66,8 @@ impl Telemetry {
             let (feed, task) = otlp::start(settings, instance, telemetry.ending.clone())?;
             telemetry.add(feed, task);
         }
-        for settings in &config.audit.webhooks {
-            let (feed, task) = webhook::start(settings, instance, telemetry.ending.clone())?;
+        for (settings, number) in config.audit.webhooks.iter().zip(1..) {
+            let (feed, task) = webhook::start(settings, number, instance, telemetry.ending.clone())?;
             telemetry.add(feed, task);
         }
         telemetry.tasks.close();

@@ -1,5 +1,5 @@
-//! Which names may become labels. Those of the configuration may, and those that a provider has answered with, up to a
-//! number; all others are `other`. Nothing that a caller writes is a label for having been written.
+//! Which names may become labels and names of spans. Those of the configuration may, and those that a provider has
+//! answered with, up to a number; all others are `other`. Nothing that a caller writes is one for having been written.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(super) struct Labels {
     pub dialects: Names,
     pub models: Names,
     pub outcomes: Names,
-    servers: Names,
+    pub servers: Names,
     tools: Names,
 }
 
@@ -64,18 +64,19 @@ impl Names {
 
     /// The label for this name.
     pub(super) fn of(&self, name: &str) -> String {
-        if name.is_empty() {
-            return NONE.to_owned();
-        }
+        if name.is_empty() { NONE.to_owned() } else { self.known(name).unwrap_or(OTHER).to_owned() }
+    }
+
+    /// The name itself, if it is one and there is room for it.
+    pub(super) fn known<'a>(&self, name: &'a str) -> Option<&'a str> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains(name) {
-            return name.to_owned();
+        if !known.contains(name) {
+            if name.is_empty() || name.len() > LONGEST || known.len() >= self.most {
+                return None;
+            }
+            known.insert(name.to_owned());
         }
-        if name.len() > LONGEST || known.len() >= self.most {
-            return other();
-        }
-        known.insert(name.to_owned());
-        name.to_owned()
+        Some(name)
     }
 }
 

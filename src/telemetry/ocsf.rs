@@ -68,7 +68,15 @@ pub fn interception(row: &Interception) -> Value {
         put(&mut event, "duration", end.total_us.map(|micros| micros / 1_000));
     }
     if let Some(trace) = row.trace.as_ref().and_then(|trace| trace.parse::<Trace>().ok()) {
-        put(&mut event, "trace", json!({"uid": trace.id_hex(), "span": {"uid": trace.span.to_string()}}));
+        // The schema knows no span that has not ended.
+        let span = end.map(|end| {
+            json!({
+                "uid": trace.span.to_string(),
+                "start_time": row.started_at.as_millisecond(),
+                "end_time": end.ended_at.as_millisecond(),
+            })
+        });
+        put(&mut event, "trace", json!({"uid": trace.id_hex(), "span": span}));
     }
     let unmapped = json!({
         "outcome": row.outcome,
@@ -305,6 +313,12 @@ mod tests {
         ] {
             assert!(event.pointer(path).is_some_and(Value::is_string), "{path} in {event:#}");
         }
+        if let Some(span) = event.pointer("/trace/span") {
+            assert!(
+                span["uid"].is_string() && span["start_time"].is_i64() && span["end_time"].is_i64(),
+                "{span}"
+            );
+        }
         if let Some(model) = event.get("ai_model").or(event.pointer("/ai_agent/ai_model")) {
             assert!(model["ai_provider"].is_string() && model["name"].is_string(), "{model}");
         }
@@ -354,6 +368,7 @@ mod tests {
                 total_us: Some(2_000_000),
                 provider_us: 1,
                 tools_us: 1,
+                client_us: 1,
                 rounds: 2,
                 injected_calls: 1,
                 client_calls: 0,
@@ -415,6 +430,7 @@ mod tests {
         let context = &event["message_context"];
         assert_eq!((&context["ai_role_id"], &context["total_tokens"]), (&2.into(), &141.into()));
         assert_eq!(event["trace"]["uid"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(event["trace"]["span"]["end_time"], 1_795_262_402_000_i64);
         assert_eq!(event["stop_reason"], "end_turn");
     }
 
@@ -432,6 +448,7 @@ mod tests {
         let event = interception(&row);
         assert_valid(&event);
         assert_eq!((&event["status_id"], &event["actor"]["user"]["name"]), (&0.into(), &"unknown".into()));
+        assert!(event["trace"].get("span").is_none() && event["trace"]["uid"].is_string());
     }
 
     #[test]

@@ -20,8 +20,8 @@ pub(super) struct Poster(reqwest::Client);
 #[derive(Debug)]
 pub(super) struct Posted {
     pub status: StatusCode,
-    pub retry_after: Option<Duration>,
     pub body: Bytes,
+    retry_after: Option<Duration>,
 }
 
 impl Poster {
@@ -49,7 +49,24 @@ impl Poster {
             let Ok(Some(piece)) = answer.chunk().await else { break };
             body.extend_from_slice(&piece[..piece.len().min(ANSWER - body.len())]);
         }
-        Ok(Posted { status, retry_after, body: body.freeze() })
+        Ok(Posted { status, body: body.freeze(), retry_after })
+    }
+}
+
+impl Posted {
+    /// Why what was posted was not taken, in words.
+    pub(super) fn refusal(&self) -> String {
+        let hint = if self.status.is_redirection() {
+            ", which is not followed: the configuration must name the place itself"
+        } else {
+            ""
+        };
+        format!("it answered {}{hint}", self.status)
+    }
+
+    /// How long to wait before the next try: never shorter than `pause`, nor longer than `longest`.
+    pub(super) fn wait(&self, pause: Duration, longest: Duration) -> Duration {
+        self.retry_after.map_or(pause, |wanted| wanted.max(pause)).min(longest)
     }
 }
 
@@ -58,5 +75,25 @@ fn describe(error: &reqwest::Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn posted(status: u16, retry_after: Option<u64>) -> Posted {
+        let status = StatusCode::from_u16(status).unwrap();
+        Posted { status, body: Bytes::new(), retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn who_asks_to_be_left_alone_is_and_nobody_is_asked_in_a_tight_loop() {
+        let [pause, longest] = [4, 30].map(Duration::from_secs);
+        for (wanted, waited) in [(None, 4), (Some(0), 4), (Some(9), 9), (Some(3_600), 30)] {
+            assert_eq!(posted(503, wanted).wait(pause, longest).as_secs(), waited, "{wanted:?}");
+        }
+        assert_eq!(posted(503, None).refusal(), "it answered 503 Service Unavailable");
+        assert!(posted(302, None).refusal().ends_with("the configuration must name the place itself"));
     }
 }

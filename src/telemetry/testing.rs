@@ -19,9 +19,8 @@ use crate::domain::{Caller, EventId, InterceptionId, ToolSettings, ToolUseId};
 use crate::store::checkpoints::Checkpoint;
 use crate::store::records::events::Action;
 use crate::store::records::prompts::Role;
-use crate::store::records::{
-    Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse, Who,
-};
+use crate::store::records::{Body, End, Event, Kept, Outcome, Prompt, Row, Start, Thought, Tokens, ToolUse};
+use crate::store::sample;
 
 pub(super) fn caller() -> Arc<Caller> {
     Arc::new(Caller {
@@ -37,10 +36,6 @@ pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_795_262_400_000 + ms).unwrap()
 }
 
-fn who() -> Who {
-    Who { proof: "p".into(), person: Some("1".into()), caller: Some("1".into()) }
-}
-
 fn body(text: &str) -> Body {
     Body { id: Some("d1".into()), bytes: text.len() as u64, kept: Kept::Full }
 }
@@ -51,67 +46,35 @@ fn published(row: Row, text: Option<&str>) -> Published {
 
 pub(super) fn start(id: InterceptionId) -> Start {
     Start {
-        id,
         instance: "gate-1".into(),
-        epoch: 1,
-        who: who(),
-        provider: "anthropic".into(),
-        dialect: "messages".into(),
         model: "claude-x".into(),
-        client: "claude-code".into(),
-        client_version: Some("2.1".into()),
         client_session: Some("s-1".into()),
         agent: Some("a-1".into()),
-        parent_agent: None,
-        request_id: None,
         trace: Some("0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01-b7ad6b7169203331".into()),
-        thread: id,
-        parent: None,
-        place: None,
-        injection: "injected".into(),
-        left_out: vec![],
-        hosted: vec![],
-        continuity: vec![],
-        repeats: None,
-        policy: "p1".into(),
         started_at: at(0),
+        ..sample::start(id)
     }
 }
 
 pub(super) fn end(id: InterceptionId) -> End {
     End {
-        id,
         ended_at: at(2000),
-        outcome: "completed".into(),
-        status: Some(200),
-        error: None,
-        stop_reason: Some("end_turn".into()),
         answered_by: Some("claude-x-1".into()),
         first_byte_us: Some(300_000),
         total_us: Some(2_000_000),
         provider_us: 1_350_000,
         tools_us: 500_000,
+        client_us: 50_000,
         rounds: 2,
         injected_calls: 1,
         client_calls: 1,
-        input: 20,
-        output: 14,
-        cache_read: 100,
-        cache_write: 7,
-        reasoning: 4,
+        ..sample::end(id)
     }
 }
 
 pub(super) fn tokens(id: InterceptionId, round: u32, text: &str) -> Tokens {
     Tokens {
-        interception_id: id,
-        seq: round,
-        round,
         model: "claude-x-1".into(),
-        response_id: format!("msg_{round}"),
-        request_id: Some(format!("req_{round}")),
-        status: Some(200),
-        stop_reason: Some("end_turn".into()),
         input: 10,
         output: 7,
         cache_read: 50,
@@ -119,46 +82,50 @@ pub(super) fn tokens(id: InterceptionId, round: u32, text: &str) -> Tokens {
         cache_write_long: 1,
         reasoning: 2,
         body: body(text),
-        first_byte_us: Some(200_000),
         duration_us: Some(700_000),
         recorded_at: at(800 * i64::from(round)),
+        ..sample::tokens(id, round)
     }
 }
 
 pub(super) fn tool_use(id: InterceptionId, call: ToolUseId, injected: bool) -> ToolUse {
-    ToolUse {
-        id: call,
-        interception_id: id,
-        seq: 5,
-        round: 1,
-        call_id: "toolu_1".into(),
-        tool: if injected { "birds__count".into() } else { "Read".into() },
-        server: injected.then(|| "birds".into()),
-        server_tool: injected.then(|| "count".into()),
-        server_url: injected.then(|| "https://birds.example.com:8443/mcp".into()),
-        definition: injected.then(|| "f00d".into()),
-        injected,
-        via: injected.then(|| "injected".into()),
+    let ours = ToolUse {
+        tool: "birds__count".into(),
+        server: Some("birds".into()),
+        server_tool: Some("count".into()),
+        server_url: Some("https://birds.example.com:8443/mcp".into()),
         body: body("{\"n\":1}"),
-        rule: injected.then(|| "all".into()),
-        policy: injected.then(|| "p1".into()),
-        approver: None,
-        intended_at: injected.then(|| at(900)),
+        rule: Some("all".into()),
+        intended_at: Some(at(900)),
         recorded_at: at(900),
+        ..sample::tool_use(id, call)
+    };
+    if injected {
+        return ours;
+    }
+    ToolUse {
+        tool: "Read".into(),
+        server: None,
+        server_tool: None,
+        server_url: None,
+        definition: None,
+        injected: false,
+        via: None,
+        rule: None,
+        policy: None,
+        intended_at: None,
+        ..ours
     }
 }
 
 pub(super) fn outcome(id: InterceptionId, call: ToolUseId, outcome: &str) -> Outcome {
     let ran = outcome != "released";
     Outcome {
-        id: call,
-        interception_id: id,
-        seq: 5,
         outcome: outcome.into(),
         body: ran.then(|| body("42 birds")),
-        truncated: false,
         duration_us: ran.then_some(500_000),
         ended_at: at(1400),
+        ..sample::outcome(&sample::tool_use(id, call))
     }
 }
 
@@ -172,6 +139,29 @@ pub(super) fn prompt(text: &str) -> Published {
         recorded_at: at(1),
     };
     published(Row::Prompt(row), Some(text))
+}
+
+/// The event of an end that came after another gateway had ended the interception.
+pub(super) fn late_end(id: InterceptionId) -> Published {
+    let event = Event {
+        action: Action::Late,
+        detail: json!({"record_type": "interception_end", "record": {"id": id, "outcome": "completed"}}),
+        ..read()
+    };
+    published(Row::Event(Box::new(event)), None)
+}
+
+/// The event of a reading.
+fn read() -> Event {
+    Event {
+        id: EventId::new(),
+        instance: "gate-1".into(),
+        epoch: 1,
+        who: Some(sample::who("alice")),
+        action: Action::Read,
+        detail: json!({"user": "bob"}),
+        at: at(1500),
+    }
 }
 
 /// A checkpoint of nothing.
@@ -194,15 +184,6 @@ pub(super) fn interception() -> Vec<Published> {
     if let Row::Prompt(row) = &mut asked.row {
         row.interception_id = id;
     }
-    let event = Event {
-        id: EventId::new(),
-        instance: "gate-1".into(),
-        epoch: 1,
-        who: Some(who()),
-        action: Action::Read,
-        detail: json!({"user": "bob"}),
-        at: at(1500),
-    };
     vec![
         published(Row::Start(Box::new(start(id))), None),
         asked,
@@ -213,7 +194,7 @@ pub(super) fn interception() -> Vec<Published> {
         published(Row::ToolUse(Box::new(tool_use(id, theirs, false))), Some("{\"path\":\"x\"}")),
         published(Row::Outcome(outcome(id, theirs, "released")), None),
         published(Row::Tokens(Box::new(tokens(id, 2, "There are 42."))), Some("There are 42.")),
-        published(Row::Event(Box::new(event)), None),
+        published(Row::Event(Box::new(read())), None),
         published(Row::End(Box::new(end(id))), None),
     ]
 }
@@ -229,6 +210,7 @@ struct Shared {
     answers: Mutex<VecDeque<StatusCode>>,
     posts: Mutex<Vec<Post>>,
     arrived: watch::Sender<usize>,
+    is_held: watch::Sender<bool>,
 }
 
 /// A post as it came.
@@ -247,6 +229,7 @@ impl Receiver {
             answers: Mutex::default(),
             posts: Mutex::default(),
             arrived: watch::Sender::new(0),
+            is_held: watch::Sender::new(false),
         });
         let routes = axum::Router::new().fallback(take).with_state(Arc::clone(&shared));
         TaskTracker::new().spawn(std::future::IntoFuture::into_future(axum::serve(listener, routes)));
@@ -257,6 +240,15 @@ impl Receiver {
     pub(super) fn will(&self, statuses: &[u16]) {
         let statuses = statuses.iter().map(|status| StatusCode::from_u16(*status).unwrap());
         self.shared.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// Answers nothing until it is let go on.
+    pub(super) fn hold(&self) {
+        self.shared.is_held.send_replace(true);
+    }
+
+    pub(super) fn let_go_on(&self) {
+        self.shared.is_held.send_replace(false);
     }
 
     /// All posts, once there are so many.
@@ -274,6 +266,7 @@ async fn take(State(shared): State<Arc<Shared>>, request: Request<axum::body::Bo
     let post = Post { path: parts.uri.path().to_owned(), headers: parts.headers, body };
     shared.posts.lock().unwrap().push(post);
     shared.arrived.send_modify(|arrived| *arrived += 1);
+    let _ = shared.is_held.subscribe().wait_for(|is_held| !is_held).await;
     let status = shared.answers.lock().unwrap().pop_front().unwrap_or(StatusCode::OK);
     // Who follows this would post to somebody else.
     let elsewhere = [(http::header::LOCATION, "/elsewhere")];

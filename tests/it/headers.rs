@@ -30,6 +30,8 @@ const NEVER_UP: &[(&str, &str)] = &[
     ("x-toolgate-inject", "on"),
     ("x-toolgate-user", "leak"),
     ("x-toolgate-interception", "leak"),
+    ("baggage", "tenant=leak"),
+    ("tracestate", "leak"),
 ];
 
 /// What passes unchanged.
@@ -41,7 +43,6 @@ const UP: &[(&str, &str)] = &[
     ("x-stainless-lang", "python"),
     ("x-claude-code-session-id", "5b7e"),
     ("x-custom", "stays"),
-    ("baggage", "tenant=blue"),
     ("idempotency-key", "k-1"),
 ];
 

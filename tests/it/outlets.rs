@@ -72,7 +72,7 @@ fn builder(receiver: &Receiver) -> Builder {
             config.telemetry.otlp = Some(otlp);
             config.audit.webhooks = vec![Webhook {
                 url: hook,
-                secret: Some(SecretString::from(WEBHOOK_SECRET)),
+                key: Some(WEBHOOK_SECRET.as_bytes().to_vec().into()),
                 records: vec![],
                 content: Record::Full,
             }];

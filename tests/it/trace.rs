@@ -36,7 +36,7 @@ async fn provider_and_servers_are_told_the_spans_that_ask_them() {
             let told = span(headers["traceparent"].to_str().unwrap());
             assert_eq!(told, SpanId::of_round(record.id, number).to_string());
             assert_eq!(headers["tracestate"], "vendor=1");
-            assert_eq!(headers["baggage"], "user=alice");
+            assert!(headers.get("baggage").is_none(), "what a client says of its users is for nobody else");
         }
         assert_eq!(rounds.len(), 2);
 
@@ -44,7 +44,7 @@ async fn provider_and_servers_are_told_the_spans_that_ask_them() {
         let told = span(meta["traceparent"].as_str().unwrap());
         assert_eq!(told, SpanId::of_call(record.calls[0].id).to_string());
         assert_eq!(meta["tracestate"], "vendor=1");
-        assert!(meta.get("baggage").is_none(), "what a client says of its users is not for servers: {meta}");
+        assert!(meta.get("baggage").is_none(), "{meta}");
 
         let kept = record.interception.start.trace.as_deref().unwrap();
         let kept: Trace = kept.parse().unwrap();
@@ -68,11 +68,7 @@ async fn nobody_is_told_of_a_trace_that_nobody_follows() {
     }
     assert!(server.metas().iter().all(|meta| meta.get("traceparent").is_none()));
     let went_up = world.provider.requests();
-    let told = went_up.iter().filter_map(|request| request.headers.get("traceparent"));
-    assert!(
-        told.into_iter().all(|told| told == "00-nonsense-01"),
-        "fidelity: as it came, where it is no trace"
-    );
+    assert!(went_up.iter().all(|request| !request.headers.contains_key("traceparent")));
 }
 
 #[tokio::test]
@@ -106,5 +102,5 @@ async fn an_mcp_clients_trace_goes_on_too() {
     let record = world.last_record().await;
     let [meta]: [Value; 1] = server.metas().try_into().unwrap();
     assert_eq!(span(meta["traceparent"].as_str().unwrap()), SpanId::of_call(record.calls[0].id).to_string());
-    assert_eq!(meta["baggage"], "user=alice", "that was said to the server itself");
+    assert!(meta.get("baggage").is_none(), "{meta}");
 }

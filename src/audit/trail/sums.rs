@@ -37,7 +37,7 @@ impl Sums {
         ended_at: Timestamp,
         total: Duration,
     ) -> End {
-        let Times { first_byte, provider, tools } = end.times;
+        let Times { first_byte, provider, tools, client } = end.times;
         let usage = capped(self.usage);
         End {
             id,
@@ -51,6 +51,7 @@ impl Sums {
             total_us: Some(micros(total)),
             provider_us: micros(provider),
             tools_us: micros(tools),
+            client_us: micros(client),
             rounds: self.rounds,
             injected_calls: self.injected_calls,
             client_calls: self.client_calls,

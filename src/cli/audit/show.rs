@@ -166,9 +166,9 @@ fn footer(out: &mut impl Write, whole: &Whole) -> io::Result<()> {
     };
     writeln!(out, "\nEnd")?;
     field(out, "ended", &format!("{:.6}", end.ended_at))?;
-    if let Some(total) = end.total_us {
-        let own = total.saturating_sub(end.provider_us + end.tools_us);
-        let parts = [("provider", end.provider_us), ("tools", end.tools_us), ("gateway", own)];
+    if let (Some(total), Some(own)) = (end.total_us, end.own_us()) {
+        let waits = [("provider", end.provider_us), ("tools", end.tools_us), ("client", end.client_us)];
+        let parts = [waits[0], waits[1], waits[2], ("gateway", own)];
         let parts = parts.map(|(name, part)| format!("{name} {}", duration(part))).join(", ");
         field(out, "took", &format!("{}: {parts}", duration(total)))?;
     }

@@ -60,7 +60,7 @@ fn everything_can_be_said_of_the_audit() {
     assert_eq!(audit.log, Some(log));
     let [webhook] = &audit.webhooks[..] else { panic!("one webhook") };
     assert_eq!((webhook.url.as_str(), webhook.content), ("https://siem.test/in", Record::None));
-    assert_eq!(webhook.secret.as_ref().map(ExposeSecret::expose_secret), Some("hush-hush"));
+    assert_eq!(webhook.key.as_ref().map(ExposeSecret::expose_secret), Some("hush-hush".as_bytes()));
     assert_eq!(webhook.records, ["tool_usage", "audit_checkpoint"]);
     let shown = format!("{config:?}");
     assert!(!shown.contains("hush") && !shown.contains("nWGx"), "Debug shows no secret");
@@ -70,6 +70,16 @@ fn everything_can_be_said_of_the_audit() {
 fn a_log_goes_to_a_file_or_to_standard_output() {
     let log = audit("{ log: { to: stdout } }").log;
     assert_eq!(log, Some(AuditLog { file: None, content: Record::None }));
+}
+
+#[test]
+fn a_webhooks_secret_is_read_as_the_libraries_of_standard_webhooks_do() {
+    let of = |secret: &str| {
+        let webhooks = format!("{{ webhooks: [{{ url: 'https://siem.test', secret: \"{secret}\" }}] }}");
+        audit(&webhooks).webhooks.remove(0).key.unwrap().expose_secret().to_vec()
+    };
+    assert_eq!(of("${KEY}"), b"hush-hush");
+    assert_eq!(of("${NONE:-whsec_aHVzaA==}"), b"hush");
 }
 
 #[test]
@@ -101,6 +111,11 @@ fn what_cannot_be_is_refused_at_its_place() {
         ("{ log: {} }", "the field `to` is missing"),
         ("{ webhooks: [{ url: 'ftp://x' }] }", "4:28: expected a URL that starts with"),
         ("{ webhooks: [{ url: 'http://x', secret: s }] }", "4:48: a secret must not stand in the file"),
+        (
+            "{ webhooks: [{ url: 'http://x', secret: 'whsec_${KEY}' }] }",
+            "4:48: expected a secret: base64 behind `whsec_`, or any other text",
+        ),
+        ("{ webhooks: [{ url: 'http://x', secret: '${NONE:-}' }] }", "4:48: expected a secret"),
         (
             "{ webhooks: [{ url: 'http://x', records: [prompts] }] }",
             "4:50: expected one of `interception_start`",

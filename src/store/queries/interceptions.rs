@@ -12,6 +12,7 @@ use super::compose::{number, small};
 use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::InterceptionId;
+use crate::store::records::interceptions::own_us;
 
 /// One client request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -101,6 +102,8 @@ pub struct Ended {
     pub provider_us: u64,
     /// Waited for tools, microseconds.
     pub tools_us: u64,
+    /// Waited for the client, which sent its request or took its answer slowly, microseconds.
+    pub client_us: u64,
     /// Rounds.
     pub rounds: u32,
     /// Injected calls that ran.
@@ -109,6 +112,13 @@ pub struct Ended {
     pub client_calls: u32,
     /// Tokens of all rounds.
     pub tokens: Tokens,
+}
+
+impl Ended {
+    /// The gateway's own part of the whole, microseconds.
+    pub fn own_us(&self) -> Option<u64> {
+        own_us(self.total_us, [self.provider_us, self.tools_us, self.client_us])
+    }
 }
 
 /// Tokens by class.
@@ -221,6 +231,7 @@ fn read_end(row: &AnyRow) -> Result<Option<Ended>, sqlx::Error> {
         total_us: number(row, "total_us")?,
         provider_us: count("provider_us")?,
         tools_us: count("tools_us")?,
+        client_us: count("client_us")?,
         rounds: few("rounds")?,
         injected_calls: few("injected_calls")?,
         client_calls: few("client_calls")?,

@@ -6,8 +6,8 @@ use serde_json::Value;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
-use super::{Who, read_who};
-use crate::domain::EventId;
+use super::{Kind, Who, read_who};
+use crate::domain::{EventId, InterceptionId};
 use crate::store::Store;
 use crate::store::column::{micros, read_count, read_json, read_parsed, read_word};
 
@@ -63,6 +63,14 @@ impl Action {
             Self::Late => "late",
             Self::Lost => "lost",
         }
+    }
+}
+
+impl Event {
+    /// The interception of which this tells that its end came too late, if it does.
+    pub fn late_end(&self) -> Option<InterceptionId> {
+        let is_end = self.action == Action::Late && self.detail["record_type"] == Kind::End.record_type();
+        self.detail["record"]["id"].as_str().filter(|_| is_end)?.parse().ok()
     }
 }
 

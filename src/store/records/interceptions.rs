@@ -67,8 +67,8 @@ pub struct Start {
     pub started_at: Timestamp,
 }
 
-/// What is known when it has ended. Times of one interception add up: what `total_us` has beyond `provider_us` and
-/// `tools_us` is the gateway's own.
+/// What is known when it has ended. Times of one interception add up: what `total_us` has beyond the waits is the
+/// gateway's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
     /// The interception.
@@ -94,6 +94,8 @@ pub struct End {
     pub provider_us: u64,
     /// Waited for tools and for nothing else, microseconds.
     pub tools_us: u64,
+    /// Waited for the client, which sent its request or took its answer slowly, microseconds.
+    pub client_us: u64,
     /// Rounds.
     pub rounds: u32,
     /// Injected calls that ran.
@@ -112,6 +114,18 @@ pub struct End {
     pub reasoning: u64,
 }
 
+impl End {
+    /// The gateway's own part of the whole, microseconds.
+    pub fn own_us(&self) -> Option<u64> {
+        own_us(self.total_us, [self.provider_us, self.tools_us, self.client_us])
+    }
+}
+
+/// What the gateway itself took of a whole of which so much was waited, microseconds.
+pub fn own_us(total_us: Option<u64>, waits_us: [u64; 3]) -> Option<u64> {
+    total_us.map(|total| waits_us.into_iter().fold(total, u64::saturating_sub))
+}
+
 /// How an interception goes to the database.
 #[derive(Serialize)]
 pub(in crate::store) struct WithEnd<'a> {
@@ -125,7 +139,7 @@ pub(in crate::store) const INSERT: &str = "INSERT INTO interceptions \
     agent, parent_agent, request_id, trace, thread, parent, place, injection, left_out, hosted, continuity, repeats, \
     policy, started_at, \
     ended_at, outcome, status, error, stop_reason, answered_by, first_byte_us, total_us, provider_us, tools_us, \
-    rounds, injected_calls, client_calls, input, output, cache_read, cache_write, reasoning) \
+    client_us, rounds, injected_calls, client_calls, input, output, cache_read, cache_write, reasoning) \
     SELECT value->>'id', value->>'instance', CAST(value->>'epoch' AS BIGINT), value->'who'->>'proof', \
     value->'who'->>'person', value->'who'->>'caller', value->>'provider', value->>'dialect', value->>'model', \
     value->>'client', value->>'client_version', value->>'client_session', value->>'agent', value->>'parent_agent', \
@@ -136,7 +150,7 @@ pub(in crate::store) const INSERT: &str = "INSERT INTO interceptions \
     value->'end'->>'error', value->'end'->>'stop_reason', value->'end'->>'answered_by', \
     CAST(value->'end'->>'first_byte_us' AS BIGINT), CAST(value->'end'->>'total_us' AS BIGINT), \
     CAST(value->'end'->>'provider_us' AS BIGINT), CAST(value->'end'->>'tools_us' AS BIGINT), \
-    CAST(value->'end'->>'rounds' AS BIGINT), CAST(value->'end'->>'injected_calls' AS BIGINT), \
+    CAST(value->'end'->>'client_us' AS BIGINT), CAST(value->'end'->>'rounds' AS BIGINT), CAST(value->'end'->>'injected_calls' AS BIGINT), \
     CAST(value->'end'->>'client_calls' AS BIGINT), CAST(value->'end'->>'input' AS BIGINT), \
     CAST(value->'end'->>'output' AS BIGINT), CAST(value->'end'->>'cache_read' AS BIGINT), \
     CAST(value->'end'->>'cache_write' AS BIGINT), CAST(value->'end'->>'reasoning' AS BIGINT) \
@@ -148,7 +162,7 @@ pub(in crate::store) const END: &str = "UPDATE interceptions SET ended_at = valu
     stop_reason = value->>'stop_reason', answered_by = value->>'answered_by', \
     first_byte_us = CAST(value->>'first_byte_us' AS BIGINT), total_us = CAST(value->>'total_us' AS BIGINT), \
     provider_us = CAST(value->>'provider_us' AS BIGINT), tools_us = CAST(value->>'tools_us' AS BIGINT), \
-    rounds = CAST(value->>'rounds' AS BIGINT), injected_calls = CAST(value->>'injected_calls' AS BIGINT), \
+    client_us = CAST(value->>'client_us' AS BIGINT), rounds = CAST(value->>'rounds' AS BIGINT), injected_calls = CAST(value->>'injected_calls' AS BIGINT), \
     client_calls = CAST(value->>'client_calls' AS BIGINT), input = CAST(value->>'input' AS BIGINT), \
     output = CAST(value->>'output' AS BIGINT), cache_read = CAST(value->>'cache_read' AS BIGINT), \
     cache_write = CAST(value->>'cache_write' AS BIGINT), reasoning = CAST(value->>'reasoning' AS BIGINT) \
@@ -199,6 +213,7 @@ pub fn read_end(row: &AnyRow) -> Result<Option<End>, sqlx::Error> {
         total_us: read_count_if_any(row, "total_us")?,
         provider_us: read_count(row, "provider_us")?,
         tools_us: read_count(row, "tools_us")?,
+        client_us: read_count(row, "client_us")?,
         rounds: read_number(row, "rounds")?,
         injected_calls: read_number(row, "injected_calls")?,
         client_calls: read_number(row, "client_calls")?,

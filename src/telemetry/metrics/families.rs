@@ -23,6 +23,7 @@ pub(super) struct Families {
     pub first_byte: Durations,
     pub provider_time: Durations,
     pub tool_time: Durations,
+    pub client_time: Durations,
     pub overhead: Durations,
     pub rounds: Family<Round, Counter>,
     pub tokens: Family<Token, Counter>,
@@ -138,6 +139,7 @@ impl Families {
             first_byte: timed(long),
             provider_time: timed(long),
             tool_time: timed(short),
+            client_time: timed(long),
             overhead: timed(fine),
             rounds: Family::default(),
             tokens: Family::default(),
@@ -180,8 +182,13 @@ impl Families {
             self.tool_time.clone(),
         );
         to.register(
+            "interception_client_seconds",
+            "Waited for the client, which sent its request or took its answer slowly",
+            self.client_time.clone(),
+        );
+        to.register(
             "interception_overhead_seconds",
-            "What the gateway itself took of a request: all that was neither provider nor tools",
+            "What the gateway itself took of a request: all that was not waited for others",
             self.overhead.clone(),
         );
         to.register("rounds", "Upstream calls, by the model that answered", self.rounds.clone());

@@ -12,7 +12,6 @@ use prometheus_client::registry::Registry;
 
 use self::families::{Call, Families, Interception, Round, Timed, Token};
 use super::Losses;
-use super::line::overhead;
 use super::names::{self, Labels};
 use super::open::Open;
 use crate::audit::{Outlet, Published};
@@ -77,9 +76,16 @@ impl Outlet for Metrics {
                 Row::ToolUse(row) => self.call(&mut running, row),
                 Row::Outcome(row) => self.outcome(&mut running, row),
                 Row::End(row) => self.end(&mut running, row),
-                Row::Prompt(_) | Row::Thought(_) | Row::Event(_) => {}
+                Row::Event(row) => {
+                    // Another gateway has ended it, and counted it.
+                    if let Some(id) = row.late_end() {
+                        running.remove(id);
+                    }
+                }
+                Row::Prompt(_) | Row::Thought(_) => {}
             }
         }
+        self.families.in_flight.set(i64::try_from(running.len()).unwrap_or(i64::MAX));
     }
 }
 
@@ -102,9 +108,7 @@ impl Metrics {
             client: names::client(&row.client),
             calls: HashMap::new(),
         };
-        if running.insert(row.id, begun) {
-            self.families.in_flight.inc();
-        }
+        running.insert(row.id, begun);
     }
 
     fn round(&self, running: &Open<Running>, row: &Tokens) {
@@ -161,7 +165,6 @@ impl Metrics {
             self.families.interceptions.get_or_create(&ended).inc();
             return;
         };
-        self.families.in_flight.dec();
         let timed = Timed { provider: provider.clone(), dialect: dialect.clone() };
         let observe = |family: &families::Durations, time: Option<u64>| {
             if let Some(time) = time {
@@ -172,7 +175,8 @@ impl Metrics {
         observe(&self.families.first_byte, row.first_byte_us);
         observe(&self.families.provider_time, (row.rounds > 0).then_some(row.provider_us));
         observe(&self.families.tool_time, (row.injected_calls > 0).then_some(row.tools_us));
-        observe(&self.families.overhead, overhead(row));
+        observe(&self.families.client_time, row.total_us.map(|_| row.client_us));
+        observe(&self.families.overhead, row.own_us());
         let ended = Interception { provider, dialect, client, outcome };
         self.families.interceptions.get_or_create(&ended).inc();
     }

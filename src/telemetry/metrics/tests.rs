@@ -64,7 +64,8 @@ fn an_interceptions_records_are_counted() {
     expect(&format!("toolgate_interception_first_byte_seconds_sum{timed}"), 0.3);
     expect(&format!("toolgate_interception_provider_seconds_sum{timed}"), 1.35);
     expect(&format!("toolgate_interception_tools_seconds_sum{timed}"), 0.5);
-    expect(&format!("toolgate_interception_overhead_seconds_sum{timed}"), 0.15);
+    expect(&format!("toolgate_interception_client_seconds_sum{timed}"), 0.05);
+    expect(&format!("toolgate_interception_overhead_seconds_sum{timed}"), 0.1);
     expect(r#"toolgate_rounds_total{provider="anthropic",model="claude-x-1"}"#, 2.0);
     for (class, count) in
         [("input", 20.0), ("output", 14.0), ("cache_read", 100.0), ("cache_write_short", 6.0)]
@@ -142,6 +143,20 @@ fn an_end_whose_beginning_nobody_saw_is_counted_and_leaves_the_gauge_alone() {
     assert_eq!(samples["toolgate_interceptions_in_flight"].to_string(), "0");
     assert!(
         samples.keys().any(|name| name.starts_with("toolgate_interceptions_total") && name.contains("other"))
+    );
+}
+
+#[test]
+fn an_interception_that_another_gateway_has_ended_does_not_run_any_more() {
+    let metrics = Metrics::default();
+    let start = testing::interception().remove(0);
+    let Row::Start(row) = &start.row else { panic!() };
+    let end = testing::late_end(row.id);
+    metrics.publish(&[start]);
+    metrics.publish(&[end]);
+    assert_eq!(
+        samples(&page(&metrics, Format::Prometheus))["toolgate_interceptions_in_flight"].to_string(),
+        "0"
     );
 }
 

@@ -93,11 +93,10 @@ impl Client {
                     self.fails = false;
                     return Some(body);
                 }
-                Ok(Posted { status, retry_after, .. }) if may_pass(status) => {
-                    let pause = pauses.next().map(|pause| retry_after.unwrap_or(pause).min(LONGEST_PAUSE));
-                    (format!("it answered {status}"), pause)
+                Ok(posted) => {
+                    let pause = pauses.next().filter(|_| may_pass(posted.status));
+                    (posted.refusal(), pause.map(|pause| posted.wait(pause, LONGEST_PAUSE)))
                 }
-                Ok(Posted { status, .. }) => (format!("it answered {status}"), None),
                 Err(error) => (error, pauses.next()),
             };
             let Some(pause) = pause.filter(|_| !ending.is_cancelled()) else {

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use super::super::names::Labels;
 use super::attributes::{Attributes, seconds};
 use super::gathering::{Call, Interception};
-use super::spans::{nanos, whole_input};
+use super::spans::{CHAT, EXECUTE, nanos, whole_input};
 use crate::store::records::Tokens;
 
 /// The buckets that the conventions advise.
@@ -41,7 +41,6 @@ type Key = Vec<(&'static str, String)>;
 #[derive(Debug)]
 pub(super) struct Meter {
     since: Timestamp,
-    names: Labels,
     instruments: [Instrument; 4],
 }
 
@@ -68,7 +67,6 @@ impl Default for Meter {
             |name, unit, what, bounds| Instrument { name, unit, what, bounds, points: BTreeMap::new() };
         Self {
             since: Timestamp::now(),
-            names: Labels::default(),
             instruments: [
                 instrument("gen_ai.client.token.usage", "{token}", "Tokens of one upstream call", &TOKENS),
                 instrument("gen_ai.client.operation.duration", "s", "One upstream call", &ROUNDS),
@@ -80,21 +78,21 @@ impl Default for Meter {
 }
 
 impl Meter {
-    pub(super) fn count(&mut self, interception: &Interception) {
+    pub(super) fn count(&mut self, interception: &Interception, names: &Labels) {
         for (row, _) in interception.rounds() {
-            self.count_round(interception, row);
+            self.count_round(interception, row, names);
         }
         for call in interception.calls() {
-            self.count_call(&call, interception);
+            self.count_call(&call, interception, names);
         }
     }
 
-    fn count_round(&mut self, interception: &Interception, row: &Tokens) {
+    fn count_round(&mut self, interception: &Interception, row: &Tokens, names: &Labels) {
         let mut key: Key = vec![
-            ("gen_ai.operation.name", "chat".to_owned()),
+            ("gen_ai.operation.name", CHAT.to_owned()),
             ("gen_ai.provider.name", interception.provider().to_owned()),
-            ("gen_ai.response.model", self.names.models.of(&row.model)),
-            ("toolgate.provider", self.names.providers.of(&interception.start.provider)),
+            ("gen_ai.response.model", names.models.of(&row.model)),
+            ("toolgate.provider", names.providers.of(&interception.start.provider)),
         ];
         let [tokens, durations, ..] = &mut self.instruments;
         for (kind, count) in [("input", whole_input(row)), ("output", row.output)] {
@@ -110,22 +108,26 @@ impl Meter {
         }
     }
 
-    fn count_call(&mut self, call: &Call<'_>, interception: &Interception) {
+    fn count_call(&mut self, call: &Call<'_>, interception: &Interception, names: &Labels) {
         let Some(server) = call.call.server.as_deref() else { return };
-        let (server, tool) = self.names.tool(server, call.tool());
-        let mut key: Key = vec![
-            ("mcp.method.name", "tools/call".to_owned()),
-            ("gen_ai.operation.name", "execute_tool".to_owned()),
-            ("gen_ai.tool.name", tool),
-        ];
-        key.extend(call.error().map(|error| ("error.type", self.names.outcomes.of(error))));
+        let mut key: Key = vec![("mcp.method.name", call.method().to_owned())];
+        let server = match call.tool() {
+            Some(tool) => {
+                let (server, tool) = names.tool(server, tool);
+                key.push(("gen_ai.operation.name", EXECUTE.to_owned()));
+                key.push(("gen_ai.tool.name", tool));
+                server
+            }
+            None => names.servers.of(server),
+        };
+        key.extend(call.error().map(|error| ("error.type", names.outcomes.of(error))));
         let [.., clients, servers] = &mut self.instruments;
         if let (true, Some(total)) = (interception.is_mcp(), interception.end.total_us) {
             servers.observe(key.clone(), seconds(total));
         }
         key.push(("toolgate.server", server));
         let duration = call.outcome.and_then(|(outcome, _)| outcome.duration_us);
-        if let (Some(_), Some(duration)) = (call.call.intended_at, duration) {
+        if let (Some(_), Some(duration)) = (call.sent(), duration) {
             clients.observe(key, seconds(duration));
         }
     }

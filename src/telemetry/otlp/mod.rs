@@ -1,21 +1,21 @@
 //! Traces and metrics for an OpenTelemetry collector, by OTLP over HTTP, under the names of the `GenAI` and MCP
 //! conventions.
 //!
-//! One task gathers the records of each interception until its end (`gathering.rs`), makes spans of them (`spans.rs`),
-//! counts them (`meter.rs`), and sends both (`client.rs`). The protocol's messages are written directly: the SDK would
+//! One half of a task gathers the records of each interception until its end (`gathering.rs`), makes spans of them
+//! (`spans.rs`) and counts them (`meter.rs`); the other half (`outbox.rs`) sends both (`client.rs`). The protocol's messages are written directly: the SDK would
 //! read environment variables and keep headers where a dump shows them.
 
 mod attributes;
 mod client;
 mod gathering;
 mod meter;
+mod outbox;
 mod spans;
 
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -23,13 +23,11 @@ use self::attributes::Attributes;
 use self::client::Client;
 use self::gathering::Gathering;
 use self::meter::Meter;
-use super::feed::{Feed, Intake, Item, feed};
+use self::outbox::{Outbox, outbox};
+use super::feed::{CHECKPOINT, Feed, Intake, Item, feed};
+use super::names::Labels;
 use crate::config::{Otlp, Record};
 
-/// Spans of one request, about.
-const BATCH: usize = 512;
-/// How long spans wait for others.
-const LINGER: Duration = Duration::from_secs(2);
 /// Records that are taken at once.
 const TAKEN: usize = 256;
 
@@ -39,10 +37,10 @@ pub(super) fn start(
     instance: &str,
     ending: CancellationToken,
 ) -> Result<(Feed, impl Future<Output = ()> + Send + use<>), reqwest::Error> {
-    let (feed, intake) = feed("otlp", |kind| !kind.starts_with("audit_"), ending);
+    let (feed, intake) = feed("otlp", |kind| kind != CHECKPOINT, ending);
     let client = Client::new(settings, resource(&settings.service_name, instance))?;
     let (content, every) = (settings.content, settings.metrics_every);
-    Ok((feed, Export { intake, client, spans: Vec::new(), meter: Meter::default(), content }.run(every)))
+    Ok((feed, export(intake, client, content, every)))
 }
 
 fn resource(service: &str, instance: &str) -> Resource {
@@ -61,69 +59,63 @@ fn scope() -> InstrumentationScope {
     }
 }
 
-/// The task.
+/// The half of the task that takes records; the other half is [`outbox::Outgoing`].
 struct Export {
     intake: Intake,
-    client: Client,
-    spans: Vec<Span>,
+    gathering: Gathering,
+    names: Labels,
     meter: Meter,
+    outbox: Outbox,
     content: Record,
 }
 
+async fn export(intake: Intake, client: Client, content: Record, every: Duration) {
+    let ending = intake.ending().clone();
+    let (outbox, outgoing) = outbox(intake.losses());
+    let (gathering, names, meter) = (Gathering::new(content), Labels::default(), Meter::default());
+    let export = Export { intake, gathering, names, meter, outbox, content };
+    let (mut intake, ()) = tokio::join!(export.run(every), outgoing.send(client, &ending));
+    intake.tell_losses(true);
+}
+
 impl Export {
-    async fn run(mut self, every: Duration) {
-        let mut gathering = Gathering::new(self.content);
+    /// Takes records until there will never be any again.
+    async fn run(mut self, every: Duration) -> Intake {
         let mut metrics = interval_at(Instant::now() + every, every);
         metrics.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut due = Instant::now();
         let mut taken = Vec::new();
         loop {
-            let had_none = self.spans.is_empty();
+            let due = self.outbox.due();
             tokio::select! {
                 is_open = self.intake.take(&mut taken, TAKEN) => {
-                    for item in taken.drain(..) {
-                        let Item::Record(record) = item else { continue };
-                        let Some(interception) = gathering.take(record) else { continue };
-                        self.meter.count(&interception);
-                        self.spans.extend(spans::of(&interception, self.content));
-                    }
-                    let lost = gathering.take_lost();
-                    if lost > 0 {
-                        self.intake.lose(lost);
-                    }
+                    taken.drain(..).for_each(|item| self.take(item));
+                    self.tell_losses();
                     if !is_open {
                         break;
                     }
                 }
-                () = sleep_until(due), if !had_none => self.send_spans().await,
-                _ = metrics.tick() => self.send_metrics().await,
-            }
-            if had_none && !self.spans.is_empty() {
-                due = Instant::now() + LINGER;
-            }
-            if self.spans.len() >= BATCH {
-                self.send_spans().await;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.outbox.close_batch(),
+                _ = metrics.tick() => self.outbox.put_metrics(self.meter.metrics()),
             }
         }
-        self.send_spans().await;
-        self.send_metrics().await;
+        self.outbox.close_batch();
+        self.outbox.put_metrics(self.meter.metrics());
+        self.intake
     }
 
-    async fn send_spans(&mut self) {
-        while !self.spans.is_empty() {
-            let batch: Vec<Span> = self.spans.drain(..self.spans.len().min(BATCH)).collect();
-            let lost = self.client.send_spans(batch, self.intake.ending()).await;
-            if lost > 0 {
-                self.intake.lose(lost);
-            }
+    fn take(&mut self, item: Item) {
+        let Item::Record(record) = item else { return };
+        let Some(interception) = self.gathering.take(record) else { return };
+        self.meter.count(&interception, &self.names);
+        for span in spans::of(&interception, &self.names, self.content) {
+            self.outbox.put(span);
         }
     }
 
-    /// They add up, so that what is not sent now goes with the next.
-    async fn send_metrics(&mut self) {
-        let metrics = self.meter.metrics();
-        if !metrics.is_empty() {
-            self.client.send_metrics(metrics, self.intake.ending()).await;
+    fn tell_losses(&mut self) {
+        let lost = self.gathering.take_lost();
+        if lost > 0 {
+            self.intake.lose(lost);
         }
     }
 }

@@ -9,46 +9,54 @@ use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use reqwest::Url;
 use serde_json::json;
 
+use super::super::names::Labels;
 use super::super::text::show;
 use super::attributes::Attributes;
-use super::gathering::{Call, Interception};
+use super::gathering::{Call, Interception, before};
 use crate::audit::Published;
 use crate::config::Record;
 use crate::domain::{SpanId, Trace};
 use crate::store::records::prompts::Role;
 use crate::store::records::{Row, Tokens};
 
+/// The conventions' operations.
+pub(super) const CHAT: &str = "chat";
+pub(super) const EXECUTE: &str = "execute_tool";
+
 /// Of a span's flags: sampled, "whether the parent is remote is known", "it is".
 const SAMPLED: u32 = 0x001;
 const PARENT_IS_KNOWN: u32 = 0x100;
 const PARENT_IS_REMOTE: u32 = 0x200;
 
-/// All spans of an interception; none where who began its trace does not want any.
-pub(super) fn of(interception: &Interception, content: Record) -> Vec<Span> {
+/// All spans of an interception; none where who began its trace does not want any. Their names are made of `names`, for
+/// back ends group by them.
+pub(super) fn of(interception: &Interception, names: &Labels, content: Record) -> Vec<Span> {
     let Some(trace) = interception.trace().filter(|trace| trace.is_sampled) else { return Vec::new() };
-    let mut spans = vec![root(interception, &trace, content)];
-    spans.extend(interception.rounds().map(|(row, text)| round(interception, &trace, row, text, content)));
+    let mut spans = vec![root(interception, &trace, names, content)];
+    spans.extend(interception.rounds().map(|(row, text)| {
+        let name = chat(names.models.known(&row.model));
+        round(interception, &trace, row, text, content).named(name)
+    }));
     spans.extend(interception.calls().map(|it| call(&trace, &it, content)));
     spans
 }
 
-fn root(interception: &Interception, trace: &Trace, content: Record) -> Span {
+fn root(interception: &Interception, trace: &Trace, names: &Labels, content: Record) -> Span {
     let Interception { start, end, caller, .. } = interception;
     let mut attributes = Attributes::default();
     let name = if interception.is_mcp() {
-        let tool = interception.calls().next().map(|call| call.tool().to_owned()).unwrap_or_default();
-        attributes.text("mcp.method.name", "tools/call");
-        attributes.text("gen_ai.operation.name", "execute_tool");
-        attributes.text("gen_ai.tool.name", &tool);
-        format!("tools/call {tool}")
+        match interception.calls().next() {
+            Some(call) => put_method(&call, &mut attributes),
+            None => String::new(),
+        }
     } else {
-        attributes.text("gen_ai.operation.name", "chat");
+        attributes.text("gen_ai.operation.name", CHAT);
         attributes.text("gen_ai.provider.name", interception.provider());
         attributes.text("gen_ai.request.model", &start.model);
         attributes.text_if("gen_ai.response.model", end.answered_by.as_ref());
         attributes.texts("gen_ai.response.finish_reasons", end.stop_reason.as_deref());
         attributes.text("gen_ai.conversation.id", start.thread.to_string());
-        format!("chat {}", start.model)
+        chat(end.answered_by.as_deref().and_then(|model| names.models.known(model)))
     };
     attributes.text_if("gen_ai.agent.id", start.agent.as_ref());
     attributes.text_if("session.id", start.client_session.as_ref());
@@ -59,7 +67,7 @@ fn root(interception: &Interception, trace: &Trace, content: Record) -> Span {
     attributes.text("toolgate.provider", &start.provider);
     attributes.text("toolgate.client", &start.client);
     attributes.text("toolgate.injection", &start.injection);
-    attributes.seconds("toolgate.overhead", super::super::line::overhead(end));
+    attributes.seconds("toolgate.overhead", end.own_us());
     put_prompts(interception, content, &mut attributes);
     let failed = !matches!(end.outcome.as_str(), "completed" | "capped");
     let error = failed.then_some(end.outcome.as_str());
@@ -68,7 +76,8 @@ fn root(interception: &Interception, trace: &Trace, content: Record) -> Span {
     Span {
         parent_span_id: trace.parent.map(|parent| parent.0.to_vec()).unwrap_or_default(),
         flags: SAMPLED | PARENT_IS_KNOWN | remote,
-        ..span(trace, trace.span, name.trim_end().to_owned(), SpanKind::Server)
+        ..span(trace, trace.span, SpanKind::Server)
+            .named(name)
             .lasting(start.started_at, end.ended_at)
             .ending(attributes, error, end.error.as_deref())
     }
@@ -83,7 +92,7 @@ fn round(
 ) -> Span {
     let start = &interception.start;
     let mut attributes = Attributes::default();
-    attributes.text("gen_ai.operation.name", "chat");
+    attributes.text("gen_ai.operation.name", CHAT);
     attributes.text("gen_ai.provider.name", interception.provider());
     attributes.text("gen_ai.request.model", &start.model);
     attributes.text("gen_ai.response.model", &row.model);
@@ -105,7 +114,7 @@ fn round(
     let error = row.status.filter(|status| *status >= 400).map(|status| status.to_string());
     attributes.text_if("error.type", error.as_ref());
     let id = SpanId::of_round(start.id, row.round);
-    span(trace, id, format!("chat {}", start.model).trim_end().to_owned(), SpanKind::Client)
+    span(trace, id, SpanKind::Client)
         .lasting(before(row.recorded_at, row.duration_us), row.recorded_at)
         .ending(attributes, error.as_deref(), None)
 }
@@ -120,8 +129,6 @@ pub(super) fn whole_input(row: &Tokens) -> u64 {
 fn call(trace: &Trace, it: &Call<'_>, content: Record) -> Span {
     let (row, error) = (it.call, it.error());
     let mut attributes = Attributes::default();
-    attributes.text("gen_ai.operation.name", "execute_tool");
-    attributes.text("gen_ai.tool.name", it.tool());
     attributes.text("gen_ai.tool.call.id", &row.call_id);
     attributes.text("gen_ai.tool.type", "extension");
     attributes.text("toolgate.tool", &row.tool);
@@ -133,21 +140,44 @@ fn call(trace: &Trace, it: &Call<'_>, content: Record) -> Span {
     attributes.text_if("gen_ai.tool.call.arguments", show(it.arguments, content).text);
     attributes
         .text_if("gen_ai.tool.call.result", it.outcome.and_then(|(_, result)| show(result, content).text));
-    let ended = it.outcome.map_or(row.recorded_at, |(outcome, _)| outcome.ended_at);
     let id = SpanId::of_call(row.id);
-    match row.intended_at {
-        Some(began) => {
-            attributes.text("mcp.method.name", "tools/call");
-            put_place(row.server_url.as_deref().unwrap_or_default(), &mut attributes);
-            span(trace, id, format!("tools/call {}", it.tool()), SpanKind::Client)
-                .lasting(began, ended)
-                .ending(attributes, error, None)
-        }
-        // Nothing went to a server.
-        None => span(trace, id, format!("execute_tool {}", it.tool()), SpanKind::Internal)
-            .lasting(row.recorded_at, ended)
-            .ending(attributes, error, None),
+    if let Some((began, ended)) = it.sent() {
+        let name = put_method(it, &mut attributes);
+        put_place(row.server_url.as_deref().unwrap_or_default(), &mut attributes);
+        return span(trace, id, SpanKind::Client)
+            .named(name)
+            .lasting(began, ended)
+            .ending(attributes, error, None);
     }
+    let name = put_tool(it, &mut attributes);
+    span(trace, id, SpanKind::Internal)
+        .named(name)
+        .lasting(row.recorded_at, it.ended())
+        .ending(attributes, error, None)
+}
+
+/// The MCP method, and the tool where it calls one; gives back the span's name.
+fn put_method(it: &Call<'_>, attributes: &mut Attributes) -> String {
+    attributes.text("mcp.method.name", it.method());
+    match it.tool() {
+        Some(tool) => {
+            put_tool(it, attributes);
+            format!("{} {tool}", it.method())
+        }
+        None => it.method().to_owned(),
+    }
+}
+
+/// The tool; gives back the name of a span of which nothing went to a server.
+fn put_tool(it: &Call<'_>, attributes: &mut Attributes) -> String {
+    attributes.text("gen_ai.operation.name", EXECUTE);
+    attributes.text_if("gen_ai.tool.name", it.tool());
+    it.tool().map_or_else(|| EXECUTE.to_owned(), |tool| format!("{EXECUTE} {tool}"))
+}
+
+/// The name of a span of models.
+fn chat(model: Option<&str>) -> String {
+    model.map_or_else(|| CHAT.to_owned(), |model| format!("{CHAT} {model}"))
 }
 
 /// Where a server is.
@@ -204,24 +234,28 @@ fn put_answer(
 }
 
 /// A child of the interception's span.
-fn span(trace: &Trace, id: SpanId, name: String, kind: SpanKind) -> Span {
+fn span(trace: &Trace, id: SpanId, kind: SpanKind) -> Span {
     Span {
         trace_id: trace.id.to_vec(),
         span_id: id.0.to_vec(),
         parent_span_id: trace.span.0.to_vec(),
         flags: SAMPLED | PARENT_IS_KNOWN,
-        name,
         kind: kind.into(),
         ..Span::default()
     }
 }
 
 trait Making {
+    fn named(self, name: String) -> Self;
     fn lasting(self, from: Timestamp, to: Timestamp) -> Self;
     fn ending(self, attributes: Attributes, error: Option<&str>, message: Option<&str>) -> Self;
 }
 
 impl Making for Span {
+    fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
     fn lasting(self, from: Timestamp, to: Timestamp) -> Self {
         // A clock may have been set back meanwhile.
         Self { start_time_unix_nano: nanos(from), end_time_unix_nano: nanos(to.max(from)), ..self }
@@ -234,12 +268,6 @@ impl Making for Span {
         });
         Self { attributes: attributes.into(), status, ..self }
     }
-}
-
-/// The time so many microseconds before.
-fn before(end: Timestamp, micros: Option<u64>) -> Timestamp {
-    let micros = jiff::SignedDuration::from_micros(i64::try_from(micros.unwrap_or(0)).unwrap_or(i64::MAX));
-    end.checked_sub(micros).unwrap_or(end)
 }
 
 pub(super) fn nanos(time: Timestamp) -> u64 {

@@ -5,6 +5,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
 use secrecy::SecretString;
@@ -68,9 +69,9 @@ async fn an_interception_becomes_spans_of_the_clients_trace_under_the_convention
     assert_eq!(
         names,
         [
-            ("chat claude-x", SpanKind::Server),
-            ("chat claude-x", SpanKind::Client),
-            ("chat claude-x", SpanKind::Client),
+            ("chat claude-x-1", SpanKind::Server),
+            ("chat claude-x-1", SpanKind::Client),
+            ("chat claude-x-1", SpanKind::Client),
             ("tools/call count", SpanKind::Client),
         ]
     );
@@ -179,6 +180,93 @@ async fn a_trace_that_nobody_wants_is_not_sent() {
 }
 
 #[tokio::test]
+async fn f48_nothing_that_a_caller_writes_is_the_name_of_a_span() {
+    let receiver = Receiver::start().await;
+    let mut records = testing::interception();
+    for record in &mut records {
+        match &mut record.row {
+            Row::Start(row) => row.model = "theirs".into(),
+            // No provider has ever answered with that.
+            Row::Tokens(row) => (row.model, row.status) = (String::new(), Some(404)),
+            Row::ToolUse(row) => (row.tool, row.server, row.server_tool) = ("theirs".into(), None, None),
+            Row::End(row) => row.answered_by = None,
+            _ => {}
+        }
+    }
+    sent(&to(&receiver, Record::None), &records).await;
+    let spans = spans(&receiver).await;
+    let names: Vec<_> = spans.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["chat", "chat", "chat", "tools/call"]);
+    assert_eq!(words(&spans[0].attributes)["gen_ai.request.model"], "theirs", "it is said all the same");
+}
+
+#[tokio::test]
+async fn what_an_mcp_client_asks_besides_tools_is_called_by_its_method() {
+    let receiver = Receiver::start().await;
+    let mut records = testing::interception();
+    records.retain(|record| {
+        let theirs = matches!(&record.row, Row::ToolUse(row) if !row.injected);
+        !theirs && !matches!(&record.row, Row::Tokens(_) | Row::Prompt(_) | Row::Thought(_))
+    });
+    for record in &mut records {
+        match &mut record.row {
+            Row::Start(row) => (row.dialect, row.model) = ("mcp".into(), String::new()),
+            Row::ToolUse(row) => {
+                row.tool = "resources/read".into();
+                row.server_tool = Some(row.tool.clone());
+                (row.via, row.intended_at) = (Some("mcp".into()), None);
+            }
+            _ => {}
+        }
+    }
+    sent(&to(&receiver, Record::None), &records).await;
+    let spans = spans(&receiver).await;
+    let [root, asked] = spans.as_slice() else { panic!("{spans:?}") };
+    for (span, kind) in [(root, SpanKind::Server), (asked, SpanKind::Client)] {
+        assert_eq!((span.name.as_str(), span.kind()), ("resources/read", kind));
+        let said = words(&span.attributes);
+        assert_eq!(said["mcp.method.name"], "resources/read");
+        assert!(!said.contains_key("gen_ai.tool.name") && !said.contains_key("gen_ai.operation.name"));
+    }
+    assert_eq!(asked.end_time_unix_nano - asked.start_time_unix_nano, 500_000_000);
+    let posts = receiver.posts(2).await;
+    let post = posts.iter().find(|post| post.path == "/otlp/v1/metrics").unwrap();
+    let request = ExportMetricsServiceRequest::decode(post.body.clone()).unwrap();
+    let metrics = &request.resource_metrics[0].scope_metrics[0].metrics;
+    let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["mcp.client.operation.duration", "mcp.server.operation.duration"]);
+    for metric in metrics {
+        let Some(Data::Histogram(durations)) = &metric.data else { panic!() };
+        let said = words(&durations.data_points[0].attributes);
+        assert_eq!(said["mcp.method.name"], "resources/read");
+        assert!(!said.contains_key("gen_ai.tool.name"));
+    }
+}
+
+#[tokio::test]
+async fn f44_while_the_collector_is_away_records_are_taken_and_counted() {
+    let receiver = Receiver::start().await;
+    receiver.hold();
+    let ending = CancellationToken::new();
+    let (feed, task) = start(&to(&receiver, Record::None), "gate-1", ending.clone()).unwrap();
+    let task = tokio_util::task::TaskTracker::new().spawn(task);
+    // A batch and more: the first request is under way and gets no answer.
+    for _ in 0..200 {
+        feed.publish(&testing::interception());
+    }
+    receiver.posts(1).await;
+    for _ in 0..200 {
+        feed.publish(&testing::interception());
+    }
+    tokio::time::timeout(Duration::from_mins(1), feed.taken()).await.unwrap();
+    receiver.let_go_on();
+    ending.cancel();
+    task.await.unwrap();
+    assert_eq!(feed.losses().count(), 0);
+    assert_eq!(spans(&receiver).await.len(), 1_600);
+}
+
+#[tokio::test]
 async fn a_denied_call_and_a_failed_interception_are_errors() {
     let receiver = Receiver::start().await;
     let mut records = testing::interception();
@@ -211,6 +299,6 @@ async fn f44_a_collector_that_is_away_loses_spans_and_holds_up_nothing() {
     receiver.will(&[503]);
     assert_eq!(client.send_spans(vec![Span::default()], &going_on).await, 0);
     // At the end nothing is waited for.
-    receiver.will(&[503]);
+    receiver.will(&[503, 503]);
     assert_eq!(sent(&settings, &testing::interception()).await, 4);
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::event::event;
 use self::signature::Signer;
 use super::feed::{Feed, Intake, Item, feed};
-use super::post::{Posted, Poster};
+use super::post::Poster;
 use crate::config::{Record, Webhook};
 
 /// The most records of one post.
@@ -29,31 +29,33 @@ const LARGE: usize = 1 << 20;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// The way to a receiver, and the task that posts to it.
+/// The way to a receiver, and the task that posts to it; its number tells it from others on the same host.
 pub(super) fn start(
     settings: &Webhook,
+    number: usize,
     instance: &str,
     ending: CancellationToken,
 ) -> Result<(Feed, impl Future<Output = ()> + Send + use<>), reqwest::Error> {
-    let (feed, delivery) = prepare(settings, instance, ending)?;
+    let (feed, delivery) = prepare(settings, number, instance, ending)?;
     Ok((feed, delivery.run()))
 }
 
 fn prepare(
     settings: &Webhook,
+    number: usize,
     instance: &str,
     ending: CancellationToken,
 ) -> Result<(Feed, Delivery), reqwest::Error> {
     let host = settings.url.host_str().unwrap_or_default().to_owned();
     let wanted = settings.records.clone();
     let wants = move |kind: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == kind);
-    let (feed, intake) = feed(format!("webhook {host}"), wants, ending);
+    let (feed, intake) = feed(format!("webhook {number} {host}"), wants, ending);
     let delivery = Delivery {
         intake,
         url: settings.url.clone(),
         host,
         poster: Poster::new(&settings.url)?,
-        signer: Signer::new(settings.secret.as_ref()),
+        signer: Signer::new(settings.key.as_ref()),
         instance: instance.to_owned(),
         content: settings.content,
         first_pause: FIRST_PAUSE,
@@ -81,9 +83,9 @@ struct Delivery {
 enum Fate {
     Taken,
     /// It may be taken the next time, after this long.
-    Later(String, Option<Duration>),
+    Later(String, Duration),
     /// It will never be.
-    Refused(StatusCode),
+    Refused(String),
 }
 
 impl Delivery {
@@ -104,27 +106,20 @@ impl Delivery {
         let id = uuid::Uuid::now_v7().to_string();
         let mut pause = self.first_pause;
         loop {
-            match self.post(&id, body.clone()).await {
+            match self.post(&id, body.clone(), pause).await {
                 Fate::Taken => {
                     if std::mem::take(&mut self.fails) {
                         tracing::info!(host = self.host, "the webhook's receiver takes records again");
                     }
                     return true;
                 }
-                Fate::Refused(status) => {
-                    tracing::warn!(host = self.host, %status, "the webhook's receiver refuses these records");
+                Fate::Refused(why) => {
+                    self.complain(&why);
                     return false;
                 }
                 Fate::Later(..) if self.intake.is_ending() => return false,
-                Fate::Later(error, wanted) => {
-                    if !std::mem::replace(&mut self.fails, true) {
-                        tracing::warn!(
-                            host = self.host,
-                            error,
-                            "the webhook's receiver does not take records"
-                        );
-                    }
-                    let wait = wanted.unwrap_or(pause).min(LONGEST_PAUSE);
+                Fate::Later(error, wait) => {
+                    self.complain(&error);
                     tokio::select! {
                         () = sleep(wait) => {}
                         () = self.intake.ending().cancelled() => {}
@@ -136,24 +131,31 @@ impl Delivery {
         }
     }
 
-    async fn post(&self, id: &str, body: Bytes) -> Fate {
+    /// Says what is wrong, once until it is right again.
+    fn complain(&mut self, error: &str) {
+        if !std::mem::replace(&mut self.fails, true) {
+            tracing::warn!(host = self.host, error, "the webhook's receiver does not take records");
+        }
+    }
+
+    /// One try; `pause` is how long to wait for the next where the receiver does not ask for more.
+    async fn post(&self, id: &str, body: Bytes, pause: Duration) -> Fate {
         let mut headers = self.signer.headers(id, Timestamp::now(), &body);
         let kind = HeaderValue::from_static("application/cloudevents-batch+json; charset=utf-8");
         headers.insert(header::CONTENT_TYPE, kind);
         match self.poster.post(&self.url, headers, body).await {
-            Ok(Posted { status, .. }) if status.is_success() => Fate::Taken,
-            Ok(Posted { status, .. }) if refuses(status) => Fate::Refused(status),
-            Ok(Posted { status, retry_after, .. }) => {
-                Fate::Later(format!("it answered {status}"), retry_after)
-            }
-            Err(error) => Fate::Later(error, None),
+            Ok(posted) if posted.status.is_success() => Fate::Taken,
+            Ok(posted) if refuses(posted.status) => Fate::Refused(posted.refusal()),
+            Ok(posted) => Fate::Later(posted.refusal(), posted.wait(pause, LONGEST_PAUSE)),
+            Err(error) => Fate::Later(error, pause),
         }
     }
 }
 
-/// Whether this body will never be taken: what is wrong with a credential or an address may be put right meanwhile.
+/// Whether this body will never be taken here: what is wrong with a credential may be put right meanwhile, but not a
+/// URL that leads elsewhere.
 fn refuses(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 410 | 413 | 415 | 422)
+    status.is_redirection() || matches!(status.as_u16(), 400 | 410 | 413 | 415 | 422)
 }
 
 /// The events as JSON arrays of a bounded size, each with how many it holds; 0 where one cannot be written.

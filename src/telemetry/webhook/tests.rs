@@ -1,14 +1,18 @@
-use secrecy::SecretString;
+use secrecy::SecretSlice;
 use serde_json::Value;
 
 use super::*;
 use crate::audit::{Outlet, Published};
 use crate::telemetry::testing::{self, Post, Receiver};
 
+fn key() -> SecretSlice<u8> {
+    SecretSlice::from(b"hush-hush-hush".to_vec())
+}
+
 fn to(receiver: &Receiver, records: &[&str]) -> Webhook {
     Webhook {
         url: receiver.url.join("/hook?key=hush-hush").unwrap(),
-        secret: Some(SecretString::from("hush-hush-hush")),
+        key: Some(key()),
         records: records.iter().map(|name| (*name).to_owned()).collect(),
         content: Record::Full,
     }
@@ -17,7 +21,7 @@ fn to(receiver: &Receiver, records: &[&str]) -> Webhook {
 /// Posts these records and ends in order.
 async fn delivered(settings: &Webhook, records: &[Published]) -> u64 {
     let ending = CancellationToken::new();
-    let (feed, task) = start(settings, "gate-1", ending.clone()).unwrap();
+    let (feed, task) = start(settings, 1, "gate-1", ending.clone()).unwrap();
     feed.publish(records);
     feed.checkpoint(&testing::checkpoint());
     ending.cancel();
@@ -38,7 +42,7 @@ async fn records_are_posted_as_signed_cloudevents() {
     assert_eq!(post.headers["content-type"], "application/cloudevents-batch+json; charset=utf-8");
     let (id, time) = (post.headers["webhook-id"].to_str().unwrap(), &post.headers["webhook-timestamp"]);
     let at = Timestamp::from_second(time.to_str().unwrap().parse().unwrap()).unwrap();
-    let expected = Signer::new(Some(&SecretString::from("hush-hush-hush"))).headers(id, at, &post.body);
+    let expected = Signer::new(Some(&key())).headers(id, at, &post.body);
     assert_eq!(post.headers["webhook-signature"], expected["webhook-signature"]);
     let events = events(post);
     assert_eq!(events.len(), 12);
@@ -78,9 +82,10 @@ async fn only_what_is_wanted_is_posted() {
 #[tokio::test]
 async fn a_post_that_fails_comes_again_until_it_is_taken_with_the_same_id() {
     let receiver = Receiver::start().await;
-    receiver.will(&[503, 401, 302]);
+    receiver.will(&[503, 401, 502]);
     let ending = CancellationToken::new();
-    let (feed, delivery) = prepare(&to(&receiver, &["interception_end"]), "gate-1", ending.clone()).unwrap();
+    let settings = to(&receiver, &["interception_end"]);
+    let (feed, delivery) = prepare(&settings, 1, "gate-1", ending.clone()).unwrap();
     let task = tokio_util::task::TaskTracker::new();
     let task = task.spawn(Delivery { first_pause: Duration::ZERO, ..delivery }.run());
     feed.publish(&testing::interception());
@@ -88,7 +93,6 @@ async fn a_post_that_fails_comes_again_until_it_is_taken_with_the_same_id() {
     ending.cancel();
     task.await.unwrap();
     assert!(posts.iter().all(|post| post.headers["webhook-id"] == posts[0].headers["webhook-id"]));
-    assert!(posts.iter().all(|post| post.path == "/hook"), "a redirect leads nowhere");
     assert_eq!((receiver.posts(4).await.len(), feed.losses().count()), (4, 0));
 }
 
@@ -100,6 +104,10 @@ async fn f44_what_will_never_be_taken_and_what_is_left_at_the_end_are_counted() 
     assert_eq!(receiver.posts(1).await.len(), 1, "it is not tried again");
     receiver.will(&[503]);
     assert_eq!(delivered(&to(&receiver, &["tool_outcome"]), &testing::interception()).await, 2);
+    receiver.will(&[307]);
+    assert_eq!(delivered(&to(&receiver, &["tool_outcome"]), &testing::interception()).await, 2);
+    let posts = receiver.posts(3).await;
+    assert!(posts.len() == 3 && posts.iter().all(|post| post.path == "/hook"), "a redirect leads nowhere");
 }
 
 #[test]
@@ -113,4 +121,15 @@ fn a_large_batch_is_posted_in_parts() {
     for (body, count) in bodies {
         assert_eq!(serde_json::from_slice::<Vec<Value>>(&body).unwrap().len(), count);
     }
+}
+
+#[test]
+fn two_receivers_on_one_host_lose_apart() {
+    let name = |number| {
+        let url = "https://siem.test/in".parse().unwrap();
+        let settings = Webhook { url, key: None, records: vec![], content: Record::None };
+        let (feed, _) = prepare(&settings, number, "g", CancellationToken::new()).unwrap();
+        feed.losses().outlet().to_owned()
+    };
+    assert_eq!([name(1), name(2)], ["webhook 1 siem.test", "webhook 2 siem.test"]);
 }
