@@ -61,7 +61,6 @@ pub use trail::Trail;
 use crate::domain::{Caller, EventId};
 use crate::store::records::{Event, Row};
 use entry::{Entry, Record, Waiting};
-use people::People;
 use queue::{Queue, stopped};
 use trail::Beginning;
 
@@ -79,7 +78,6 @@ pub struct Audit {
     queue: Arc<Queue>,
     /// What is kept of texts, in interceptions that begin from now on.
     recording: Arc<ArcSwap<Recording>>,
-    people: Option<Arc<People>>,
     spooled: Arc<AtomicU64>,
     tasks: TaskTracker,
 }
@@ -109,7 +107,6 @@ impl Audit {
             id: start.id,
             caller: Arc::clone(&start.caller),
             provider: start.provider.clone(),
-            policy: start.policy.clone(),
             began: start.began,
             recording: self.recording.load_full(),
             end_place,
@@ -148,13 +145,6 @@ impl Audit {
     /// What is kept of texts, in interceptions that begin from now on.
     pub fn record(&self, recording: Recording) {
         self.recording.store(Arc::new(recording));
-    }
-
-    /// The key of this user's texts has been thrown away: it is used no more.
-    pub fn forget(&self, user: &str) {
-        if let Some(people) = &self.people {
-            people.forget(user);
-        }
     }
 
     /// How it is.

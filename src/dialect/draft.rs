@@ -44,7 +44,7 @@ impl Draft {
         let text = std::str::from_utf8(&body)
             .map_err(|error| bad(format!("the request body is not UTF-8: {error}")))?;
         let object = Object::parse(text)
-            .map_err(|error| bad(format!("the request body is not a JSON object: {error}")))?;
+            .map_err(|error| bad(format!("the request body is not a JSON object: {}", raw::describe(&error))))?;
         if let Some(key) = object.ambiguous_key() {
             return Err(bad(format!("the key {key:?} stands twice in the request body: send it once")));
         }

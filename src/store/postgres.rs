@@ -8,7 +8,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 
 use super::schema::{self, Schema};
-use super::{Database, Store, StoreError};
+use super::{Database, QUESTIONS, Store, StoreError, apart};
 use crate::config::{Durability, Postgres};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -42,7 +42,8 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
     let commits = connect(at, &[LIMITS, settings, COMMITS], Use { connections: 1, tested: false }).await?;
     let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
     let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
-    Ok(Store { database: Database::Postgres, commits, writer, readers, path: None })
+    let questions = apart(&readers, QUESTIONS);
+    Ok(Store { database: Database::Postgres, commits, writer, readers, questions, longest: None, path: None })
 }
 
 pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
@@ -55,7 +56,9 @@ pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
             database: Database::Postgres,
             commits: readers.clone(),
             writer: readers.clone(),
+            questions: readers.clone(),
             readers,
+            longest: None,
             path: None,
         }),
     }

@@ -1,6 +1,6 @@
 //! `GET /api/v1/threads` and `GET /api/v1/threads/{id}`: conversations.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::question::{ALL, Question};
 use super::route::{List, Route};
-use super::{Auditor, answer, failed};
+use super::{Auditor, Named, answer, failed};
 use crate::audit::read::Whole;
 use crate::domain::InterceptionId;
 use crate::store::queries::{self, Thread};
@@ -55,7 +55,7 @@ async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, P
 
 async fn show(
     auditor: Auditor,
-    Path(id): Path<String>,
+    Named(id): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let question = Question::read(query.as_deref(), &[], &["after", "limit"])?;
