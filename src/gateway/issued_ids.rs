@@ -36,8 +36,8 @@ impl IssuedIds {
 
     /// What a request follows that goes on from an id, as far as it is known.
     pub async fn follows(&self, key: &str, id: &str) -> Follows {
-        let answer = self.answers.get(&(key.to_owned(), id.to_owned())).await;
-        Follows { place: answer.map(|(place, _)| place), echo: answer.and_then(|(_, echo)| echo), ..Follows::default() }
+        let (place, echo) = self.answers.get(&(key.to_owned(), id.to_owned())).await.unzip();
+        Follows { place, echo: echo.flatten(), ..Follows::default() }
     }
 
     /// What an id stands for; `None` if it was not given to this key.

@@ -97,7 +97,9 @@ impl Asked {
         ruling: Option<Ruling>,
     ) {
         let (name, arguments) = match tool {
-            Some(tool) => (&tool.name, self.request.params.get("arguments").unwrap_or(&Value::Null).to_string()),
+            Some(tool) => {
+                (&tool.name, self.request.params.get("arguments").unwrap_or(&Value::Null).to_string())
+            }
             None => (&self.request.method, json!(self.request.params).to_string()),
         };
         trail.tool_use(ToolUse {

@@ -44,7 +44,12 @@ impl Rules {
     }
 
     /// The name of the rule that allows it, or of the one that denies it; deny first, then allow, otherwise deny.
-    pub(super) fn decide(&self, caller: &Caller, action: Action, tool: &ToolRef) -> Result<&str, Option<&str>> {
+    pub(super) fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        tool: &ToolRef,
+    ) -> Result<&str, Option<&str>> {
         let mut allowed = None;
         for pattern in &self.tools.matches(&tool.to_string()) {
             let rule = &self.by_name[self.owners[pattern]];

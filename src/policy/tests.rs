@@ -64,7 +64,10 @@ fn the_shipped_default_allows_every_approved_tool() {
     let policy = Policy::load(&[]).unwrap();
     let anyone = caller("x", &[], "y");
     assert_eq!(policy.may_see(&anyone, &tool("any", "thing")), Ok(()));
-    assert_eq!(policy.permit(&anyone, &definition(tool("any", "a/b\n"))).unwrap().ruling().rule, "default-allow");
+    assert_eq!(
+        policy.permit(&anyone, &definition(tool("any", "a/b\n"))).unwrap().ruling().rule,
+        "default-allow"
+    );
     assert_eq!(policy.tests().len(), 9);
 }
 

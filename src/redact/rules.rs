@@ -142,7 +142,8 @@ fn bare_value(text: &str, found: Range<usize>) -> Option<Range<usize>> {
     let (value, before, behind) = (&text[found.clone()], &text[..found.start], &text[found.end..]);
     let has_digit = value.bytes().any(|byte| byte.is_ascii_digit());
     let is_assigned = before.ends_with('=') && !before.ends_with(":=");
-    let is_json = before.trim_end().strip_suffix(':').is_some_and(|name| name.trim_end().ends_with(['"', '\'']));
+    let is_json =
+        before.trim_end().strip_suffix(':').is_some_and(|name| name.trim_end().ends_with(['"', '\'']));
     let is_code = behind.starts_with(['(', '[', '{']) || value.contains("::");
     let is_code = is_code || (!is_json && behind.starts_with([')', ',', ';']));
     let can_be_one = if is_assigned {

@@ -214,7 +214,9 @@ impl StoreError {
         match self {
             Self::Query(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
             Self::Query(sqlx::Error::PoolTimedOut) => true,
-            Self::Query(error) => error.as_database_error().and_then(|error| error.code()) == Some(CANCELLED.into()),
+            Self::Query(error) => {
+                error.as_database_error().and_then(|error| error.code()) == Some(CANCELLED.into())
+            }
             _ => false,
         }
     }

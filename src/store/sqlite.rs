@@ -79,7 +79,15 @@ pub(super) async fn in_memory() -> Result<Store, StoreError> {
     let pool = options(MEMORY, 1).connect("sqlite::memory:").await?;
     MIGRATIONS.run(&pool).await.map_err(|source| migration_error(Path::new(":memory:"), source))?;
     let (commits, writer, questions) = (pool.clone(), pool.clone(), pool.clone());
-    Ok(Store { database: Database::Sqlite, commits, writer, readers: pool, questions, longest: None, path: None })
+    Ok(Store {
+        database: Database::Sqlite,
+        commits,
+        writer,
+        readers: pool,
+        questions,
+        longest: None,
+        path: None,
+    })
 }
 
 pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {

@@ -25,9 +25,8 @@ fn event(api: Api) -> String {
 }
 
 async fn stands_in_files(world: &World) -> bool {
-    let contains = |bytes: Vec<u8>| {
-        bytes.windows(SAID.len()).any(|window| window.eq_ignore_ascii_case(SAID.as_bytes()))
-    };
+    let contains =
+        |bytes: Vec<u8>| bytes.windows(SAID.len()).any(|window| window.eq_ignore_ascii_case(SAID.as_bytes()));
     let files = std::fs::read_dir(world.store.path().unwrap().parent().unwrap()).unwrap();
     let files = files.map(|file| file.unwrap().path()).filter(|path| path.is_file());
     files.map(|path| std::fs::read(path).unwrap()).any(contains)
@@ -52,7 +51,11 @@ async fn what_others_quoted_of_somebody_goes_with_it() {
             let record = world.record(&answer).await;
             assert_eq!((record.outcome(), record.error()), ("failed", error), "{api:?}");
             let round = record.rounds.last().unwrap();
-            assert!(round.text.contains(SAID), "{api:?}: the whole error is the round's text: {:?}", round.text);
+            assert!(
+                round.text.contains(SAID),
+                "{api:?}: the whole error is the round's text: {:?}",
+                round.text
+            );
         }
     }
     // No word of a caller's stands in what says why a request was refused.

@@ -281,7 +281,11 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         let record = world.record(&answer).await;
         let error = record.error().strip_prefix("the provider's answer ended in an error: ");
         assert!(matches!(error, Some("overloaded_error" | "server_error")), "{api:?}: {}", record.error());
-        assert!(record.rounds[1].text.contains("Overloaded"), "its words are a text: {}", record.rounds[1].text);
+        assert!(
+            record.rounds[1].text.contains("Overloaded"),
+            "its words are a text: {}",
+            record.rounds[1].text
+        );
 
         let world = World::with(birds()).await;
         world.provider.will(Reply::stream(frames.clone()));

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use super::{Trail, body_of, micros};
 use crate::audit::bounds::{self, count, cut};
 use crate::audit::entry::Record;
-use crate::audit::{
-    AuditUnavailable, CallReport, Clearance, Intent, OUTCOME_UNKNOWN, ToolOutcome, ToolUse,
-};
+use crate::audit::{AuditUnavailable, CallReport, Clearance, Intent, OUTCOME_UNKNOWN, ToolOutcome, ToolUse};
 use crate::config::Record as Keep;
 use crate::domain::{Digest, ToolDefinition, ToolUseId};
 use crate::policy::Ruling;

@@ -8,10 +8,10 @@ use http::{HeaderValue, header};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{Auditor, Named};
 use super::problem::Problem;
 use super::question::{ALL, OF_PEOPLE, Question};
 use super::route::Route;
+use super::{Auditor, Named};
 use crate::audit::Action;
 use crate::audit::export::{Export, Format, What};
 

@@ -53,11 +53,7 @@ async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, P
     Ok(answer(&List::from(page)))
 }
 
-async fn show(
-    auditor: Auditor,
-    Named(id): Named,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+async fn show(auditor: Auditor, Named(id): Named, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let question = Question::read(query.as_deref(), &[], &["after", "limit"])?;
     let (after, limit) = (question.parsed("after")?, question.limit(LIMIT, MAX_LIMIT)?);
     let none = || Problem::not_found(format!("there is no conversation {id:?}"));
