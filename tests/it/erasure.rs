@@ -34,12 +34,12 @@ async fn stands_in_files(world: &World) -> bool {
 
 #[tokio::test]
 async fn what_others_quoted_of_somebody_goes_with_it() {
-    let world = World::builder()
+    let mut world = World::builder()
         .server("srv", McpServer::new().echo("echo"))
         .caller("tg_bob", "bob", &[])
         .start()
         .await;
-    let world = World { key: Some("tg_bob".to_owned()), ..world };
+    world.key = Some("tg_bob".to_owned());
     for api in APIS {
         let body = json!({"error": {"type": "odd_error", "message": format!("odd: {SAID}")}}).to_string();
         for (reply, error) in [
