@@ -141,7 +141,8 @@ impl Watch {
     /// Prints it; says so where it took too long.
     fn told(mut self, name: &str, most: Duration) -> Option<String> {
         self.took.sort_unstable();
-        let [median, nearly_all, longest] = [TIMES / 2, TIMES * 9 / 10, TIMES].map(|count| self.took[count - 1]);
+        let [median, nearly_all, longest] =
+            [TIMES / 2, TIMES * 9 / 10, TIMES].map(|count| self.took[count - 1]);
         println!(
             "  {name:<44} {:>6} {:>7.1} ms {:>7.1} ms {:>7.1} ms",
             self.rows / TIMES,
@@ -149,7 +150,8 @@ impl Watch {
             millis(nearly_all),
             millis(longest)
         );
-        (nearly_all > most).then(|| format!("{name}: {:.0} ms, at most {most:?} is allowed", millis(nearly_all)))
+        (nearly_all > most)
+            .then(|| format!("{name}: {:.0} ms, at most {most:?} is allowed", millis(nearly_all)))
     }
 }
 
