@@ -205,7 +205,7 @@ impl App {
             policy: Arc::new(InForce::new(policy)),
             fleet: Fleet::start(&config.servers, &config.tool_name, lock.clone(), access, &servers),
             audit,
-            reader: Reader::new(store.clone(), Arc::clone(&sealer)),
+            reader: Reader::new(store.for_questions(), Arc::clone(&sealer)),
             searches: Arc::default(),
             issued: Arc::new(IssuedIds::new(store.clone())),
             pins: Arc::new(Pins::new(store.clone())),

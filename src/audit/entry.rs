@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::bounds::{CONTENT, cut_content};
 use super::{AuditUnavailable, Follows};
 use crate::config::Record as Keep;
-use crate::domain::{Caller, InterceptionId};
+use crate::domain::{Caller, Digest, InterceptionId};
 use crate::store::records::{Body, Kept, Row};
 
 /// Records that are committed at once.
@@ -41,6 +41,8 @@ pub(super) struct Record {
     pub text: Option<Text>,
     /// By what its interception's place in a conversation is found, where it is a start.
     pub follows: Option<Follows>,
+    /// By what the next request may find its interception, where it is an end.
+    pub echo: Option<Digest>,
 }
 
 /// A text, and what is to be kept of it.
@@ -90,7 +92,7 @@ impl Waiting {
 impl Record {
     /// A record without a text.
     pub(super) fn of(row: Row) -> Self {
-        Self { row, text: None, follows: None }
+        Self { row, text: None, follows: None, echo: None }
     }
 
     /// A record with this text, of which there is room for so many bytes.
@@ -104,7 +106,7 @@ impl Record {
             set_kept(&mut row, Kept::Dropped);
             return Self::of(row);
         }
-        Self { row, text: Some(Text { text, keep, is_cut }), follows: None }
+        Self { text: Some(Text { text, keep, is_cut }), ..Self::of(row) }
     }
 
     /// Gives the text up for want of room; tells whether there was one.

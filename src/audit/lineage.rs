@@ -2,10 +2,15 @@
 
 use moka::sync::Cache;
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use tokio::time::{Duration, Instant, timeout};
+
 use super::Follows;
+use super::entry::Record;
 use crate::domain::{Digest, InterceptionId};
 use crate::store::Store;
-use crate::store::patience::in_time;
 use crate::store::records::interceptions::{self, Place};
 use crate::store::records::{Row, Start};
 
@@ -15,27 +20,33 @@ const REMEMBERED: u64 = 50_000;
 /// How many of a request's calls the store is asked for.
 const ASKED: usize = 4;
 
+/// How long it is waited for the store, while all records wait.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the store is not asked after it was too slow.
+const REST: Duration = Duration::from_secs(30);
+
 /// What is known of conversations; the store knows the rest.
 #[derive(Debug)]
 pub(super) struct Lineage {
     store: Store,
-    /// By person and call, or person and place.
+    /// By person and call, echo or place.
     places: Cache<Digest, Place>,
     threads: Cache<InterceptionId, InterceptionId>,
+    /// When the store was too slow.
+    slow: ArcSwapOption<Instant>,
 }
 
 impl Lineage {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, places: Cache::new(2 * REMEMBERED), threads: Cache::new(REMEMBERED) }
+        let (places, threads) = (Cache::new(3 * REMEMBERED), Cache::new(REMEMBERED));
+        Self { store, places, threads, slow: ArcSwapOption::empty() }
     }
 
     /// Puts a new interception into its thread.
     pub(super) async fn place(&self, person: &str, start: &mut Start, follows: &Follows, ask: bool) {
         let place = match self.remembered(person, follows) {
-            None if ask => in_time(self.asked(person, follows)).await.unwrap_or_else(|error| {
-                tracing::warn!(target: "toolgate::audit", %error, "what a request goes on from cannot be found");
-                None
-            }),
+            None if ask => self.found(person, follows).await,
             place => place,
         };
         if let Some(place) = place.filter(|place| place.id != start.id) {
@@ -48,20 +59,42 @@ impl Lineage {
         }
     }
 
-    /// Remembers the client's calls, whose results the next request brings.
-    pub(super) fn note(&self, person: &str, row: &Row) {
-        let Row::ToolUse(call) = row else { return };
-        if call.injected {
-            return;
-        }
-        if let Some(thread) = self.threads.get(&call.interception_id) {
-            self.places.insert(by_call(person, &call.call_id), Place { id: call.interception_id, thread });
+    /// Remembers what the next request of a conversation brings: results of the client's calls, or the answer.
+    pub(super) fn note(&self, person: &str, record: &Record) {
+        let (id, key) = match (&record.row, record.echo) {
+            (Row::ToolUse(call), _) if !call.injected => {
+                (call.interception_id, by_call(person, &call.call_id))
+            }
+            (Row::End(end), Some(echo)) => (end.id, by_echo(person, echo)),
+            _ => return,
+        };
+        if let Some(thread) = self.threads.get(&id) {
+            self.places.insert(key, Place { id, thread });
         }
     }
 
     fn remembered(&self, person: &str, follows: &Follows) -> Option<Place> {
         let by_calls = follows.call_ids.iter().find_map(|id| self.places.get(&by_call(person, id)));
-        by_calls.or_else(|| self.places.get(&by_place(person, &follows.place?.to_string())))
+        let by_echo = || self.places.get(&by_echo(person, follows.echo?));
+        let by_place = || self.places.get(&by_place(person, &follows.place?.to_string()));
+        by_calls.or_else(by_echo).or_else(by_place)
+    }
+
+    /// What the store knows, if it tells soon.
+    async fn found(&self, person: &str, follows: &Follows) -> Option<Place> {
+        if self.slow.load().as_ref().is_some_and(|since| since.elapsed() < REST) {
+            return None;
+        }
+        let why = match timeout(PATIENCE, self.asked(person, follows)).await {
+            Ok(Ok(place)) => return place,
+            Ok(Err(error)) => error.to_string(),
+            Err(elapsed) => {
+                self.slow.store(Some(Arc::new(Instant::now())));
+                elapsed.to_string()
+            }
+        };
+        tracing::warn!(target: "toolgate::audit", why, "what a request goes on from cannot be found");
+        None
     }
 
     async fn asked(&self, person: &str, follows: &Follows) -> Result<Option<Place>, sqlx::Error> {
@@ -79,6 +112,10 @@ impl Lineage {
 
 fn by_call(person: &str, id: &str) -> Digest {
     Digest::of_parts(&[b"call", person.as_bytes(), id.as_bytes()])
+}
+
+fn by_echo(person: &str, echo: Digest) -> Digest {
+    Digest::of_parts(&[b"echo", person.as_bytes(), &echo.0])
 }
 
 fn by_place(person: &str, place: &str) -> Digest {

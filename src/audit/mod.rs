@@ -60,7 +60,6 @@ pub use trail::Trail;
 use crate::domain::{Caller, EventId};
 use crate::store::records::{Event, Row};
 use entry::{Entry, Record, Waiting};
-use people::People;
 use queue::{Queue, stopped};
 use trail::Beginning;
 
@@ -78,7 +77,6 @@ pub struct Audit {
     queue: Arc<Queue>,
     /// What is kept of texts, in interceptions that begin from now on.
     recording: Arc<ArcSwap<Recording>>,
-    people: Option<Arc<People>>,
     spooled: Arc<AtomicU64>,
     tasks: TaskTracker,
 }
@@ -110,7 +108,6 @@ impl Audit {
             id: start.id,
             caller: Arc::clone(&start.caller),
             provider: start.provider.clone(),
-            policy: start.policy.clone(),
             began: start.began,
             recording: self.recording.load_full(),
             end_place,
@@ -149,13 +146,6 @@ impl Audit {
     /// What is kept of texts, in interceptions that begin from now on.
     pub fn record(&self, recording: Recording) {
         self.recording.store(Arc::new(recording));
-    }
-
-    /// The key of this user's texts has been thrown away: it is used no more.
-    pub fn forget(&self, user: &str) {
-        if let Some(people) = &self.people {
-            people.forget(user);
-        }
     }
 
     /// Refuses what would be refused anyway, before anything is done for it.

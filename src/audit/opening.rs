@@ -69,7 +69,6 @@ impl Audit {
             };
             tasks.spawn(keeper.keep());
         }
-        let people = Arc::new(People::new(store.clone(), sealer));
         let recording = Arc::new(ArcSwap::from_pointee(settings.recording.clone()));
         let new_replay = |spool| {
             let closing = sent.closing.clone();
@@ -83,7 +82,7 @@ impl Audit {
             )
         };
         let writer = Writer {
-            people: Arc::clone(&people),
+            people: People::new(store.clone(), sealer),
             lineage: Lineage::new(store.clone()),
             preparer: Some(Preparer::new(!outlets.is_empty())),
             chain: OwnChain::new(run),
@@ -101,7 +100,7 @@ impl Audit {
         };
         tasks.spawn(writer.run());
         tasks.close();
-        Ok(Self { queue: Arc::new(queue), recording, people: Some(people), spooled, tasks })
+        Ok(Self { queue: Arc::new(queue), recording, spooled, tasks })
     }
 
     /// An audit that takes everything and keeps nothing, to measure what the real one costs.
@@ -111,13 +110,7 @@ impl Audit {
         let tasks = TaskTracker::new();
         tasks.spawn(discard(sent));
         tasks.close();
-        Self {
-            queue: Arc::new(queue),
-            recording: Arc::default(),
-            people: None,
-            spooled: Arc::default(),
-            tasks,
-        }
+        Self { queue: Arc::new(queue), recording: Arc::default(), spooled: Arc::default(), tasks }
     }
 }
 

@@ -126,11 +126,6 @@ impl People {
         newcomers.add_caller(caller_row(&known.id, caller));
     }
 
-    /// A key that was thrown away is used no more.
-    pub(super) fn forget(&self, user: &str) {
-        self.known.invalidate(user);
-    }
-
     /// Asks the store for a person, or makes one.
     async fn meet(&self, user: &str, ask: bool, now: Timestamp) -> Result<Known, sqlx::Error> {
         let stored = if ask { in_time(people::by_name(&self.store, user)).await? } else { None };

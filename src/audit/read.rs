@@ -31,7 +31,7 @@ pub struct Reader {
     turns: Arc<Semaphore>,
 }
 
-/// Questions that are asked at once: the database's connections are for the gateway's own work first.
+/// Questions that are asked at once: each may open texts of so many bytes.
 const AT_ONCE: usize = 2;
 /// The most that opened texts take in one answer, bytes.
 const OPENED: usize = 16 << 20;

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 
 use super::bounds::{NAME, NAMES, cut};
 use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, Usage, Via};
-use crate::policy::Permit;
+use crate::policy::{Permit, Ruling};
 use crate::store::records::{self, Who};
 
 /// `interception_start`: a known caller's request was admitted or refused; either way it has a record.
@@ -63,8 +63,10 @@ pub struct InterceptionStart {
 pub struct Follows {
     /// The ids of the client's calls whose results it brings; bounded.
     pub call_ids: Vec<String>,
-    /// The place of the last answer in its history.
+    /// The place of the last answer in its history, which is that of all whose conversations began alike.
     pub place: Option<Digest>,
+    /// Stands for that answer in its place, as the client tells it.
+    pub echo: Option<Digest>,
 }
 
 impl InterceptionStart {
@@ -240,7 +242,7 @@ pub struct ToolUse {
     /// From the call to its result, where it ran.
     pub duration: Option<Duration>,
     /// The policy rule that decided, where one did.
-    pub rule: Option<String>,
+    pub ruling: Option<Ruling>,
 }
 
 /// What became of a tool call.

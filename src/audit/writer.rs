@@ -42,7 +42,7 @@ pub(super) struct Writer {
     pub store: Store,
     pub sent: Sent,
     pub settings: Settings,
-    pub people: Arc<People>,
+    pub people: People,
     pub lineage: Lineage,
     pub preparer: Option<Preparer>,
     pub chain: OwnChain,
@@ -215,7 +215,7 @@ impl Writer {
             if let (Row::Start(start), Some(follows)) = (&mut record.row, &record.follows) {
                 self.lineage.place(&face.person, start, follows, asks).await;
             }
-            self.lineage.note(&face.person, &record.row);
+            self.lineage.note(&face.person, record);
         }
     }
 

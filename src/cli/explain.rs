@@ -16,7 +16,7 @@ use crate::domain::{Caller, Inject, ToolDefinition, on_one_line};
 use crate::gateway::Operation;
 use crate::gateway::listing::{self, Room};
 use crate::mcp::Fleet;
-use crate::policy::{Denial, Policy};
+use crate::policy::{Denial, Policy, Ruling};
 use crate::{http, identity};
 
 /// About how many bytes of a definition are one token.
@@ -221,8 +221,8 @@ fn not_approved(fleet: &Fleet) -> Vec<Reason> {
 }
 
 fn hidden_by(denial: &Denial) -> String {
-    match &denial.rule {
-        Some(rule) => format!("the policy rule `{rule}` hides it"),
+    match &denial.by {
+        Some(Ruling { rule, .. }) => format!("the policy rule `{rule}` hides it"),
         None => "no policy rule allows it to be seen".to_owned(),
     }
 }

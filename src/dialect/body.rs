@@ -30,26 +30,12 @@ impl Body {
 
     /// The text of the answer, which has ended.
     pub fn take(&mut self) -> Result<String, Broken> {
-        String::from_utf8(std::mem::take(&mut self.bytes)).map_err(unreadable)
+        String::from_utf8(std::mem::take(&mut self.bytes))
+            .map_err(|error| Broken::Malformed(format!("the provider's answer is unreadable: {error}")))
     }
 }
 
 /// The fields of an answer.
 pub fn fields(text: &str) -> Result<Object<'_>, Broken> {
-    Object::parse(text).map_err(unreadable)
-}
-
-fn unreadable(error: impl std::fmt::Display) -> Broken {
-    Broken::Malformed(format!("the provider's answer is unreadable: {error}"))
-}
-
-/// The type or code of an error body, if it is a word of the API's: all else that it says may be the client's own.
-pub fn error_kind(body: &str) -> Option<String> {
-    let error = Object::parse(body).ok()?.object("error")?;
-    let is_word = |text: &str| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
-    };
-    let words = ["type", "code"].into_iter().filter_map(|key| error.string(key));
-    words.map(std::borrow::Cow::into_owned).find(|word| is_word(word))
+    Object::parse(text).map_err(|error| Broken::unreadable("the provider's answer", &error))
 }

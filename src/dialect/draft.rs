@@ -43,8 +43,9 @@ impl Draft {
         let bad = |message: String| Failure::new(FailureKind::BadRequest, message);
         let text = std::str::from_utf8(&body)
             .map_err(|error| bad(format!("the request body is not UTF-8: {error}")))?;
-        let object = Object::parse(text)
-            .map_err(|error| bad(format!("the request body is not a JSON object: {error}")))?;
+        let object = Object::parse(text).map_err(|error| {
+            bad(format!("the request body is not a JSON object: {}", raw::describe(&error)))
+        })?;
         if let Some(key) = object.ambiguous_key() {
             return Err(bad(format!("the key {key:?} stands twice in the request body: send it once")));
         }

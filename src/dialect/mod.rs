@@ -19,6 +19,7 @@ mod history;
 mod messages;
 mod openai;
 pub mod raw;
+mod reported;
 mod request;
 mod responses;
 mod result;
@@ -37,13 +38,13 @@ use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 use draft::Draft;
 use sse::FrameTooLarge;
 
-pub use body::error_kind;
 pub use brought::Brought;
 pub use chat::Chat;
 pub use history::{
     Echo, EchoedTurn, History, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Restoration, Visible,
 };
 pub use messages::Messages;
+pub use reported::Reported;
 pub use responses::Responses;
 pub use round::{Items, Round, RoundCall, RoundFacts};
 pub use showing::{Listing, Showing, ShownCall, digest_of_shown, text_of};
@@ -271,9 +272,16 @@ pub enum Broken {
     /// It is not what this API sends, or it ended too early.
     #[error("{0}")]
     Malformed(String),
-    /// It told an error of its own in the stream, which the client has got already.
-    #[error("the provider reported an error in its stream: {0}")]
-    Reported(String),
+    /// It told an error of its own in its answer, which the client has got already.
+    #[error("the provider reported an error in its answer")]
+    Reported(Reported),
+}
+
+impl Broken {
+    /// A part of the answer is not the JSON that it is to be.
+    fn unreadable(what: &str, error: &serde_json::Error) -> Self {
+        Self::Malformed(format!("{what} is unreadable: {}", raw::describe(error)))
+    }
 }
 
 impl From<FrameTooLarge> for Broken {

@@ -110,6 +110,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     }
 }
 
+/// What is wrong with a text and where, without any of its words, which `serde_json` quotes where it expected another
+/// type.
+pub fn describe(error: &serde_json::Error) -> String {
+    if error.is_data() {
+        format!("another type of value than expected at line {} column {}", error.line(), error.column())
+    } else {
+        error.to_string()
+    }
+}
+
 /// The elements of an array as they stand in the text, which has been checked; `None` if it is none.
 pub fn elements(checked: &str) -> Option<Vec<&str>> {
     parts(checked.strip_prefix('[')?.strip_suffix(']')?)

@@ -158,16 +158,11 @@ impl Gateway {
         let tools: Vec<_> =
             admission.injection.tools.iter().map(|tool| Arc::clone(&tool.definition)).collect();
         incoming.operation.dialect.inject(&mut request, &tools);
-        admission.follows.place = match &request.previous {
-            Some(id) => self.issued.place(&incoming.caller.key, id).await,
-            None => resumption.follows,
+        let follows = match &request.previous {
+            Some(id) => self.issued.follows(&incoming.caller.key, id).await,
+            None => std::mem::take(&mut resumption.follows),
         };
-        // Servers that number their calls give the same ids again and again: there the place tells more.
-        let has_place = admission.follows.place.is_some();
-        admission
-            .follows
-            .call_ids
-            .retain(|id| is_telling(id) || (!has_place && !id.contains(char::is_control)));
+        admission.follows = with_calls(follows, std::mem::take(&mut admission.follows.call_ids));
         // Who asks for a count goes on with the same history.
         admission.place = incoming.operation.generates.then(|| resumption.answer.place());
         let notes = std::mem::take(&mut resumption.notes);
@@ -237,9 +232,12 @@ pub fn unreadable(error: sqlx::Error) -> Failure {
     Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
 }
 
-/// Whether an id is long enough not to come again by chance.
-fn is_telling(id: &str) -> bool {
-    id.len() >= 8 && !id.contains(char::is_control)
+/// Adds the calls whose results a request brings. Servers that number their calls give the same ids again and again:
+/// there the place tells more.
+fn with_calls(follows: Follows, mut call_ids: Vec<String>) -> Follows {
+    let shortest = if follows.place.is_some() { 8 } else { 1 };
+    call_ids.retain(|id| id.len() >= shortest && !id.contains(char::is_control));
+    Follows { call_ids, ..follows }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {

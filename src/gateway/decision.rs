@@ -5,6 +5,7 @@ use super::searching::Subject;
 use crate::audit::{Intent, ToolOutcome};
 use crate::domain::{Repeat, ToolCall, ToolDefinition, ToolResult, Via};
 use crate::mcp::Tool;
+use crate::policy::Ruling;
 
 /// What is decided on one injected call.
 pub enum Decision {
@@ -21,13 +22,13 @@ pub enum Decision {
         /// For the model.
         told: String,
         /// The rule of policy that decided.
-        rule: Option<String>,
+        ruling: Option<Ruling>,
     },
 }
 
 impl Decision {
     fn refuse(outcome: ToolOutcome, told: impl Into<String>) -> Self {
-        Self::Refuse { outcome, told: told.into(), rule: None }
+        Self::Refuse { outcome, told: told.into(), ruling: None }
     }
 }
 
@@ -87,7 +88,7 @@ impl Rounds<'_> {
             Ok(permit) => permit,
             Err(denial) => {
                 let told = format!("Not run: policy does not allow {name} to be called.");
-                return Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule };
+                return Decision::Refuse { outcome: ToolOutcome::Denied, told, ruling: denial.by };
             }
         };
         match tool.check(arguments) {

@@ -16,10 +16,8 @@ pub enum Stop {
     Interrupted(Interruption),
     /// The gateway has to say that it failed.
     Failed(Failure),
-    /// The client has been told already, by an error event of the provider's.
-    Reported(String),
-    /// The provider's error has been passed on as the answer.
-    Answered(String),
+    /// The client has been told already, in the provider's own words; this is what the records say of it.
+    Told(String),
 }
 
 impl From<Interruption> for Stop {
@@ -32,6 +30,7 @@ impl Rounds<'_> {
     /// Ends the message as the model did.
     pub(super) async fn finish(&mut self, round: &Round, capped: bool) -> InterceptionEnd {
         self.keep_answer().await;
+        self.trail.answered(self.past.answer.echo());
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::Natural, &mut out);
@@ -63,10 +62,7 @@ impl Rounds<'_> {
                 self.fail(&Failure::new(FailureKind::Unavailable, closing.to_string())).await
             }
             Stop::Failed(failure) => self.fail(&failure).await,
-            Stop::Reported(error) | Stop::Answered(error) => {
-                let error = self.provider.redact(&error);
-                self.end(Outcome::Failed, Some(&error), None)
-            }
+            Stop::Told(error) => self.end(Outcome::Failed, Some(&error), None),
         }
     }
 
@@ -79,6 +75,7 @@ impl Rounds<'_> {
         self.note_leaving();
         self.remember_ids().await;
         self.keep_broken().await;
+        self.trail.answered(self.past.answer.echo());
         let mut out = BytesMut::new();
         if let Some(splicer) = &mut self.line.splicer {
             splicer.finish(Ending::CutShort, &mut out);

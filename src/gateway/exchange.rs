@@ -5,7 +5,7 @@ use tokio::time::{Duration, Instant};
 
 use super::rounds::Rounds;
 use crate::audit::TokenUsage;
-use crate::dialect::{Round, error_kind};
+use crate::dialect::{Reported, Round};
 use crate::provider;
 
 /// One upstream call under way.
@@ -15,7 +15,7 @@ pub struct Exchange {
     first_byte: Option<Duration>,
     status: Option<u16>,
     request_id: Option<String>,
-    /// The provider's error, where it answered with one.
+    /// What the provider said of an error of its own.
     error: String,
 }
 
@@ -36,13 +36,16 @@ impl Exchange {
         self.first_byte.get_or_insert_with(|| self.began.elapsed());
     }
 
-    /// It is an error with this body: what the records say of it besides its text.
-    pub fn note_error(&mut self, body: &[u8]) -> String {
-        self.error = String::from_utf8_lossy(body).into_owned();
-        let status = self.status.unwrap_or_default();
-        match error_kind(&self.error) {
-            Some(kind) => format!("HTTP {status}: {kind}"),
-            None => format!("HTTP {status}"),
+    /// The provider told an error. Its text is kept and erased as the round's; gives what else the records say of it.
+    pub fn note_error(&mut self, Reported { kind, text }: Reported) -> String {
+        self.error = text;
+        let place = match self.status {
+            Some(status) if !(200..300).contains(&status) => format!("HTTP {status}"),
+            _ => "the provider's answer ended in an error".to_owned(),
+        };
+        match kind {
+            Some(kind) => format!("{place}: {kind}"),
+            None => place,
         }
     }
 
@@ -71,9 +74,10 @@ impl Rounds<'_> {
             stop_reason: round.stop_reason.clone(),
             ..self.exchange.told(self.number)
         };
-        if !round.text.is_empty() {
-            usage.text.clone_from(&round.text);
+        if !round.text.is_empty() && !usage.text.is_empty() {
+            usage.text.insert_str(0, "\n\n");
         }
+        usage.text.insert_str(0, &round.text);
         self.trail.tokens(usage);
         if !round.thoughts.is_empty() {
             self.trail.thought(self.number, round.thoughts.clone());

@@ -1,5 +1,7 @@
 use moka::future::Cache;
 
+use super::continuity::OpenAnswer;
+use crate::audit::Follows;
 use crate::domain::{Digest, IssuedId};
 use crate::store::patience::in_time;
 use crate::store::{Store, issued};
@@ -9,8 +11,8 @@ use crate::store::{Store, issued};
 pub struct IssuedIds {
     store: Store,
     recent: Cache<(String, String), IssuedId>,
-    /// The places of the answers that they were given with. A restart forgets them: they are for the records alone.
-    places: Cache<(String, String), Digest>,
+    /// The answers that they were given with: place and echo. A restart forgets them: they are for the records alone.
+    answers: Cache<(String, String), (Digest, Option<Digest>)>,
 }
 
 /// How many ids are kept in memory.
@@ -19,23 +21,24 @@ const RECENT_IDS: u64 = 10_000;
 impl IssuedIds {
     /// An empty cache over this store.
     pub fn new(store: Store) -> Self {
-        Self { store, recent: Cache::new(RECENT_IDS), places: Cache::new(RECENT_IDS) }
+        Self { store, recent: Cache::new(RECENT_IDS), answers: Cache::new(RECENT_IDS) }
     }
 
-    /// Remembers ids for this key, given with the answer in this place; durable on return.
-    pub async fn remember(&self, key: &str, ids: &[IssuedId], place: Digest) -> Result<(), sqlx::Error> {
+    /// Remembers ids for this key, given with this answer; durable on return.
+    pub async fn remember(&self, key: &str, ids: &[IssuedId], with: &OpenAnswer) -> Result<(), sqlx::Error> {
         in_time(issued::remember(&self.store, key, ids)).await?;
         for issued in ids {
             let entry = (key.to_owned(), issued.id.clone());
-            self.places.insert(entry.clone(), place).await;
+            self.answers.insert(entry.clone(), (with.place(), with.echo())).await;
             self.recent.insert(entry, issued.clone()).await;
         }
         Ok(())
     }
 
-    /// The place of the answer that an id was given with, as far as it is known.
-    pub async fn place(&self, key: &str, id: &str) -> Option<Digest> {
-        self.places.get(&(key.to_owned(), id.to_owned())).await
+    /// What a request follows that goes on from an id, as far as it is known.
+    pub async fn follows(&self, key: &str, id: &str) -> Follows {
+        let (place, echo) = self.answers.get(&(key.to_owned(), id.to_owned())).await.unzip();
+        Follows { place, echo: echo.flatten(), ..Follows::default() }
     }
 
     /// What an id stands for; `None` if it was not given to this key.

@@ -15,6 +15,8 @@ impl Rounds<'_> {
         let kept = self.incoming.operation.dialect.keep(round, results);
         if self.past.journal.is_some() {
             self.past.answer.add(round, kept.clone());
+        } else {
+            self.past.answer.add_visible(round);
         }
         kept
     }
@@ -73,7 +75,7 @@ impl Rounds<'_> {
             return;
         }
         if let Err(error) =
-            self.gateway.issued.remember(&self.incoming.caller.key, &ids, self.past.answer.place()).await
+            self.gateway.issued.remember(&self.incoming.caller.key, &ids, &self.past.answer).await
         {
             tracing::error!(%error, "the ids of a stored response could not be kept: it cannot be continued");
         }

@@ -7,7 +7,7 @@ use super::exchange::Exchange;
 use super::line::{Interruption, Line};
 use super::stopwatch::On;
 use crate::audit::{InterceptionEnd, Outcome, TokenUsage, Trail};
-use crate::dialect::Request;
+use crate::dialect::{Reported, Request};
 use crate::domain::{Failure, FailureKind, SpanId, Trace};
 use crate::provider::{self, Provider};
 
@@ -42,8 +42,8 @@ pub async fn relay(
         Ok(Ok(answer)) => {
             let (http::response::Parts { status, headers, .. }, body) = answer.into_parts();
             exchange.note_head(status, &headers);
-            let error = (!status.is_success()).then(|| exchange.note_error(&body));
             let text = String::from_utf8_lossy(&body).into_owned();
+            let error = (!status.is_success()).then(|| exchange.note_error(Reported::of_body(&text)));
             trail.tokens(TokenUsage { text, ..exchange.told(ROUND) });
             line.answer.set_head(AnswerHead { status, headers });
             match (line.send_last(body.into()).await, error) {

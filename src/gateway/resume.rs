@@ -6,6 +6,7 @@ use super::admission::{Incoming, unreadable};
 use super::continuity::{OpenAnswer, Scope, Told};
 use super::injection::Injection;
 use super::stopwatch::{On, Stopwatch};
+use crate::audit::Follows;
 use crate::dialect::{History, Request};
 use crate::domain::{Digest, Failure};
 use crate::provider::Provider;
@@ -15,8 +16,8 @@ use crate::provider::Provider;
 pub struct Resumption {
     /// What the answer adds.
     pub answer: OpenAnswer,
-    /// The place of the last answer before it.
-    pub follows: Option<Digest>,
+    /// What the records find the last answer before it by.
+    pub follows: Follows,
     /// What is asked, apart from how the answer is delivered.
     pub asked: Digest,
     /// Whether, if the same was asked before, it was by the same client, which does not ask twice on purpose.
@@ -68,7 +69,11 @@ impl Gateway {
         ]);
         let answer = plan.answer(scope, history);
         let last = history.turns.iter().rfind(|turn| !turn.is_last);
-        let follows = last.map(|turn| scope.after(turn.before));
+        let follows = Follows {
+            place: last.map(|turn| scope.after(turn.before)),
+            echo: last.and_then(|turn| scope.echo(turn.before, &turn.visible)),
+            ..Follows::default()
+        };
         let is_repeat = is_same_client || is_retry(incoming);
         Ok(Resumption { answer, follows, asked, is_repeat, notes: plan.notes })
     }

@@ -18,7 +18,7 @@ use super::past::Past;
 use super::rendering::Rendering;
 use super::stopwatch::On;
 use crate::audit::{InterceptionEnd, Trail};
-use crate::dialect::{Broken, Request, Round, SpliceSettings, Splicer, UsageStyle};
+use crate::dialect::{Broken, Reported, Request, Round, SpliceSettings, Splicer, UsageStyle};
 use crate::domain::{Behalf, CallerHeaders, Failure, FailureKind, SpanId, Trace};
 use crate::provider::{self, Provider};
 
@@ -244,7 +244,10 @@ impl<'a> Rounds<'a> {
         }
         self.line.send(out).await?;
         worked.map_err(|broken| match broken {
-            Broken::Reported(message) => Stop::Reported(message),
+            Broken::Reported(reported) => {
+                let text = self.provider.redact(&reported.text);
+                Stop::Told(self.exchange.note_error(Reported { text, ..reported }))
+            }
             Broken::Malformed(message) => {
                 let message = format!("{message} (provider {})", self.provider.name);
                 Stop::Failed(Failure::new(FailureKind::Upstream, message))

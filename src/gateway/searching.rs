@@ -109,12 +109,12 @@ impl Rounds<'_> {
     /// What the model gets of a call by name that cannot be run. What may not be seen is told of like what there is not.
     pub(super) fn refuse_lost(&self, lost: Lost) -> Decision {
         let not_found = |name: &str| search::not_found(name, self.ranked(name));
-        let (outcome, told, rule) = match lost {
+        let (outcome, told, ruling) = match lost {
             Lost::Unreadable(told) => (ToolOutcome::InvalidArguments, told, None),
             Lost::NoSuchTool(name) => (ToolOutcome::InvalidArguments, not_found(&name), None),
-            Lost::Hidden(name, denial) => (ToolOutcome::Denied, not_found(&name), denial.rule),
+            Lost::Hidden(name, denial) => (ToolOutcome::Denied, not_found(&name), denial.by),
         };
-        Decision::Refuse { outcome, told, rule }
+        Decision::Refuse { outcome, told, ruling }
     }
 
     /// The tools that fit these words, the best first, as far as this caller may see them.

@@ -18,6 +18,7 @@ use crate::audit::{CallReport, Clearance, Intent, ToolOutcome, ToolUse};
 use crate::dialect::{NextRound, Round};
 use crate::domain::{Failure, FailureKind, ToolCall, ToolResult, ToolUseId};
 use crate::mcp::{self, CallEnd};
+use crate::policy::Ruling;
 
 /// What the model is told of a call that was left out.
 const NOT_RUN: &str = "Not run.";
@@ -114,9 +115,9 @@ impl Rounds<'_> {
                     self.record_call(call, ToolOutcome::Reused, None, None);
                     Some(result)
                 }
-                Decision::Refuse { outcome, told, rule } => {
+                Decision::Refuse { outcome, told, ruling } => {
                     capped |= outcome == ToolOutcome::CapReached;
-                    self.record_call(call, outcome, Some(told.clone()), rule);
+                    self.record_call(call, outcome, Some(told.clone()), ruling);
                     Some(ToolResult::error(told))
                 }
             };
@@ -229,7 +230,7 @@ impl Rounds<'_> {
         call: &ToolCall,
         outcome: ToolOutcome,
         result: Option<String>,
-        rule: Option<String>,
+        ruling: Option<Ruling>,
     ) {
         let (tool, arguments) = match self.subject(call) {
             _ if outcome == ToolOutcome::Released => (None, call.arguments.clone()),
@@ -249,7 +250,7 @@ impl Rounds<'_> {
             outcome,
             result,
             duration: None,
-            rule,
+            ruling,
         });
     }
 }

@@ -8,6 +8,7 @@ use super::answer::AnswerHead;
 use super::ending::Stop;
 use super::rounds::Rounds;
 use super::stopwatch::On;
+use crate::dialect::Reported;
 use crate::domain::{Failure, FailureKind};
 use crate::provider;
 
@@ -24,7 +25,7 @@ impl Rounds<'_> {
             Ok(Err(_)) => return self.too_slow(),
             Err(interruption) => return interruption.into(),
         };
-        let told = self.exchange.note_error(&body);
+        let told = self.exchange.note_error(Reported::of_body(&String::from_utf8_lossy(&body)));
         if self.line.answer.has_started() {
             let message = format!(
                 "the provider {} answered with status {} in round {}",
@@ -42,7 +43,7 @@ impl Rounds<'_> {
         self.line.answer.set_head(AnswerHead { status, headers });
         self.note_leaving();
         match self.line.send_last(BytesMut::from(body)).await {
-            Ok(()) => Stop::Answered(told),
+            Ok(()) => Stop::Told(told),
             Err(interruption) => interruption.into(),
         }
     }

@@ -8,11 +8,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::methods::Asked;
-use super::records::{ROUND, end, refusal, unrecorded};
+use super::records::{ROUND, end, no_answer, refusal, unrecorded};
 use super::{Endpoint, pass, tools};
 use crate::audit::{CallReport, Clearance, Intent, Outcome, Times, ToolOutcome, ToolUse, Trail};
-use crate::domain::{SpanId, Trace, Via};
+use crate::domain::{SpanId, ToolDefinition, Trace, Via};
 use crate::mcp::{Tool, Unanswered};
+use crate::policy::Ruling;
 
 type Answer = Result<Value, ErrorData>;
 
@@ -21,7 +22,7 @@ enum Decision {
     /// Policy allows it, and its arguments fit.
     Run(Box<Intent>),
     /// The client gets this instead of a result.
-    Refuse { outcome: ToolOutcome, told: String, rule: Option<String> },
+    Refuse { outcome: ToolOutcome, told: String, ruling: Option<Ruling> },
 }
 
 impl Asked {
@@ -31,12 +32,13 @@ impl Asked {
         let name = self.request.text("name").unwrap_or_default();
         let Some(tool) = tools::find(&self.gateway, &self.behalf.caller, &self.endpoint, name) else {
             let message = format!("Unknown tool: {name}");
-            trail.end(end(Outcome::Refused, Some(message.clone()), Times::default()));
+            self.record_refusal(&mut trail, None, ToolOutcome::NotExecuted, &message, None);
+            trail.end(end(Outcome::Refused, Some("unknown tool".to_owned()), Times::default()));
             return Err(ErrorData::invalid_params(message, None));
         };
         match self.decide(&tool) {
-            Decision::Refuse { outcome, told, rule } => {
-                self.record_refusal(&mut trail, &tool, outcome, &told, rule);
+            Decision::Refuse { outcome, told, ruling } => {
+                self.record_refusal(&mut trail, Some(&tool.definition), outcome, &told, ruling);
                 trail.end(end(Outcome::Completed, None, Times::default()));
                 Ok(in_band(&told))
             }
@@ -62,7 +64,7 @@ impl Asked {
             Ok(permit) => permit,
             Err(denial) => {
                 let told = format!("Not run: policy does not allow {} to be called.", self.shown_name(tool));
-                return Decision::Refuse { outcome: ToolOutcome::Denied, told, rule: denial.rule };
+                return Decision::Refuse { outcome: ToolOutcome::Denied, told, ruling: denial.by };
             }
         };
         let arguments = match self.request.params.get("arguments") {
@@ -74,7 +76,7 @@ impl Asked {
                 let call_id = self.call_id();
                 Decision::Run(Box::new(Intent { permit, via: Via::Mcp, round: ROUND, call_id, arguments }))
             }
-            Err(told) => Decision::Refuse { outcome: ToolOutcome::InvalidArguments, told, rule: None },
+            Err(told) => Decision::Refuse { outcome: ToolOutcome::InvalidArguments, told, ruling: None },
         }
     }
 
@@ -85,26 +87,32 @@ impl Asked {
         }
     }
 
+    /// What a client calls a tool that is not there is a text, kept as arguments are.
     fn record_refusal(
         &self,
         trail: &mut Trail,
-        tool: &Tool,
+        tool: Option<&Arc<ToolDefinition>>,
         outcome: ToolOutcome,
         told: &str,
-        rule: Option<String>,
+        ruling: Option<Ruling>,
     ) {
-        let arguments = self.request.params.get("arguments").unwrap_or(&Value::Null);
+        let (name, arguments) = match tool {
+            Some(tool) => {
+                (&tool.name, self.request.params.get("arguments").unwrap_or(&Value::Null).to_string())
+            }
+            None => (&self.request.method, json!(self.request.params).to_string()),
+        };
         trail.tool_use(ToolUse {
             round: ROUND,
             call_id: self.call_id(),
-            tool: tool.definition.name.clone(),
-            definition: Some(Arc::clone(&tool.definition)),
+            tool: name.clone(),
+            definition: tool.cloned(),
             via: None,
-            arguments: arguments.to_string(),
+            arguments,
             outcome,
             result: Some(told.to_owned()),
             duration: None,
-            rule,
+            ruling,
         });
     }
 
@@ -126,7 +134,7 @@ impl Asked {
                 let refusal = refusal(&error);
                 (Err(error), Some(refusal))
             }
-            Err(Unanswered::None(message, _)) => (Ok(in_band(&message)), Some(message)),
+            Err(Unanswered::None(message, outcome)) => (Ok(in_band(&message)), Some(no_answer(outcome))),
         };
         let result = match &answer {
             Ok(result) => result.to_string(),

@@ -82,7 +82,7 @@ impl Asked {
             Err(Unanswered::Error(error)) => {
                 (ToolOutcome::ToolError, json!({ "error": error }).to_string(), Some(refusal(error)))
             }
-            Err(Unanswered::None(message, outcome)) => (*outcome, message.clone(), Some(message.clone())),
+            Err(Unanswered::None(message, outcome)) => (*outcome, message.clone(), Some(no_answer(*outcome))),
         };
         trail.tool_use(ToolUse {
             round: ROUND,
@@ -94,7 +94,7 @@ impl Asked {
             outcome,
             result: Some(result),
             duration: Some(waited),
-            rule: None,
+            ruling: None,
         });
         trail.end(self.end(error, began, waited));
         answer
@@ -110,6 +110,11 @@ impl Asked {
 /// What an end says of a server's error: its words are kept as a result is.
 pub(super) fn refusal(error: &ErrorData) -> String {
     format!("the server answered with error {}", error.code.0)
+}
+
+/// The same where there was none: why may be in others' words, too.
+pub(super) fn no_answer(outcome: ToolOutcome) -> String {
+    format!("the server did not answer: {}", outcome.as_str())
 }
 
 /// How a request ended.

@@ -6,7 +6,7 @@ use regex::RegexSet;
 
 use super::rules::{self, Rule, Rules};
 use super::written::{Action, Effect, WrittenPolicy, WrittenRule, WrittenTest};
-use super::{Denial, PolicyError, TestOutcome};
+use super::{PolicyError, TestOutcome};
 use crate::config::problem::{self, Problem};
 use crate::config::yaml::{At, Place, Source};
 use crate::config::{PolicySource, anchored, glob_to_regex};
@@ -211,8 +211,8 @@ fn run(
     let answer = rules.decide(&caller, *action, &tool_ref);
     let why = match &answer {
         Ok(rule) => format!("rule `{rule}` allows it"),
-        Err(Denial { rule: Some(rule) }) => format!("rule `{rule}` denies it"),
-        Err(Denial { rule: None }) => "no rule allows it".into(),
+        Err(Some(rule)) => format!("rule `{rule}` denies it"),
+        Err(None) => "no rule allows it".into(),
     };
     if answer.is_ok() == (*expect == Effect::Allow) {
         let question = format!("{} {} {}", caller.user, action.name(), tool.value);

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use in_force::InForce;
-pub use permit::Permit;
+pub use permit::{Permit, Ruling};
 
 use self::rules::Rules;
 use self::written::{Action, WrittenPolicy};
@@ -35,7 +35,7 @@ pub struct Policy {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     /// The rule that denied, or `None` where no rule allowed.
-    pub rule: Option<String>,
+    pub by: Option<Ruling>,
 }
 
 /// A test of the policy files that came out as expected.
@@ -68,7 +68,7 @@ impl Policy {
 
     /// May this caller be shown this tool?
     pub fn may_see(&self, caller: &Caller, tool: &ToolRef) -> Result<(), Denial> {
-        self.rules.decide(caller, Action::SeeTool, tool).map(|_| ())
+        self.decide(caller, Action::SeeTool, tool).map(drop)
     }
 
     /// May this caller be shown some tool of this server, as far as can be said before its tools are known?
@@ -78,20 +78,29 @@ impl Policy {
 
     /// May this caller call this tool once?
     pub fn permit(&self, caller: &Arc<Caller>, tool: &Arc<ToolDefinition>) -> Result<Permit, Denial> {
-        let rule = self.rules.decide(caller, Action::CallTool, &tool.source)?;
-        Ok(Permit::new(caller.clone(), tool.clone(), rule.to_owned(), self.version.clone()))
+        let rule = self.decide(caller, Action::CallTool, &tool.source)?;
+        Ok(Permit::new(caller.clone(), tool.clone(), self.ruling(rule)))
     }
 
     /// May this caller administer this server?
     pub fn may_administer(&self, caller: &Caller, server: &str) -> Result<(), Denial> {
         let all_of_it = ToolRef { server: server.to_owned(), tool: "*".to_owned() };
-        self.rules.decide(caller, Action::Administer, &all_of_it).map(|_| ())
+        self.decide(caller, Action::Administer, &all_of_it).map(drop)
     }
 
     /// May this caller read the records? Only a rule about everything allows that.
     pub fn may_read_audit(&self, caller: &Caller) -> Result<(), Denial> {
         let everything = ToolRef { server: "*".to_owned(), tool: "*".to_owned() };
-        self.rules.decide(caller, Action::ReadAudit, &everything).map(|_| ())
+        self.decide(caller, Action::ReadAudit, &everything).map(drop)
+    }
+
+    fn decide(&self, caller: &Caller, action: Action, tool: &ToolRef) -> Result<&str, Denial> {
+        let denied = |rule: Option<&str>| Denial { by: rule.map(|rule| self.ruling(rule)) };
+        self.rules.decide(caller, action, tool).map_err(denied)
+    }
+
+    fn ruling(&self, rule: &str) -> Ruling {
+        Ruling { rule: rule.to_owned(), policy: self.version.clone() }
     }
 
     /// The tests that ran when the files were loaded, all of them passed.

@@ -2,6 +2,15 @@ use std::sync::Arc;
 
 use crate::domain::{Caller, ToolDefinition};
 
+/// Which rule decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruling {
+    /// The rule's name.
+    pub rule: String,
+    /// The version of the policy that it belongs to.
+    pub policy: String,
+}
+
 /// Policy's proof that one call of one tool is allowed to one caller; spent on a clearance.
 ///
 /// Only [`super::Policy::permit`] makes one, and it cannot be copied.
@@ -9,19 +18,18 @@ use crate::domain::{Caller, ToolDefinition};
 pub struct Permit {
     caller: Arc<Caller>,
     tool: Arc<ToolDefinition>,
-    rule: String,
-    policy: String,
+    ruling: Ruling,
 }
 
 impl Permit {
-    pub(super) fn new(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: String, policy: String) -> Self {
-        Self { caller, tool, rule, policy }
+    pub(super) fn new(caller: Arc<Caller>, tool: Arc<ToolDefinition>, ruling: Ruling) -> Self {
+        Self { caller, tool, ruling }
     }
 
     /// A permit without a policy, for the tests of the rooms that need one.
     #[cfg(test)]
-    pub(crate) fn for_tests(caller: Arc<Caller>, tool: Arc<ToolDefinition>, rule: &str) -> Self {
-        Self::new(caller, tool, rule.to_owned(), String::new())
+    pub(crate) fn for_tests(caller: Arc<Caller>, tool: Arc<ToolDefinition>, ruling: Ruling) -> Self {
+        Self::new(caller, tool, ruling)
     }
 
     /// Who may call.
@@ -34,13 +42,8 @@ impl Permit {
         &self.tool
     }
 
-    /// The name of the rule that allows it.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-
-    /// The version of the policy that the rule belongs to.
-    pub fn policy(&self) -> &str {
-        &self.policy
+    /// The rule that allows it.
+    pub fn ruling(&self) -> &Ruling {
+        &self.ruling
     }
 }

@@ -2,7 +2,6 @@
 
 use regex::{RegexSet, RegexSetBuilder};
 
-use super::Denial;
 use super::written::{Action, Effect};
 use crate::domain::{Caller, ToolRef};
 
@@ -44,8 +43,13 @@ impl Rules {
         self.by_name.len()
     }
 
-    /// The name of the rule that allows it; deny first, then allow, otherwise deny.
-    pub(super) fn decide(&self, caller: &Caller, action: Action, tool: &ToolRef) -> Result<&str, Denial> {
+    /// The name of the rule that allows it, or of the one that denies it; deny first, then allow, otherwise deny.
+    pub(super) fn decide(
+        &self,
+        caller: &Caller,
+        action: Action,
+        tool: &ToolRef,
+    ) -> Result<&str, Option<&str>> {
         let mut allowed = None;
         for pattern in &self.tools.matches(&tool.to_string()) {
             let rule = &self.by_name[self.owners[pattern]];
@@ -53,17 +57,17 @@ impl Rules {
                 continue;
             }
             match rule.effect {
-                Effect::Deny => return Err(Denial { rule: Some(rule.name.clone()) }),
+                Effect::Deny => return Err(Some(&rule.name)),
                 Effect::Allow => allowed = allowed.or(Some(rule.name.as_str())),
             }
         }
-        allowed.ok_or(Denial { rule: None })
+        allowed.ok_or(None)
     }
 
     /// Whether a tool of this server, whatever its name, may be allowed: some rule allows one, and none denies all.
     pub(super) fn leave_open(&self, caller: &Caller, action: Action, server: &str) -> bool {
         let all_of_it = ToolRef { server: server.to_owned(), tool: "*".to_owned() };
-        let is_denied = matches!(self.decide(caller, action, &all_of_it), Err(Denial { rule: Some(_) }));
+        let is_denied = matches!(self.decide(caller, action, &all_of_it), Err(Some(_)));
         let allows = |rule: &Rule| {
             rule.effect == Effect::Allow && rule.matches(caller, action) && rule.servers.is_match(server)
         };

@@ -50,26 +50,61 @@ fn closes(open: &str, close: &str) -> bool {
     matches!((open, close), ("{", "}") | ("[", "]"))
 }
 
+/// Under which name the next value stands: its field's own; in an array, or in a field called `value`, that of the
+/// field around it.
+#[derive(Default)]
+struct Naming<'a> {
+    /// The objects and arrays around it: whether each is an array, and its own name.
+    around: Vec<(bool, Option<&'a str>)>,
+    /// The last string, which a colon makes a name.
+    last: &'a str,
+    next: Option<&'a str>,
+}
+
+impl<'a> Naming<'a> {
+    /// Goes on behind a token; gives the name under which that stood.
+    fn pass(&mut self, token: Token<'a>) -> Option<&'a str> {
+        let name = self.next;
+        match token {
+            Token::Space(_) => return None,
+            Token::String(string) => (self.last, self.next) = (string, None),
+            Token::Scalar(_) | Token::Other(_) => self.next = None,
+            Token::Colon(_) => {
+                let outer = self.around.last().and_then(|(_, name)| *name);
+                self.next = outer.filter(|_| self.last == "\"value\"").or(Some(self.last));
+            }
+            Token::Open(bracket) => {
+                let is_array = bracket == "[";
+                self.around.push((is_array, name));
+                self.next = name.filter(|_| is_array);
+            }
+            Token::Close(_) => {
+                self.around.pop();
+                self.next = None;
+            }
+            Token::Comma(_) => {
+                self.next = self.around.last().and_then(|(is_array, name)| name.filter(|_| *is_array));
+            }
+        }
+        name
+    }
+}
+
 /// Redacts the strings and numbers of a JSON text.
 pub(super) fn redact(text: &str, depth: u8) -> Cow<'_, str> {
     let mut written: Option<String> = None;
-    let (mut done, mut last, mut name) = (0, "", None);
+    let (mut done, mut naming) = (0, Naming::default());
     for token in tokens(text) {
+        let name = naming.pass(token);
         let (piece, redacted) = match token {
-            Token::String(piece) => {
-                last = piece;
-                (piece, redact_string(piece, name.take(), depth))
-            }
-            Token::Scalar(piece) => (piece, redact_scalar(piece, name.take())),
-            Token::Colon(piece) => {
-                name = Some(last);
-                (piece, None)
-            }
-            Token::Space(piece) => (piece, None),
-            Token::Open(piece) | Token::Close(piece) | Token::Comma(piece) | Token::Other(piece) => {
-                name = None;
-                (piece, None)
-            }
+            Token::String(piece) => (piece, redact_string(piece, name, depth)),
+            Token::Scalar(piece) => (piece, redact_scalar(piece, name)),
+            Token::Open(piece)
+            | Token::Close(piece)
+            | Token::Comma(piece)
+            | Token::Colon(piece)
+            | Token::Space(piece)
+            | Token::Other(piece) => (piece, None),
         };
         if let Some(redacted) = redacted {
             written.get_or_insert_with(|| text[..done].to_owned()).push_str(&redacted);

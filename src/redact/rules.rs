@@ -136,14 +136,21 @@ fn value(text: &str, found: Range<usize>) -> Option<Range<usize>> {
     (names::is_value(value) && !is_mark(value)).then_some(found)
 }
 
-/// A value without quotes may be a variable's name, a call, or a word of a sentence.
+/// A value without quotes may be a variable's name, a call, or a word of a sentence; behind a name in quotes it is a
+/// number or word of JSON that was cut.
 fn bare_value(text: &str, found: Range<usize>) -> Option<Range<usize>> {
-    let (value, before) = (&text[found.clone()], &text[..found.start]);
+    let (value, before, behind) = (&text[found.clone()], &text[..found.start], &text[found.end..]);
     let has_digit = value.bytes().any(|byte| byte.is_ascii_digit());
     let is_assigned = before.ends_with('=') && !before.ends_with(":=");
-    let is_code = text[found.end..].starts_with(['(', ')', ',', '[', '{', ';']) || value.contains("::");
-    let can_be_one =
-        if is_assigned { has_digit || !is_code } else { has_digit && value.len() >= 6 && !is_code };
+    let is_json =
+        before.trim_end().strip_suffix(':').is_some_and(|name| name.trim_end().ends_with(['"', '\'']));
+    let is_code = behind.starts_with(['(', '[', '{']) || value.contains("::");
+    let is_code = is_code || (!is_json && behind.starts_with([')', ',', ';']));
+    let can_be_one = if is_assigned {
+        has_digit || !is_code
+    } else {
+        has_digit && (is_json || value.len() >= 6) && !is_code
+    };
     can_be_one.then(|| self::value(text, found))?
 }
 

@@ -125,7 +125,28 @@ fn json_keeps_every_byte_that_need_not_change() {
 }
 
 #[test]
+fn what_a_secret_name_holds_is_secret_in_lists_and_as_a_value_too() {
+    for (text, redacted) in [
+        (
+            r#"{"password":["a1b2c3", ["d4"], 5678]}"#,
+            r#"{"password":["[secret]", ["[secret]"], "[secret]"]}"#,
+        ),
+        (r#"{"secret":{"value":"a1b2c3","id":"x"}}"#, r#"{"secret":{"value":"[secret]","id":"x"}}"#),
+        (
+            r#"{"pwd":[{"value":"a1"},{"of":"a1"}],"n":["a1"]}"#,
+            r#"{"pwd":[{"value":"[secret]"},{"of":"a1"}],"n":["a1"]}"#,
+        ),
+        (r#"[{"value":"a1"},["password","a1"]]"#, r#"[{"value":"a1"},["password","a1"]]"#),
+        (r#"{"password":[],"a":{"value":"b1"}}"#, r#"{"password":[],"a":{"value":"b1"}}"#),
+    ] {
+        assert_eq!(redact(text), redacted);
+    }
+}
+
+#[test]
 fn json_that_is_cut_or_more_than_one_is_read_as_text() {
+    assert_eq!(redact("{\"password\":12345678,\"a\":\"b"), "{\"password\":[secret],\"a\":\"b");
+    assert_eq!(redact("{\"pwd\" : 4711, \"a\":\"b"), "{\"pwd\" : [secret], \"a\":\"b");
     assert_eq!(redact("{\"password\": \"abcd"), "{\"password\": \"[secret]");
     assert_eq!(redact("{\"a\":\"x@y.example\"}\n{\"b\":1}"), "{\"a\":\"[email]\"}\n{\"b\":1}");
     assert_eq!(redact("[4111 1111 1111 1111]"), "[[card]]");

@@ -26,10 +26,12 @@ mod schema;
 pub mod search;
 mod sqlite;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use sqlx::AnyPool;
-use sqlx::{Any, Transaction};
+use sqlx::any::AnyConnectOptions;
+use sqlx::{Any, AnyPool, Transaction};
+use tokio::time::{Duration, timeout};
 
 use crate::config::{self, Location};
 
@@ -44,8 +46,21 @@ pub struct Store {
     /// For everything else that writes; with SQLite the same connection.
     writer: AnyPool,
     readers: AnyPool,
+    /// For questions of people, which may be slow: nothing else waits for these.
+    questions: AnyPool,
+    /// How long a question may take, where that is limited.
+    longest: Option<Duration>,
     path: Option<PathBuf>,
 }
+
+/// How many questions of people are asked at once.
+const QUESTIONS: u32 = 3;
+
+/// How long one may take.
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// How long a connection for them is kept when nobody asks.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +169,20 @@ impl Store {
         &self.readers
     }
 
+    /// The same store for questions of people: they have few connections of their own, and a limited time.
+    #[must_use]
+    pub fn for_questions(&self) -> Self {
+        Self { readers: self.questions.clone(), longest: Some(LONGEST), ..self.clone() }
+    }
+
+    /// Waits for an answer for as long as a question may take here.
+    async fn wait<T>(&self, answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+        let Some(longest) = self.longest else { return answer.await };
+        // SQLite goes on with it all the same; until it is done, its connection does not come back.
+        let late = || Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into()));
+        timeout(longest, answer).await.unwrap_or_else(|_elapsed| late())
+    }
+
     /// Which database it is.
     pub fn database(&self) -> Database {
         self.database
@@ -171,10 +200,33 @@ impl Store {
 
     /// Closes all connections, after the queries that run.
     pub async fn close(&self) {
+        self.questions.close().await;
         self.readers.close().await;
         self.writer.close().await;
         self.commits.close().await;
     }
+}
+
+impl StoreError {
+    /// Whether there was an answer to come, and it was not waited for any longer.
+    pub fn is_too_slow(&self) -> bool {
+        /// PostgreSQL: the statement was cancelled.
+        const CANCELLED: &str = "57014";
+        match self {
+            Self::Query(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
+            Self::Query(sqlx::Error::PoolTimedOut) => true,
+            Self::Query(error) => {
+                error.as_database_error().and_then(|error| error.code()) == Some(CANCELLED.into())
+            }
+            _ => false,
+        }
+    }
+}
+
+/// So many connections more like those of a pool, each made when it is needed.
+fn apart(pool: &AnyPool, connections: u32) -> AnyPool {
+    let options = pool.options().clone().min_connections(0).max_connections(connections);
+    options.idle_timeout(IDLE).connect_lazy_with(AnyConnectOptions::clone(&pool.connect_options()))
 }
 
 #[cfg(test)]

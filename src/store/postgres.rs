@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor};
 
 use super::patience::in_time;
 use super::schema::{self, Schema};
-use super::{Database, Store, StoreError};
+use super::{Database, QUESTIONS, Store, StoreError, apart};
 use crate::config::{Durability, Postgres};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
@@ -43,7 +43,8 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
     let commits = connect(at, &[LIMITS, settings, COMMITS], Use { connections: 1, tested: false }).await?;
     let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
     let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
-    Ok(Store { database: Database::Postgres, commits, writer, readers, path: None })
+    let questions = apart(&readers, QUESTIONS);
+    Ok(Store { database: Database::Postgres, commits, writer, readers, questions, longest: None, path: None })
 }
 
 pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
@@ -56,7 +57,9 @@ pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
             database: Database::Postgres,
             commits: readers.clone(),
             writer: readers.clone(),
+            questions: readers.clone(),
             readers,
+            longest: None,
             path: None,
         }),
     }

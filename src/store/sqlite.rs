@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row};
 
 use super::schema::{self, Schema};
-use super::{Database, Store, StoreError};
+use super::{Database, QUESTIONS, Store, StoreError, apart};
 use crate::config::Durability;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -46,7 +46,9 @@ pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, S
     let writer = connect(&path, "rw", settings, 1).await?;
     migrate(&path, &writer).await?;
     let readers = connect(&path, "rw", READER, READERS).await?;
-    Ok(Store { database: Database::Sqlite, commits: writer.clone(), writer, readers, path: Some(path) })
+    let (commits, questions) = (writer.clone(), apart(&readers, QUESTIONS));
+    let path = Some(path);
+    Ok(Store { database: Database::Sqlite, commits, writer, readers, questions, longest: None, path })
 }
 
 pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
@@ -63,7 +65,9 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
             database: Database::Sqlite,
             commits: readers.clone(),
             writer: readers.clone(),
+            questions: readers.clone(),
             readers,
+            longest: None,
             path: Some(path),
         }),
     }
@@ -74,8 +78,16 @@ pub(super) async fn in_memory() -> Result<Store, StoreError> {
     install_default_drivers();
     let pool = options(MEMORY, 1).connect("sqlite::memory:").await?;
     MIGRATIONS.run(&pool).await.map_err(|source| migration_error(Path::new(":memory:"), source))?;
-    let (commits, writer) = (pool.clone(), pool.clone());
-    Ok(Store { database: Database::Sqlite, commits, writer, readers: pool, path: None })
+    let (commits, writer, questions) = (pool.clone(), pool.clone(), pool.clone());
+    Ok(Store {
+        database: Database::Sqlite,
+        commits,
+        writer,
+        readers: pool,
+        questions,
+        longest: None,
+        path: None,
+    })
 }
 
 pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {

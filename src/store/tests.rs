@@ -283,3 +283,36 @@ async fn an_older_schema_is_brought_up_to_date_by_one_gateway_alone() {
     conversations_and_accounts(&store).await;
     Store::open_read_only(&at).await.unwrap();
 }
+
+#[tokio::test]
+async fn questions_take_nobody_elses_connections() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&place(&folder, Durability::Process)).await.unwrap();
+    let questions = store.for_questions();
+    let mut held = Vec::new();
+    for _ in 0..QUESTIONS {
+        held.push(questions.readers().acquire().await.unwrap());
+    }
+    assert!(questions.readers().try_acquire().is_none());
+    assert_eq!(issued::find(&store, "key", "a").await.unwrap(), None);
+    assert_eq!(store.for_questions().readers().size(), QUESTIONS, "all who ask share them");
+    drop(held);
+    store.close().await;
+    assert!(questions.readers().is_closed());
+}
+
+#[tokio::test]
+async fn a_question_that_takes_too_long_is_given_up() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&place(&folder, Durability::Process)).await.unwrap();
+    let count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ";
+    let count = async |store: &Store, most: i64| {
+        let mut sql = queries::Sql::new(count);
+        sql.value(most).push(") SELECT COUNT(*) AS i FROM n");
+        sql.fetch(store, |row| sqlx::Row::try_get::<i64, _>(row, "i")).await
+    };
+    let hasty = Store { longest: Some(Duration::from_millis(20)), ..store.for_questions() };
+    let given_up = StoreError::from(count(&hasty, 3_000_000).await.unwrap_err());
+    assert!(given_up.is_too_slow(), "{given_up}");
+    assert_eq!(count(&store.for_questions(), 10).await.unwrap(), [10], "another connection answers");
+}

@@ -307,4 +307,19 @@ async fn a_wrong_parameter_is_named() {
         assert_eq!(problem["parameter"], parameter, "{body}");
     }
     assert_eq!(get(&world, "tg_alice", "/export/secrets").await.0, 404);
+    let (status, headers, body) = get(&world, "tg_alice", "/interceptions/%FF").await;
+    assert_eq!(
+        (status, headers["content-type"].to_str().unwrap()),
+        (400, "application/problem+json"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_key_nobody_learns_which_version_answers() {
+    let world = world().await;
+    let answer =
+        patiently("the document", world.request("GET", "/api/v1/openapi.json").send()).await.unwrap();
+    let document: Value = answer.json().await.unwrap();
+    assert_eq!(document["info"]["version"], "1");
 }

@@ -19,6 +19,7 @@ mod conversations;
 mod credentials;
 mod durability;
 mod echoes;
+mod erasure;
 mod expected;
 mod explain;
 mod fidelity;

@@ -145,7 +145,9 @@ async fn f58_what_a_caller_may_not_see_is_as_unknown_as_what_does_not_exist() {
     let absent = bob.refused("tools/call", json!({"name": "srv__nothing", "arguments": {}})).await;
     assert_eq!((&hidden["code"], &hidden["message"]), (&json!(-32602), &json!("Unknown tool: srv__secret")));
     assert_eq!(absent["message"], "Unknown tool: srv__nothing");
-    assert!(world.last_record().await.calls.is_empty());
+    let record = world.last_record().await;
+    assert_eq!((record.error(), record.call_outcomes()), ("unknown tool", vec!["not_executed"]));
+    assert_eq!((&*record.calls[0].tool, &record.calls[0].server), ("tools/call", &None));
 
     let mut answers = Vec::new();
     for path in ["/mcp/srv", "/mcp/nowhere"] {
@@ -458,6 +460,7 @@ async fn a_server_that_is_down_keeps_its_tools_and_its_calls_fail_where_the_mode
         assert_eq!(client.tools().await, ["echo"]);
         let result = client.call("echo", json!({})).await;
         assert_eq!(result["isError"], true, "{result}");
+        assert_eq!(world.last_record().await.error(), "the server did not answer: unreachable");
     }
 }
 

@@ -169,6 +169,25 @@ async fn who_goes_on_from_a_stored_response_follows_it() {
 }
 
 #[tokio::test]
+async fn conversations_that_begin_alike_are_two() {
+    for (api, mode) in all_forms() {
+        let world = World::builder().start().await;
+        let answers = [say("r1").text("Hello."), say("r2").text("Hello there."), say("r3").text("Well.")];
+        world.provider.will_say(api, mode, &answers);
+        let (mut one, mut other) = (Agent::new(api, mode), Agent::new(api, mode));
+        let mut records = Vec::new();
+        for agent in [&mut one, &mut other] {
+            agent.prompt("Hi").send(&world).await;
+            records.push(world.record(agent.answer.as_ref().unwrap()).await);
+        }
+        one.prompt("How are you?").send(&world).await;
+        let third = world.record(one.answer.as_ref().unwrap()).await;
+        assert_eq!(third.interception.start.thread, records[0].id, "{api:?} {mode:?}");
+        assert_eq!(records[1].interception.start.thread, records[1].id, "{api:?} {mode:?}");
+    }
+}
+
+#[tokio::test]
 async fn instructions_are_on_record() {
     for (api, field) in [(Api::Messages, "system"), (Api::Responses, "instructions")] {
         let world = World::builder().start().await;

@@ -137,8 +137,10 @@ async fn f13_a_failed_response_is_a_failure() {
                 let answer = world.ask(Api::Responses, &Api::Responses.request(mode, "Hi", &["mine"])).await;
                 assert_eq!(answer.message(Api::Responses, mode).stop, "failed");
                 let record = world.record(&answer).await;
-                assert_eq!((record.outcome(), record.error()), ("failed", "the model fell over"), "{mode:?}");
-                assert_eq!(record.rounds.len(), 1);
+                let error = "the provider's answer ended in an error: server_error";
+                assert_eq!((record.outcome(), record.error()), ("failed", error), "{mode:?}");
+                let [round] = record.rounds.as_slice() else { panic!("{:?}", record.rounds) };
+                assert!(round.text.contains("the model fell over"), "{}", round.text);
             }
         }
     }
@@ -276,7 +278,14 @@ async fn an_error_event_of_the_providers_reaches_the_client_once() {
         assert_eq!(answer.body.matches("Overloaded").count(), answer.body.matches("\"Overloaded\"").count());
         assert_eq!(answer.body.matches("\"Overloaded\"").count(), 1, "{}", answer.body);
         assert_failed_once(&world, &server, &answer).await;
-        assert!(world.record(&answer).await.error().contains("Overloaded"));
+        let record = world.record(&answer).await;
+        let error = record.error().strip_prefix("the provider's answer ended in an error: ");
+        assert!(matches!(error, Some("overloaded_error" | "server_error")), "{api:?}: {}", record.error());
+        assert!(
+            record.rounds[1].text.contains("Overloaded"),
+            "its words are a text: {}",
+            record.rounds[1].text
+        );
 
         let world = World::with(birds()).await;
         world.provider.will(Reply::stream(frames.clone()));

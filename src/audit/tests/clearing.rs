@@ -49,7 +49,7 @@ async fn everything_is_recorded_in_order() {
 
     assert_eq!(world.text(ALICE, &calls[0].body).await.as_deref(), Some(r#"{"query":"call_1"}"#));
     assert_eq!(calls[0].server_url.as_deref(), Some("https://notes.example.com/mcp"));
-    assert_eq!((calls[0].rule.as_deref(), calls[0].policy.as_deref()), (Some("default"), Some("p1")));
+    assert_eq!((calls[0].rule.as_deref(), calls[0].policy.as_deref()), (Some("default"), Some("p2")));
     let outcome = told.calls[0].outcome.as_ref().unwrap();
     assert_eq!((outcome.outcome.as_str(), outcome.duration_us), ("ok", Some(12_000)));
     let result = world.text(ALICE, outcome.body.as_ref().unwrap()).await;
@@ -181,4 +181,18 @@ async fn what_is_done_with_records_is_recorded_before_it_is_done() {
     world.audit.event(&by, Action::Read, serde_json::json!({ "filter": "all" })).await.unwrap();
     assert_eq!(events(&world.reader, "read").await, [serde_json::json!({ "filter": "all" })]);
     verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_policy_that_refused() {
+    let world = World::new().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    let id = trail.id();
+    let refused = ToolUse { outcome: ToolOutcome::Denied, ruling: Some(ruling("no")), ..released("call_1") };
+    trail.tool_use(refused);
+    trail.tool_use(released("call_2"));
+    trail.end(completed());
+    world.audit.close().await;
+    let rules = world.told(id).await.calls.into_iter().map(|call| (call.row.rule, call.row.policy));
+    assert_eq!(rules.collect::<Vec<_>>(), [(Some("no".into()), Some("p2".into())), (None, None)]);
 }

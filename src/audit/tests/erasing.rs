@@ -51,11 +51,13 @@ async fn an_erased_users_texts_are_gone_and_nobody_elses() {
 #[tokio::test]
 async fn who_comes_back_is_somebody_new() {
     let world = World::new().await;
-    interception(&world, ALICE).await;
+    let before = interception(&world, ALICE).await;
     erase(&world.store, ALICE, false, "admin", Timestamp::now()).await.unwrap().unwrap();
-    world.audit.forget(ALICE);
+    let world = world.restarted().await;
     let id = interception(&world, ALICE).await;
     let told = world.told(id).await;
+    let (was, is) = (world.told(before).await.start.unwrap().who, told.start.as_ref().unwrap().who.clone());
+    assert!(was.person.is_some() && was.person != is.person && was.caller != is.caller);
     assert!(world.text(ALICE, &told.prompts[0].body).await.unwrap().contains("garden"));
     assert_eq!(count(&world, "SELECT COUNT(*) FROM people WHERE user_name LIKE 'alice%'").await, 2);
     world.audit.close().await;

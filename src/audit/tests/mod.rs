@@ -30,7 +30,7 @@ use crate::config::{self, Durability};
 use crate::domain::{
     Caller, Digest, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
 };
-use crate::policy::Permit;
+use crate::policy::{Permit, Ruling};
 use crate::seal::Sealer;
 use crate::store::Store;
 use crate::store::content;
@@ -106,6 +106,13 @@ impl World {
     fn another(&self) -> Closer {
         let (store, outlets) = (self.store.clone(), Outlets::default());
         Closer { store, outlets, instance: "another".into() }
+    }
+
+    /// The same after a stop and a start.
+    async fn restarted(self) -> Self {
+        self.audit.close().await;
+        self.store.close().await;
+        Self::open(self.folder, self.sealer, Settings::default()).await
     }
 
     async fn run(&self, sql: impl Into<String>) {
@@ -245,12 +252,17 @@ fn intent(call_id: &str) -> Intent {
     let mut arguments = Map::new();
     arguments.insert("query".into(), call_id.into());
     Intent {
-        permit: Permit::for_tests(Arc::new(caller(ALICE)), Arc::new(tool), "default"),
+        permit: Permit::for_tests(Arc::new(caller(ALICE)), Arc::new(tool), ruling("default")),
         via: Via::Injected,
         round: 1,
         call_id: call_id.into(),
         arguments,
     }
+}
+
+/// Of a policy that came after the interception began.
+fn ruling(rule: &str) -> Ruling {
+    Ruling { rule: rule.into(), policy: "p2".into() }
 }
 
 fn report(result: &str) -> CallReport {
@@ -284,7 +296,7 @@ fn released(call_id: &str) -> ToolUse {
         outcome: ToolOutcome::Released,
         result: None,
         duration: None,
-        rule: None,
+        ruling: None,
     }
 }
 

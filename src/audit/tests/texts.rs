@@ -121,25 +121,3 @@ async fn what_can_be_searched_for_is_redacted() {
     let counts: [i64; 3] = [found("zebra").await, found("bob").await, found("instructions").await];
     assert_eq!(counts, [1, 0, 0]);
 }
-
-#[tokio::test]
-async fn who_has_been_erased_comes_back_as_somebody_new() {
-    let world = World::new().await;
-    let ask = async || {
-        let trail = world.audit.begin(start()).await.unwrap();
-        let id = trail.id();
-        trail.end(completed());
-        world.audit.queue.settled().await;
-        id
-    };
-    let first = ask().await;
-    world.run("UPDATE people SET user_name = NULL, sealed_key = NULL, erased_at = '2026-01-01T00:00:00.000000Z'").await;
-    world.audit.forget(ALICE);
-    let second = ask().await;
-    world.audit.close().await;
-    let who = async |id| world.told(id).await.start.unwrap().who;
-    let (first, second) = (who(first).await, who(second).await);
-    assert_ne!(first.person, second.person);
-    assert_ne!(first.caller, second.caller);
-    assert!(first.person.is_some() && second.person.is_some());
-}

@@ -6,7 +6,7 @@ use crate::domain::Digest;
 fn following(call_ids: &[&str], place: Option<&str>) -> InterceptionStart {
     let call_ids = call_ids.iter().map(|id| (*id).to_owned()).collect();
     let place = place.map(|place| Digest::of(place.as_bytes()));
-    InterceptionStart { follows: Follows { call_ids, place }, ..start() }
+    InterceptionStart { follows: Follows { call_ids, place, echo: None }, ..start() }
 }
 
 async fn lineage(world: &World, id: InterceptionId) -> (InterceptionId, Option<InterceptionId>) {
@@ -52,21 +52,38 @@ async fn a_request_with_a_call_s_result_belongs_to_the_call_s_interception() {
 }
 
 #[tokio::test]
+async fn conversations_that_begin_alike_are_told_apart_by_their_answers() {
+    let world = World::new().await;
+    let place = Some(Digest::of(b"hi"));
+    let echo = |answer: &str| Some(Digest::of(answer.as_bytes()));
+    let mut beginnings = Vec::new();
+    for answer in ["Hello.", "Hello!"] {
+        let mut trail = world.audit.begin(InterceptionStart { place, ..start() }).await.unwrap();
+        beginnings.push(trail.id());
+        trail.answered(echo(answer));
+        trail.end(completed());
+    }
+    for (answer, expected) in [("Hello.", 0), ("Hello!", 1), ("cut o", 1)] {
+        let follows = Follows { place, echo: echo(answer), ..Follows::default() };
+        let trail = world.audit.begin(InterceptionStart { follows, ..start() }).await.unwrap();
+        let id = trail.id();
+        trail.end(completed());
+        world.audit.queue.settled().await;
+        let first = beginnings[expected];
+        assert_eq!(lineage(&world, id).await, (first, Some(first)), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_conversation_goes_on_after_a_restart() {
     let world = World::new().await;
     let first = converse(&world).await;
-    world.audit.close().await;
-    let World { folder, store, sealer, .. } = world;
-    store.close().await;
-    let world = World::open(folder, sealer, Settings::default()).await;
+    let world = world.restarted().await;
     let place = Some(Digest::of(b"second"));
     let trail = world.audit.begin(InterceptionStart { place, ..following(&["call_a"], None) }).await.unwrap();
     let second = trail.id();
     trail.end(completed());
-    world.audit.close().await;
-    let World { folder, store, sealer, .. } = world;
-    store.close().await;
-    let world = World::open(folder, sealer, Settings::default()).await;
+    let world = world.restarted().await;
     let trail = world.audit.begin(following(&["lost"], Some("second"))).await.unwrap();
     let third = trail.id();
     trail.end(completed());

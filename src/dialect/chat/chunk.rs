@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::Broken;
 use crate::dialect::raw::Object;
+use crate::dialect::{Broken, Reported};
 
 /// A chunk of a streamed answer, read once.
 pub struct Chunk<'a> {
@@ -19,14 +19,12 @@ pub struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// Reads a chunk; an error of the provider's, which has no choices, is none.
     pub fn read(text: &'a str) -> Result<Self, Broken> {
-        let fields = Object::parse(text).map_err(|error| {
-            Broken::Malformed(format!("a chunk of the provider's stream is unreadable: {error}"))
-        })?;
+        let fields = Object::parse(text)
+            .map_err(|error| Broken::unreadable("a chunk of the provider's stream", &error))?;
         if let Some(error) =
             fields.get("error").filter(|error| *error != "null" && fields.get("choices").is_none())
         {
-            let message = Object::parse(error).ok().and_then(|error| error.string("message").map(Into::into));
-            return Err(Broken::Reported(message.unwrap_or_else(|| error.to_owned())));
+            return Err(Broken::Reported(Reported::of(Some(error))));
         }
         let choice = fields.array("choices").first().and_then(|choice| Object::within(choice));
         let delta = choice.as_ref().and_then(|choice| choice.object("delta")).unwrap_or_default();

@@ -15,7 +15,8 @@ use super::{error, replay, show};
 use crate::dialect::raw::{Object, Patch};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
-    Broken, Ending, Items, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream,
+    Broken, Ending, Items, Reported, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer,
+    is_event_stream,
 };
 use crate::domain::Failure;
 
@@ -85,9 +86,8 @@ impl Stream {
 
     fn frame(&mut self, frame: Frame, out: &mut BytesMut) -> Result<(), Broken> {
         let Some(data) = frame.json() else { return self.pass(frame, out) };
-        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
-            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
-        })?;
+        let event: Event<'_> = serde_json::from_str(&data)
+            .map_err(|error| Broken::unreadable("an event of the provider's stream", &error))?;
         match &*event.kind {
             "message_start" => self.message_start(&event, &frame, out),
             "content_block_start" => self.block_start(&event, &data, &frame, out),
@@ -103,9 +103,7 @@ impl Stream {
             }
             "error" => {
                 out.extend_from_slice(&frame.raw);
-                let message = event.error.and_then(|error| Object::parse(error.get()).ok());
-                let message = message.and_then(|error| error.string("message").map(Into::into));
-                return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
+                return Err(Broken::Reported(Reported::of(event.error.map(RawValue::get))));
             }
             _ => return self.pass(frame.clone(), out),
         }

@@ -11,7 +11,7 @@ use super::request::is_stored;
 use super::show;
 use crate::dialect::raw::{Object, Patch, quote};
 use crate::dialect::{
-    Items, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
+    Items, Reported, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
 };
 use crate::domain::{Form, IssuedId};
 
@@ -241,11 +241,9 @@ fn envelope(text: &str, response: &Object<'_>) -> String {
 }
 
 /// What went wrong with a response of the status `failed`; `None` for any other.
-pub fn response_error(response: &str) -> Option<String> {
-    let response =
-        Object::parse(response).ok().filter(|response| response.get("status") == Some("\"failed\""))?;
-    let message = response.object("error").and_then(|error| error.string("message").map(Into::into));
-    Some(message.unwrap_or_else(|| "no message".to_owned()))
+pub fn response_error(response: &str) -> Option<Reported> {
+    let response = Object::parse(response).ok()?;
+    (response.get("status") == Some("\"failed\"")).then(|| Reported::of(response.get("error")))
 }
 
 /// A response with another status, and with the fields that go with it.

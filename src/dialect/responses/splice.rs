@@ -11,7 +11,9 @@ use super::response::{View, facts, response_error};
 use super::{events, item};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
-use crate::dialect::{Broken, Ending, Round, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream};
+use crate::dialect::{
+    Broken, Ending, Reported, Round, RoundFacts, Showing, SpliceSettings, Splicer, is_event_stream,
+};
 use crate::domain::{Failure, IssuedId};
 
 /// Streamed rounds as one streamed response.
@@ -74,8 +76,6 @@ struct Event<'a> {
     delta: Option<&'a RawValue>,
     #[serde(borrow)]
     response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
 }
 
 impl Stream {
@@ -99,9 +99,8 @@ impl Stream {
             out.extend_from_slice(&frame.raw);
             return Ok(());
         };
-        let event: Event<'_> = serde_json::from_str(&data).map_err(|error| {
-            Broken::Malformed(format!("an event of the provider's stream is unreadable: {error}"))
-        })?;
+        let event: Event<'_> = serde_json::from_str(&data)
+            .map_err(|error| Broken::unreadable("an event of the provider's stream", &error))?;
         let mut patch = Patch::default();
         match &*event.kind {
             "response.created" | "response.in_progress" | "response.queued" => {
@@ -117,8 +116,7 @@ impl Stream {
             }
             "error" => {
                 self.send(&event, &data, patch, frame, out);
-                let message = event.message.and_then(|message| raw::string(message.get()).map(Into::into));
-                return Err(Broken::Reported(message.unwrap_or_else(|| "no message".to_owned())));
+                return Err(Broken::Reported(Reported::of(Some(&data))));
             }
             _ => {
                 if !self.item_event(&event, &data, &mut patch) {

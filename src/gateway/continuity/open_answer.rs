@@ -43,11 +43,16 @@ impl OpenAnswer {
         self
     }
 
-    /// Takes in a round with its results.
-    pub fn add(&mut self, round: &Round, kept: KeptRound) {
+    /// Takes in what the client sees of a round.
+    pub fn add_visible(&mut self, round: &Round) {
         self.visible.add_text(&round.text);
         self.visible.calls.extend(round.client_calls().map(|call| call.id.clone()));
         self.visible.items.extend(round.item_ids.iter().cloned());
+    }
+
+    /// Takes in a round with its results.
+    pub fn add(&mut self, round: &Round, kept: KeptRound) {
+        self.add_visible(round);
         self.hides |= round.injected_calls().next().is_some();
         self.rounds.push(kept);
         self.added += 1;
@@ -66,6 +71,11 @@ impl OpenAnswer {
     /// The place of the answer.
     pub fn place(&self) -> Digest {
         self.scope.after(self.before)
+    }
+
+    /// Stands for the answer, as the next request tells it.
+    pub fn echo(&self) -> Option<Digest> {
+        self.scope.echo(self.before, &self.visible)
     }
 
     /// What is to be kept of the whole answer; `None` where it cannot be put back.

@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use serde::Deserialize;
 
+use crate::dialect::Visible;
 use crate::domain::{Caller, Digest};
 use crate::identity::Client;
 
@@ -31,6 +32,12 @@ impl Scope {
     /// The place of the answer that came after this much of a conversation.
     pub fn after(self, before: Digest) -> Digest {
         Digest::of_parts(&[&self.0.0, b"after", &before.0])
+    }
+
+    /// Stands for an answer in its place, by the text that is visible of it, if any is.
+    pub fn echo(self, before: Digest, visible: &Visible) -> Option<Digest> {
+        let parts: [&[u8]; 4] = [&self.0.0, b"echo", &before.0, visible.text.as_bytes()];
+        (!visible.text.is_empty()).then(|| Digest::of_parts(&parts))
     }
 
     /// The place of the answer that was given this id.

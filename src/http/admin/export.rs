@@ -1,17 +1,17 @@
 //! `GET /api/v1/export/{what}`: records as a file, made while it is sent.
 
 use axum::body::Body;
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use http::{HeaderValue, header};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Auditor;
 use super::problem::Problem;
 use super::question::{ALL, OF_PEOPLE, Question};
 use super::route::Route;
+use super::{Auditor, Named};
 use crate::audit::Action;
 use crate::audit::export::{Export, Format, What};
 
@@ -26,7 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
 
 async fn export(
     auditor: Auditor,
-    Path(what): Path<String>,
+    Named(what): Named,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let known = What::ALL.iter().find(|(_, word)| *word == what);

@@ -1,12 +1,12 @@
 //! `GET /api/v1/interceptions` and `GET /api/v1/interceptions/{id}`.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::response::Response;
 
 use super::problem::Problem;
 use super::question::{ALL, Question};
 use super::route::{List, Route};
-use super::{Auditor, answer, failed};
+use super::{Auditor, Named, answer, failed};
 use crate::audit::read::Whole;
 use crate::domain::InterceptionId;
 use crate::store::queries::{self, Interception};
@@ -31,7 +31,7 @@ async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, P
     Ok(answer(&List::from(page)))
 }
 
-async fn show(auditor: Auditor, Path(id): Path<String>) -> Result<Response, Problem> {
+async fn show(auditor: Auditor, Named(id): Named) -> Result<Response, Problem> {
     let none = || Problem::not_found(format!("there is no interception {id:?}"));
     let id: InterceptionId = id.parse().map_err(|_| none())?;
     let reader = auditor.reads_one("interception", id).await?;

@@ -20,7 +20,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Path};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
@@ -143,6 +143,11 @@ impl Deref for Turn<'_> {
 /// The database's words are for the log.
 fn failed(error: impl Into<StoreError>) -> Problem {
     let error = error.into();
+    if error.is_too_slow() {
+        tracing::warn!(%error, "a question to the records took too long");
+        let why = "this question takes too long: ask for less time, or for less in it";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
+    }
     tracing::error!(%error, "the records cannot be read");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the records cannot be read now")
 }
@@ -155,6 +160,19 @@ impl FromRequestParts<AppState> for Asked {
         let gateway = state.gateway();
         let caller = gateway.identity.authenticate(&parts.headers)?;
         Ok(Self { gateway, caller })
+    }
+}
+
+/// What the path names.
+struct Named(String);
+
+impl FromRequestParts<AppState> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let named = Path::from_request_parts(parts, state).await;
+        let Path(name) = named.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+        Ok(Self(name))
     }
 }
 

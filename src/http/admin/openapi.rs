@@ -54,7 +54,8 @@ pub(super) fn document() -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Toolgate",
-            "version": env!("CARGO_PKG_VERSION"),
+            // The API's, not the program's: whoever has no key learns nothing of that.
+            "version": "1",
             "description": "The API for administrators, and for callers who want to know which tools they have.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -120,9 +121,7 @@ mod tests {
 
     #[test]
     fn the_document_is_as_it_was_reviewed() {
-        let mut document = document();
-        document["info"]["version"] = "0.0.0".into();
-        insta::assert_json_snapshot!(document);
+        insta::assert_json_snapshot!(document());
     }
 
     #[test]

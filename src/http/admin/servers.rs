@@ -1,6 +1,5 @@
 //! `GET /api/v1/servers`, `GET /api/v1/servers/{name}/listing` and `POST /api/v1/servers/{name}/restart`.
 
-use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use schemars::JsonSchema;
@@ -9,7 +8,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::route::Route;
-use super::{Asked, answer};
+use super::{Asked, Named, answer};
 use crate::mcp::ServerStatus;
 
 /// How servers are doing.
@@ -57,7 +56,7 @@ async fn list(asked: Asked) -> Response {
 }
 
 /// What a server listed last, as it came: how tools are approved that only callers can ask for.
-async fn listing(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn listing(asked: Asked, Named(name): Named) -> Result<Response, Problem> {
     let listed = asked.may_administer(&name).then(|| asked.gateway.fleet.listed(&name)).flatten();
     match listed {
         Some(tools) => Ok(answer(&Listing { tools })),
@@ -68,7 +67,7 @@ async fn listing(asked: Asked, Path(name): Path<String>) -> Result<Response, Pro
 }
 
 /// Closes the connection to a server, and makes another one at once.
-async fn restart(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn restart(asked: Asked, Named(name): Named) -> Result<Response, Problem> {
     if !asked.may_administer(&name) || !asked.gateway.fleet.restart(&name) {
         return Err(Problem::not_found(format!("there is no server {name:?} that you may administer")));
     }

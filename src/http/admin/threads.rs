@@ -1,6 +1,6 @@
 //! `GET /api/v1/threads` and `GET /api/v1/threads/{id}`: conversations.
 
-use axum::extract::{Path, RawQuery};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use super::question::{ALL, Question};
 use super::route::{List, Route};
-use super::{Auditor, answer, failed};
+use super::{Auditor, Named, answer, failed};
 use crate::audit::read::Whole;
 use crate::domain::InterceptionId;
 use crate::store::queries::{self, Thread};
@@ -53,11 +53,7 @@ async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, P
     Ok(answer(&List::from(page)))
 }
 
-async fn show(
-    auditor: Auditor,
-    Path(id): Path<String>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
+async fn show(auditor: Auditor, Named(id): Named, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let question = Question::read(query.as_deref(), &[], &["after", "limit"])?;
     let (after, limit) = (question.parsed("after")?, question.limit(LIMIT, MAX_LIMIT)?);
     let none = || Problem::not_found(format!("there is no conversation {id:?}"));

@@ -1,6 +1,5 @@
 //! `GET /api/v1/tools` and `GET /api/v1/tools/{name}`: what a caller may use, and what an administrator should know.
 
-use axum::extract::Path;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -8,7 +7,7 @@ use serde_json::Value;
 
 use super::problem::Problem;
 use super::route::Route;
-use super::{Asked, answer};
+use super::{Asked, Named, answer};
 use crate::domain::ToolRef;
 use crate::mcp::ServerStatus;
 
@@ -76,7 +75,7 @@ async fn list(asked: Asked) -> Response {
 }
 
 /// One tool with its schema, by its name as models see it or as `server/tool`.
-async fn show(asked: Asked, Path(name): Path<String>) -> Result<Response, Problem> {
+async fn show(asked: Asked, Named(name): Named) -> Result<Response, Problem> {
     let is_it = |entry: &Entry| {
         entry.name.as_deref() == Some(&name)
             || name.strip_prefix(&entry.server).and_then(|rest| rest.strip_prefix('/')) == Some(&entry.tool)

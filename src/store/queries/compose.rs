@@ -101,7 +101,7 @@ impl Sql {
                 Value::Number(number) => query.bind(*number),
             };
         }
-        query.fetch_all(store.readers()).await?.iter().map(read).collect()
+        store.wait(query.fetch_all(store.readers())).await?.iter().map(read).collect()
     }
 
     #[cfg(test)]

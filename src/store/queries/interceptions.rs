@@ -7,8 +7,10 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{micros, read_list, read_parsed, read_time_if_any};
-use super::compose::{number, small};
+use super::super::column::{micros, read_list, read_parsed, read_parsed_if_any};
+use super::super::records::End;
+use super::super::records::interceptions::read_end;
+use super::compose::number;
 use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::InterceptionId;
@@ -200,43 +202,44 @@ fn read(row: &AnyRow) -> Result<Interception, sqlx::Error> {
         request_id: row.try_get("request_id")?,
         trace: row.try_get("trace")?,
         thread: read_parsed(row, "thread")?,
-        parent: id_if_any(row, "parent")?,
+        parent: read_parsed_if_any(row, "parent")?,
         injection: row.try_get("injection")?,
         left_out: read_list(row, "left_out")?,
         hosted: read_list(row, "hosted")?,
         continuity: read_list(row, "continuity")?,
-        repeats: id_if_any(row, "repeats")?,
+        repeats: read_parsed_if_any(row, "repeats")?,
         policy: row.try_get("policy")?,
         started_at: read_parsed(row, "started_at")?,
-        outcome: row.try_get::<Option<String>, _>("outcome")?.unwrap_or_else(|| RUNNING.to_owned()),
-        end,
+        outcome: end.as_ref().map_or(RUNNING, |end| &end.outcome).to_owned(),
+        end: end.map(Ended::from),
     })
 }
 
-fn read_end(row: &AnyRow) -> Result<Option<Ended>, sqlx::Error> {
-    let (Some(_), Some(ended_at)) =
-        (row.try_get::<Option<String>, _>("outcome")?, read_time_if_any(row, "ended_at")?)
-    else {
-        return Ok(None);
-    };
-    let count = |name| number(row, name).map(Option::unwrap_or_default);
-    let few = |name| small(row, name).map(Option::unwrap_or_default);
-    Ok(Some(Ended {
-        ended_at,
-        status: small(row, "status")?,
-        error: row.try_get("error")?,
-        stop_reason: row.try_get("stop_reason")?,
-        answered_by: row.try_get("answered_by")?,
-        first_byte_us: number(row, "first_byte_us")?,
-        total_us: number(row, "total_us")?,
-        provider_us: count("provider_us")?,
-        tools_us: count("tools_us")?,
-        client_us: count("client_us")?,
-        rounds: few("rounds")?,
-        injected_calls: few("injected_calls")?,
-        client_calls: few("client_calls")?,
-        tokens: tokens(row)?,
-    }))
+impl From<End> for Ended {
+    fn from(end: End) -> Self {
+        Self {
+            ended_at: end.ended_at,
+            status: end.status,
+            error: end.error,
+            stop_reason: end.stop_reason,
+            answered_by: end.answered_by,
+            first_byte_us: end.first_byte_us,
+            total_us: end.total_us,
+            provider_us: end.provider_us,
+            tools_us: end.tools_us,
+            client_us: end.client_us,
+            rounds: end.rounds,
+            injected_calls: end.injected_calls,
+            client_calls: end.client_calls,
+            tokens: Tokens {
+                input: end.input,
+                output: end.output,
+                cache_read: end.cache_read,
+                cache_write: end.cache_write,
+                reasoning: end.reasoning,
+            },
+        }
+    }
 }
 
 /// The columns of this name, summed up or not.
@@ -249,11 +252,4 @@ pub(super) fn tokens(row: &AnyRow) -> Result<Tokens, sqlx::Error> {
         cache_write: count("cache_write")?,
         reasoning: count("reasoning")?,
     })
-}
-
-pub(super) fn id_if_any(row: &AnyRow, name: &str) -> Result<Option<InterceptionId>, sqlx::Error> {
-    match row.try_get::<Option<String>, _>(name)? {
-        Some(_) => read_parsed(row, name).map(Some),
-        None => Ok(None),
-    }
 }

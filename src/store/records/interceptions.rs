@@ -234,11 +234,13 @@ pub struct Place {
     pub thread: InterceptionId,
 }
 
-/// This person's newest interception with a call of this id.
+/// This person's newest interception with a call of this id, if it is among the newest of all: some servers give the same
+/// ids again and again.
 pub async fn by_call(store: &Store, person: &str, call_id: &str) -> Result<Option<Place>, sqlx::Error> {
     sqlx::query(
-        "SELECT i.id, i.thread FROM tool_usage t JOIN interceptions i ON i.id = t.interception_id \
-         WHERE t.call_id = $1 AND i.person = $2 ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1",
+        "SELECT i.id, i.thread FROM (SELECT id, interception_id, recorded_at FROM tool_usage WHERE call_id = $1 \
+         ORDER BY recorded_at DESC LIMIT 64) t JOIN interceptions i ON i.id = t.interception_id \
+         WHERE i.person = $2 ORDER BY t.recorded_at DESC, t.id DESC LIMIT 1",
     )
     .bind(call_id)
     .bind(person)
