@@ -38,6 +38,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use toolgate::app::App;
 use toolgate::config;
+use toolgate::http::undelayed;
 
 use chance::Chance;
 use play::Play;
@@ -80,7 +81,7 @@ async fn main() -> ExitCode {
 async fn serve(routes: axum::Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    tokio::spawn(async move { axum::serve(undelayed(listener), routes).await });
     address
 }
 

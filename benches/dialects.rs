@@ -14,7 +14,7 @@ use toolgate::dialect::{
     Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use toolgate::domain::{Form, Repeat, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Digest, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const APIS: [Api; 3] = [Api::Messages, Api::Chat, Api::Responses];
 const FRAMES: usize = 1000;
@@ -115,6 +115,7 @@ fn tools() -> Vec<Arc<ToolDefinition>> {
         read_only: true,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
+        digest: Digest::default(),
     };
     (0..50).map(|number| Arc::new(tool(number))).collect()
 }

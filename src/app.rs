@@ -23,7 +23,7 @@ use crate::audit::{self, Audit, Clock, Reader};
 use crate::config::{Config, LockMode};
 use crate::egress::Egress;
 use crate::gateway::{Continuity, Gateway, IssuedIds, Journals, Pins, Searches, retention};
-use crate::http::{AppState, metrics_router, router};
+use crate::http::{AppState, metrics_router, router, undelayed};
 use crate::identity::Identity;
 use crate::mcp::lock::{self, Lock, LockError};
 use crate::mcp::{Access, Fleet};
@@ -262,7 +262,7 @@ impl App {
             return self.close_after(Err(error)).await;
         }
         let begins_to_end = stop.clone();
-        let connections = axum::serve(listener, router(state))
+        let connections = axum::serve(undelayed(listener), router(state))
             .with_graceful_shutdown(async move { begins_to_end.cancelled().await });
         let connections = std::future::IntoFuture::into_future(connections);
         tokio::pin!(connections);

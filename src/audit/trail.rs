@@ -14,7 +14,7 @@ use super::{
     TokenUsage, ToolOutcome, ToolUse,
 };
 use crate::config::Record as Keep;
-use crate::domain::{Caller, Digest, InterceptionId, ToolDefinition, ToolUseId, Usage};
+use crate::domain::{Caller, InterceptionId, ToolDefinition, ToolUseId, Usage};
 use crate::store::records::prompts::Role;
 use crate::store::records::{self, Body, Prompt, Row, Thought, Tokens};
 use sums::Sums;
@@ -287,7 +287,7 @@ impl Trail {
             server: tool.map(|tool| tool.source.server.clone()),
             server_tool: tool.map(|tool| cut(tool.source.tool.clone(), bounds::NAME)),
             server_url: tool.map(|tool| cut(tool.server_url.clone(), bounds::REASON)),
-            definition: tool.map(|tool| digest_of(tool).to_string()),
+            definition: tool.map(|tool| tool.digest.to_string()),
             injected: tool.is_some(),
             via: None,
             body: Body::default(),
@@ -374,11 +374,6 @@ fn capped(usage: Usage) -> Usage {
         cache_write_long: count(usage.cache_write_long),
         reasoning: count(usage.reasoning),
     }
-}
-
-/// Of what a model is shown of a tool.
-fn digest_of(tool: &ToolDefinition) -> Digest {
-    Digest::of_parts(&[tool.name.as_bytes(), tool.description.as_bytes(), tool.input_schema.as_bytes()])
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -25,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::http::undelayed;
 use units::Unit;
 
 /// The longest report, in seconds.
@@ -63,7 +64,7 @@ async fn serve_http(address: SocketAddr, end: CancellationToken) -> anyhow::Resu
     let service =
         StreamableHttpService::new(|| Ok(ExampleServer), Arc::new(LocalSessionManager::default()), config);
     writeln!(std::io::stderr(), "listening on http://{}/mcp", listener.local_addr()?)?;
-    axum::serve(listener, axum::Router::new().route_service("/mcp", service))
+    axum::serve(undelayed(listener), axum::Router::new().route_service("/mcp", service))
         .with_graceful_shutdown(end.cancelled_owned())
         .await?;
     Ok(())

@@ -4,6 +4,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Digest;
+
 /// What the gateway's own tools have in place of a server's name, which no server may have.
 pub const OWN_SERVER: &str = "toolgate";
 
@@ -41,6 +43,9 @@ pub struct ToolDefinition {
     pub repeat: Repeat,
     /// How long one call may take in all.
     pub timeout: Duration,
+    /// Of the definition as its server lists it, and of the server: the one that stands in `tools.lock`.
+    #[serde(default)]
+    pub digest: Digest,
 }
 
 /// What becomes of a call that ran, or still runs, when the same request comes again after a cut.

@@ -176,7 +176,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Repeat, ToolRef};
+    use crate::domain::{Digest, Repeat, ToolRef};
     use crate::mcp::search::{CALL_TOOL, FIND_TOOLS};
 
     fn conversation(names: &[&str]) -> Vec<Arc<ToolDefinition>> {
@@ -190,6 +190,7 @@ mod tests {
                 read_only: false,
                 repeat: Repeat::default(),
                 timeout: Duration::ZERO,
+                digest: Digest::default(),
             })
         };
         let mut tools: Vec<_> =

@@ -161,6 +161,7 @@ mod tests {
             read_only: true,
             repeat: Repeat::Rerun,
             timeout: Duration::from_millis(1500),
+            digest: Digest::default(),
         })
     }
 

@@ -5,6 +5,7 @@ mod connect;
 mod metrics;
 mod proxy;
 mod route;
+mod undelayed;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use crate::telemetry::Telemetry;
 
 pub use metrics::metrics_router;
 pub use route::generating;
+pub use undelayed::undelayed;
 
 /// What the handlers share.
 #[derive(Debug, Clone)]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::arguments::Check;
-use super::lock::{self, Definition, Lock, Standing};
+use super::lock::{self, Approval, Definition, Lock, Standing};
 use super::result::bounded;
 use super::schema;
 use crate::config::{OnDrift, Pattern, Server};
@@ -29,6 +29,8 @@ pub(super) struct Approved {
     pub(super) description: String,
     pub(super) input_schema: String,
     pub(super) read_only: bool,
+    /// Of the definition and the server's identity.
+    pub(super) digest: Digest,
     pub(super) check: Check,
     /// The definition as it was approved, for clients that speak MCP themselves.
     pub(super) raw: Value,
@@ -111,7 +113,8 @@ pub(super) struct Verdict {
 pub(super) fn approve(server: &Server, listed: &[Value], lock: Option<&Lock>) -> Verdict {
     let mut verdict = Verdict::default();
     let mut names = HashSet::new();
-    let lock = lock.map(|lock| InForce { lock, server, identity: lock::identity(server) });
+    let identity = lock::identity(server);
+    let lock = lock.map(|lock| InForce { lock, server, identity: &identity });
     for (index, tool) in listed.iter().enumerate() {
         let name = tool.get("name").and_then(Value::as_str);
         let outcome = match name {
@@ -120,7 +123,10 @@ pub(super) fn approve(server: &Server, listed: &[Value], lock: Option<&Lock>) ->
             Some(name) if !names.insert(name) => Err("the server lists this name twice".into()),
             Some(name) => match &lock {
                 Some(lock) => lock.approve(name, tool, &mut verdict),
-                None => approve_one(server, name, tool, &mut verdict.warnings).map(Some),
+                None => {
+                    let digest = lock::digest(&identity, &Definition::of(tool));
+                    approve_one(server, name, tool, digest, &mut verdict.warnings).map(Some)
+                }
             },
         };
         match outcome {
@@ -144,7 +150,7 @@ pub(super) fn approve_unlisted(server: &Server, lock: &Lock) -> Verdict {
     let approvals =
         lock.server(&server.name).filter_map(|(name, entry)| Some((name, entry.approved.as_ref()?)));
     for (name, approval) in approvals.filter(|(_, approval)| approval.identity == identity) {
-        match approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings) {
+        match approve_locked(server, name, approval, &mut verdict.warnings) {
             Ok(tool) => verdict.approved.push(tool),
             Err(reason) => verdict.left_out.push(LeftOut { tool: name.clone(), reason }),
         }
@@ -156,7 +162,7 @@ pub(super) fn approve_unlisted(server: &Server, lock: &Lock) -> Verdict {
 struct InForce<'a> {
     lock: &'a Lock,
     server: &'a Server,
-    identity: String,
+    identity: &'a str,
 }
 
 impl InForce<'_> {
@@ -168,21 +174,20 @@ impl InForce<'_> {
         let approval = lock.entry(&server.name, name).and_then(|entry| entry.approved.as_ref());
         let reason = match (lock.standing(&server.name, name, digest), approval) {
             (Standing::Approved, Some(approval)) => {
-                let tool = approval.definition.as_tool();
-                return approve_one(server, name, tool, &mut verdict.warnings).map(Some);
+                return approve_locked(server, name, approval, &mut verdict.warnings).map(Some);
             }
             (Standing::Rejected, _) => Quarantine::Rejected,
-            (_, Some(approval)) if approval.identity != *identity => Quarantine::OtherServer,
+            (_, Some(approval)) if approval.identity != **identity => Quarantine::OtherServer,
             (_, Some(_)) => Quarantine::Changed,
             (_, None) => Quarantine::New,
         };
-        let same_server = approval.filter(|approval| approval.identity == *identity);
+        let same_server = approval.filter(|approval| approval.identity == **identity);
         let may_stay = same_server.filter(|_| server.on_drift == OnDrift::KeepApproved);
         let kept = if let Some(approval) = may_stay {
-            Some(approve_one(server, name, approval.definition.as_tool(), &mut verdict.warnings)?)
+            Some(approve_locked(server, name, approval, &mut verdict.warnings)?)
         } else {
             // What could not be used even if it were approved needs no approval.
-            approve_one(server, name, tool, &mut Vec::new())?;
+            approve_one(server, name, tool, digest, &mut Vec::new())?;
             None
         };
         let is_kept = kept.is_some();
@@ -200,10 +205,21 @@ impl InForce<'_> {
     }
 }
 
+/// Lets pass what the lock has.
+fn approve_locked(
+    server: &Server,
+    name: &str,
+    approval: &Approval,
+    warnings: &mut Vec<String>,
+) -> Result<Approved, String> {
+    approve_one(server, name, approval.definition.as_tool(), approval.digest, warnings)
+}
+
 fn approve_one(
     server: &Server,
     name: &str,
     tool: &Value,
+    digest: Digest,
     warnings: &mut Vec<String>,
 ) -> Result<Approved, String> {
     if let Some(pattern) = first_match(&server.deny, name) {
@@ -223,6 +239,7 @@ fn approve_one(
         description: description(tool, cleaned.note),
         input_schema: cleaned.json,
         read_only: first_match(&server.read_only, name).is_some(),
+        digest,
         check,
         raw: tool.clone(),
     })

@@ -108,6 +108,7 @@ impl Tool {
             read_only: approved.read_only,
             repeat: shelf.config.repeat,
             timeout: shelf.config.max_call_time,
+            digest: approved.digest,
         });
         Self { definition, expose: shelf.config.expose, approved: approved.clone() }
     }

@@ -10,7 +10,7 @@ use super::methods::Asked;
 use crate::audit::{
     AuditUnavailable, InterceptionEnd, InterceptionStart, Outcome, Times, ToolOutcome, ToolUse,
 };
-use crate::domain::{InterceptionId, Repeat, ToolDefinition, ToolRef, Trace, Via};
+use crate::domain::{Digest, InterceptionId, Repeat, ToolDefinition, ToolRef, Trace, Via};
 use crate::mcp::Unanswered;
 
 /// How the records call this API.
@@ -59,6 +59,7 @@ impl Asked {
             read_only: true,
             repeat: Repeat::Rerun,
             timeout: Duration::ZERO,
+            digest: Digest::default(),
         })
     }
 

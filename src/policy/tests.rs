@@ -1,4 +1,4 @@
-use crate::domain::{Repeat, ToolSettings};
+use crate::domain::{Digest, Repeat, ToolSettings};
 use insta::assert_snapshot;
 use proptest::prelude::*;
 
@@ -39,6 +39,7 @@ fn definition(source: ToolRef) -> Arc<ToolDefinition> {
         read_only: false,
         repeat: Repeat::default(),
         timeout: std::time::Duration::from_secs(1),
+        digest: Digest::default(),
     })
 }
 

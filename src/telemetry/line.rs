@@ -231,7 +231,7 @@ pub enum Line {
         server: Option<String>,
         /// The tool's name as its server lists it.
         server_tool: Option<String>,
-        /// The digest of the tool's definition.
+        /// The digest of the tool's definition, as it stands in `tools.lock`.
         definition: Option<String>,
         /// How a call that runs here came to be: `injected`, `search` or `mcp`.
         via: Option<String>,

@@ -9,7 +9,7 @@ use toolgate::dialect::{
     Broken, Chat, Dialect, Ending, Messages, NextRound, Request, Responses, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use toolgate::domain::{Failure, FailureKind, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
+use toolgate::domain::{Digest, Failure, FailureKind, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 use crate::client::{Answer, Message};
 use crate::wire::{Api, Mode, Say};
@@ -46,6 +46,7 @@ pub fn tool(name: &str) -> Arc<ToolDefinition> {
         read_only: true,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
+        digest: Digest::default(),
     })
 }
 

@@ -119,6 +119,12 @@ async fn a_changed_description_quarantines_its_tool_alone_until_it_is_approved()
     let id = serde_json::from_str::<Value>(&shown).unwrap()[0]["id"].as_str().unwrap().to_owned();
     let (_, record, _) = world.run(&["audit", "show", &id, "--json"]).await;
     assert!(record.contains("withdrawn"), "{record}");
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let lock = std::fs::read_to_string(world.folder.0.path().join("tools.lock")).unwrap();
+    for call in record["tool_usage"].as_array().unwrap() {
+        let approved = format!("blake3:{}", call["definition"].as_str().unwrap());
+        assert!(lock.contains(&approved), "the record names the approved definition: {call}");
+    }
 
     let (code, out, error) = world.run(&["tools", "diff"]).await;
     assert_eq!(code, 1, "{out}{error}");

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use toolgate::domain::{Repeat, ToolDefinition, ToolRef};
+use toolgate::domain::{Digest, Repeat, ToolDefinition, ToolRef};
 use toolgate::mcp::search::Index;
 
 const QUERIES: &str = include_str!("recall/queries.tsv");
@@ -45,6 +45,7 @@ fn definition(server: &str, listed: &Value) -> ToolDefinition {
         read_only: false,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(1),
+        digest: Digest::default(),
     }
 }
 

@@ -26,7 +26,9 @@ use super::chain::Head;
 use super::content_key::ContentKey;
 use super::*;
 use crate::config::{self, Durability};
-use crate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
+use crate::domain::{
+    Caller, Digest, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
+};
 use crate::policy::Permit;
 use crate::seal::Sealer;
 use crate::store::Store;
@@ -211,6 +213,7 @@ fn intent(call_id: &str) -> Intent {
         read_only: true,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(1),
+        digest: Digest::default(),
     };
     let mut arguments = Map::new();
     arguments.insert("query".into(), call_id.into());

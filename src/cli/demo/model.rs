@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{brain, loopback, wire};
+use crate::http::undelayed;
 
 /// Starts the demo model on loopback: it speaks all three APIs, streamed and whole.
 pub async fn start(tasks: &TaskTracker, stop: CancellationToken) -> anyhow::Result<SocketAddr> {
@@ -21,7 +22,8 @@ pub async fn start(tasks: &TaskTracker, stop: CancellationToken) -> anyhow::Resu
         .route("/v1/chat/completions", post(async |body: Bytes| answer(&body, wire::CHAT)))
         .route("/v1/responses", post(async |body: Bytes| answer(&body, wire::RESPONSES)))
         .route("/v1/models", get(async || json_response(&json!({"object": "list", "data": [{"id": "demo", "object": "model", "type": "model", "display_name": "Demo"}]}))));
-    let served = axum::serve(listener, routes).with_graceful_shutdown(async move { stop.cancelled().await });
+    let served = axum::serve(undelayed(listener), routes)
+        .with_graceful_shutdown(async move { stop.cancelled().await });
     tasks.spawn(std::future::IntoFuture::into_future(served));
     Ok(address)
 }

@@ -172,7 +172,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::domain::{Repeat, ToolRef};
+    use crate::domain::{Digest, Repeat, ToolRef};
 
     fn tool(source: &str, description: &str, schema: &str) -> ToolDefinition {
         let (server, tool) = source.split_once('/').unwrap();
@@ -185,6 +185,7 @@ mod tests {
             read_only: false,
             repeat: Repeat::default(),
             timeout: Duration::ZERO,
+            digest: Digest::default(),
         }
     }
 

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::domain::{OWN_SERVER, Repeat, ToolDefinition, ToolRef, ToolResult};
+use crate::mcp::lock::{self, Definition};
 
 /// The name of the tool that finds tools.
 pub const FIND_TOOLS: &str = "toolgate__find_tools";
@@ -61,6 +62,8 @@ fn definition(
     input_schema: &str,
     read_only: bool,
 ) -> Arc<ToolDefinition> {
+    let schema: Value = serde_json::from_str(input_schema).unwrap_or_default();
+    let listed = json!({"name": tool, "description": description, "inputSchema": schema});
     Arc::new(ToolDefinition {
         name: name.to_owned(),
         source: ToolRef { server: OWN_SERVER.to_owned(), tool: tool.to_owned() },
@@ -70,6 +73,7 @@ fn definition(
         read_only,
         repeat: Repeat::Join,
         timeout: Duration::ZERO,
+        digest: lock::digest(OWN_SERVER, &Definition::of(&listed)),
     })
 }
 

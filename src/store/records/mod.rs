@@ -183,7 +183,7 @@ pub enum Kept {
     Full,
     /// Its beginning: it was larger than one text may be.
     Cut,
-    /// Its size alone, because there was no room when it came (`on_full: drop`).
+    /// Its size alone: there was no room when it came, or too much came at once.
     Dropped,
 }
 

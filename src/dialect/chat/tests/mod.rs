@@ -17,7 +17,7 @@ use crate::dialect::{
     Delivery, Dialect, Ending, History, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
     UsageStyle,
 };
-use crate::domain::{Content, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Content, Digest, Form, Repeat, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
@@ -58,6 +58,7 @@ fn injected_request(delivery: Delivery) -> Request {
         input_schema: "{}".to_owned(),
         read_only: true,
         timeout: Duration::from_secs(30),
+        digest: Digest::default(),
         repeat: Repeat::default(),
     };
     Chat.inject(&mut request, &[Arc::new(tool)]);

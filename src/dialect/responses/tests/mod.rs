@@ -19,7 +19,7 @@ use crate::dialect::{
     Delivery, Dialect, Ending, KeptRound, NextRound, Request, Round, Showing, ShownCall, SpliceSettings,
     Splicer, UsageStyle,
 };
-use crate::domain::{Form, Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
+use crate::domain::{Digest, Form, Repeat, ToolCall, ToolDefinition, ToolRef, ToolResult};
 
 const SETTINGS: SpliceSettings =
     SpliceSettings { max_frame: 1 << 20, max_answer: 1 << 20, usage: UsageStyle::Sum, form: Form::Hidden };
@@ -50,6 +50,7 @@ fn with_tools(mut request: Request) -> Request {
             read_only: true,
             repeat: Repeat::default(),
             timeout: Duration::ZERO,
+            digest: Digest::default(),
         })
     };
     Responses.inject(&mut request, &[tool("srv__look"), tool("srv__count")]);

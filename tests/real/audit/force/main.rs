@@ -28,6 +28,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
+use toolgate::http::undelayed;
 
 #[derive(Debug, Parser)]
 enum Command {
@@ -53,7 +54,7 @@ async fn main() -> ExitCode {
 async fn serve(routes: axum::Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    tokio::spawn(async move { axum::serve(undelayed(listener), routes).await });
     address
 }
 

@@ -8,7 +8,9 @@ use toolgate::audit::{
     ToolOutcome,
 };
 use toolgate::config::Config;
-use toolgate::domain::{Caller, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via};
+use toolgate::domain::{
+    Caller, Digest, InterceptionId, Repeat, ToolDefinition, ToolRef, ToolSettings, Usage, Via,
+};
 use toolgate::policy::Policy;
 
 use crate::chance::Chance;
@@ -171,6 +173,7 @@ fn tool(number: usize) -> ToolDefinition {
         read_only: false,
         repeat: Repeat::default(),
         timeout: Duration::from_secs(30),
+        digest: Digest::default(),
     }
 }
 
