@@ -132,7 +132,9 @@ async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPoo
     let settings = format!("{ALL}; {}", settings.join("; "));
     let options = AnyPoolOptions::new()
         .max_connections(wanted.connections)
-        .min_connections(1)
+        // To keep more up, the pool would take a place for itself, and try for minutes, with pauses of up to one, while
+        // the server is away: with a pool of one connection nobody else could have any, long after the server is back.
+        .min_connections(0)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(wanted.tested)
         .after_connect(move |connection, _| {
