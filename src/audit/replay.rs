@@ -17,7 +17,7 @@ use crate::store::links::{self, Run};
 use crate::store::patience::{in_time, is_refusal};
 
 /// The longest pause between two tries: so long may nothing be recorded although the store is there again.
-pub(super) const MAX_PAUSE: Duration = Duration::from_secs(1);
+pub(super) const MAX_PAUSE: Duration = Duration::from_millis(500);
 
 /// How much may be left for the writer to bring over while everybody waits, bytes.
 const SMALL: u64 = 1 << 20;
@@ -36,6 +36,15 @@ pub(super) struct Progress {
     pub stopped: Option<CommitError>,
     /// What the store lacks that came before: what is left cannot go on from there.
     pub loss: Option<Loss>,
+}
+
+impl Progress {
+    /// Behind a batch that was set aside nothing can go on in its chain.
+    fn refused(offset: u64, batch: &Batch) -> Self {
+        let (of, behind) = (run_of(batch), batch.link.seq.saturating_sub(1));
+        let loss = Loss { of: of.clone(), commits: 1, behind, why: REFUSED };
+        Self { offset, stopped: Some(CommitError::Fenced(of)), loss: Some(loss) }
+    }
 }
 
 /// A spool, and its way into the store.
@@ -168,52 +177,46 @@ pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left
     let mut is_first = true;
     loop {
         let offset = lines.offset;
-        match lines.next().await {
-            Ok(Some(batch)) => {
-                let loss =
-                    if std::mem::take(&mut is_first) { lost_before(store, &batch).await } else { None };
-                if loss.is_some() && from > 0 {
-                    // The store lost what it had taken of the spool, where it still is.
-                    return Box::pin(replay(store, path, 0, end, left)).await;
-                }
-                if let Some(loss) = loss {
-                    return fenced(offset, loss);
-                }
-                match commit(store, &batch).await {
-                    Ok(()) => {}
-                    Err(CommitError::Database(error)) if is_refusal(&error) => {
-                        if let Err(error) = set_aside(path, &batch, &error).await {
-                            return stopped(offset, sqlx::Error::Io(error).into());
-                        }
-                        let (commits, behind) = (1, batch.link.seq.saturating_sub(1));
-                        return fenced(
-                            lines.offset,
-                            Loss { of: run_of(&batch), commits, behind, why: REFUSED },
-                        );
-                    }
-                    Err(error) => return stopped(offset, error),
-                }
-                // Those that are committed once more were counted before.
-                let _none_left =
-                    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-            }
+        let batch = match lines.next().await {
+            Ok(Some(batch)) => batch,
             Ok(None) => return Progress { offset: lines.offset, stopped: None, loss: None },
             Err(error) => return stopped(offset, sqlx::Error::Io(error).into()),
-        }
+        };
+        let loss = if std::mem::take(&mut is_first) { lost_before(store, &batch).await } else { Ok(None) };
+        let (fenced, loss) = match loss {
+            Ok(None) => match commit(store, &batch).await {
+                Ok(()) => {
+                    // Those that are committed once more were counted before.
+                    let fewer = |left: u64| left.checked_sub(1);
+                    let _none_left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+                    continue;
+                }
+                Err(CommitError::Database(error)) if is_refusal(&error) => {
+                    return match set_aside(path, &batch, &error).await {
+                        Ok(()) => Progress::refused(lines.offset, &batch),
+                        Err(error) => stopped(offset, sqlx::Error::Io(error).into()),
+                    };
+                }
+                Err(CommitError::Fenced(run)) => (run, lost_before(store, &batch).await),
+                Err(error) => return stopped(offset, error),
+            },
+            loss => (run_of(&batch), loss),
+        };
+        return match loss {
+            // The store lost what it had taken of the spool, where it still is.
+            Ok(Some(_)) if offset > 0 => Box::pin(replay(store, path, 0, end, left)).await,
+            Ok(loss) => Progress { offset, stopped: Some(CommitError::Fenced(fenced)), loss },
+            Err(error) => stopped(offset, error.into()),
+        };
     }
 }
 
-/// What the store lacks of what a batch goes on from; where it cannot be asked, the commit will tell.
-async fn lost_before(store: &Store, batch: &Batch) -> Option<Loss> {
+/// What the store lacks of what a batch goes on from.
+async fn lost_before(store: &Store, batch: &Batch) -> Result<Option<Loss>, sqlx::Error> {
     let of = run_of(batch);
-    let behind = in_time(links::head(store, &of)).await.ok()?.map_or(0, |(seq, _)| seq);
+    let behind = in_time(links::head(store, &of)).await?.map_or(0, |(seq, _)| seq);
     let commits = batch.link.seq.saturating_sub(behind + 1);
-    (commits > 0).then_some(Loss { of, commits, behind, why: LOST })
-}
-
-/// What is left has to go under another run.
-fn fenced(offset: u64, loss: Loss) -> Progress {
-    Progress { offset, stopped: Some(CommitError::Fenced(loss.of.clone())), loss: Some(loss) }
+    Ok((commits > 0).then_some(Loss { of, commits, behind, why: LOST }))
 }
 
 fn run_of(batch: &Batch) -> Run {

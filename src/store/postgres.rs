@@ -23,6 +23,9 @@ const SCHEMA: &str = "SELECT COUNT(*) FROM information_schema.tables \
     WHERE table_name = '_sqlx_migrations' AND table_schema = current_schema()";
 
 const ALL: &str = "SET application_name = 'toolgate'; SET jit = off";
+/// A connection of the audit that was idle for longer may be broken, and is asked for a sign of life.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// Without these a statement of the gateway could wait for ever for another one's lock.
 const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
     SET idle_in_transaction_session_timeout = '60s'";
@@ -39,7 +42,7 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
         Durability::Process => WRITER_PROCESS,
         Durability::Power => WRITER_POWER,
     };
-    // The audit has a connection of its own. It tries again after an error, so nothing need be asked before each commit.
+    // The audit has a connection of its own. It tries again after an error, so nothing is asked before each commit.
     let commits = connect(at, &[LIMITS, settings, COMMITS], Use { connections: 1, tested: false }).await?;
     let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
     let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
@@ -132,7 +135,9 @@ async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPoo
     let settings = format!("{ALL}; {}", settings.join("; "));
     let options = AnyPoolOptions::new()
         .max_connections(wanted.connections)
-        .min_connections(1)
+        // To keep more up, the pool would take a place for itself, and try for minutes, with pauses of up to one, while
+        // the server is away: with a pool of one connection nobody else could have any, long after the server is back.
+        .min_connections(0)
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(wanted.tested)
         .after_connect(move |connection, _| {
@@ -144,7 +149,14 @@ async fn connect(at: &Postgres, settings: &[&str], wanted: Use) -> Result<AnyPoo
             Box::pin(async move { in_time(connection.ping()).await.map(|()| true) })
         })
     } else {
-        options
+        options.before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for > IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
     };
     options.connect(at.url.expose_secret()).await.map_err(|source| open_error(at, source))
 }

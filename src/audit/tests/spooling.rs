@@ -162,6 +162,21 @@ async fn what_was_spooled_under_a_run_that_others_closed_goes_under_a_new_one() 
     verify(&world.reader).await;
 }
 
+#[tokio::test]
+async fn what_the_store_lost_before_it_went_away_is_told_and_holds_up_nothing() {
+    let world = World::with(spooling()).await;
+    let [first, second] = leave_spooled(&world).await;
+    for table in ["interceptions", "callers", "people", "links"] {
+        world.run(format!("DELETE FROM {table}")).await;
+    }
+    let world = reopen(world).await;
+    assert!(world.told(first).await.start.is_none());
+    assert_eq!(world.told(second).await.outcome(), "completed");
+    let lost = events(&world.reader, "lost").await;
+    assert_eq!((lost.len(), &lost[0]["commits"], &lost[0]["behind_link"]), (1, &1.into(), &0.into()));
+    verify(&world.reader).await;
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_spool_that_cannot_be_written_is_a_refusal() {

@@ -89,6 +89,8 @@ async fn commits_that_the_database_lost_are_noticed_and_hold_up_nothing() {
     let late = events(&world.reader, "late").await;
     let late: Vec<_> = late.iter().map(|late| late["record_type"].as_str().unwrap()).collect();
     assert_eq!(late, ["model_thought", "tool_outcome", "interception_end"]);
+    let lost = events(&world.reader, "lost").await;
+    assert_eq!((lost.len(), &lost[0]["epoch"], &lost[0]["behind_link"]), (1, &1.into(), &0.into()));
     assert!(world.text(ALICE, &told.calls[0].row.body).await.is_some());
     verify(&world.reader).await;
 }

@@ -22,8 +22,8 @@ use crate::tools::Tools;
 const CLIENTS: u64 = 64;
 /// How long the load goes on before and after.
 const AROUND: Duration = Duration::from_secs(3);
-/// Longer than a server takes until what it acknowledged is on its disk.
-const UNSURE: Duration = Duration::from_secs(2);
+/// Longer than the gateway takes until it has recorded all, and a server until what it acknowledged is on its disk.
+const UNSURE: Duration = Duration::from_secs(5);
 /// How long the store is away once that has been noticed.
 const AWAY: Duration = Duration::from_secs(4);
 /// How long requests may still be refused after the store is back.
@@ -143,8 +143,12 @@ pub async fn run(args: Args) -> bool {
 impl Scene {
     /// Load, no store, a store again; then the records. Gives the end of the gateway's log.
     async fn play(&mut self, gateway: Gateway) -> String {
-        sleep(AROUND).await;
-        let mut phases = vec![self.phase("before")];
+        let mut before = self.phase("before");
+        while before.with(200).next().is_none() {
+            sleep(AROUND).await;
+            before.add(Vec::new(), self.phase("before"));
+        }
+        let mut phases = vec![before];
         if self.args.may_lose {
             sleep(UNSURE).await;
         }

@@ -109,7 +109,7 @@ impl Client {
             self.asked.lock().unwrap().push(asked);
             if refused {
                 // Who is refused or cut off asks again, but not at once.
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             }
         }
     }
