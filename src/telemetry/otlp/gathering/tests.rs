@@ -47,7 +47,9 @@ fn records_have_a_bound_and_the_oldest_interception_makes_room() {
     assert_eq!(gathering.take_lost(), 1, "one interception may not take the place of all");
     while gathering.records < RECORDS {
         let (id, _) = begun(&mut gathering);
-        (0..MOST.min(RECORDS - gathering.records)).for_each(|_| drop(gathering.take(of(id))));
+        for _ in 0..MOST.min(RECORDS - gathering.records) {
+            gathering.take(of(id));
+        }
     }
     assert_eq!(gathering.take_lost(), 0);
     let (newest, _) = begun(&mut gathering);
@@ -60,8 +62,9 @@ fn records_have_a_bound_and_the_oldest_interception_makes_room() {
 fn what_another_gateway_has_ended_is_given_up() {
     let mut gathering = Gathering::new(Record::Full);
     let (id, mut records) = begun(&mut gathering);
-    records.truncate(3);
-    records.into_iter().for_each(|record| drop(gathering.take(record)));
+    for record in records.drain(..3) {
+        gathering.take(record);
+    }
     gathering.take(testing::late_end(id));
     assert_eq!(
         (gathering.take_lost(), gathering.records, gathering.texts, gathering.open.len()),
