@@ -63,6 +63,7 @@ async fn what_others_quoted_of_somebody_goes_with_it() {
     assert_eq!(list.status, 400);
     let client = McpClient::modern(&world, "/mcp/srv").with_key("tg_bob");
     client.refused("tools/call", json!({"name": SAID, "arguments": {}})).await;
+    world.admitted(2 * APIS.len() + 2).await;
     let record = world.last_record().await;
     assert_eq!((record.error(), record.outcomes_by_id().len()), ("unknown tool", 1));
     assert!(record.calls[0].arguments.contains(SAID));
