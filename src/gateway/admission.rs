@@ -162,7 +162,9 @@ impl Gateway {
             Some(id) => self.issued.follows(&incoming.caller.key, id).await,
             None => std::mem::take(&mut resumption.follows),
         };
-        admission.follows = with_calls(follows, std::mem::take(&mut admission.follows.call_ids));
+        let mut call_ids = std::mem::take(&mut admission.follows.call_ids);
+        call_ids.retain(|id| is_telling(id, follows.place.is_some()));
+        admission.follows = Follows { call_ids, ..follows };
         // Who asks for a count goes on with the same history.
         admission.place = incoming.operation.generates.then(|| resumption.answer.place());
         let notes = std::mem::take(&mut resumption.notes);
@@ -232,12 +234,10 @@ pub fn unreadable(error: sqlx::Error) -> Failure {
     Failure::new(FailureKind::Unavailable, "the store cannot be read now").with_detail(error)
 }
 
-/// Adds the calls whose results a request brings. Servers that number their calls give the same ids again and again:
-/// there the place tells more.
-fn with_calls(follows: Follows, mut call_ids: Vec<String>) -> Follows {
-    let shortest = if follows.place.is_some() { 8 } else { 1 };
-    call_ids.retain(|id| id.len() >= shortest && !id.contains(char::is_control));
-    Follows { call_ids, ..follows }
+/// Whether a conversation may be found by the id of a call. Servers that number their calls give the same ids again and
+/// again: there the place tells more.
+fn is_telling(id: &str, has_place: bool) -> bool {
+    (id.len() >= 8 || !has_place) && !id.contains(char::is_control)
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {

@@ -121,13 +121,14 @@ pub(super) fn approve(server: &Server, listed: &[Value], lock: Option<&Lock>) ->
             None | Some("") => Err("it has no name".into()),
             Some(name) if name.len() > MAX_NAME => Err(format!("its name is longer than {MAX_NAME} bytes")),
             Some(name) if !names.insert(name) => Err("the server lists this name twice".into()),
-            Some(name) => match &lock {
-                Some(lock) => lock.approve(name, tool, &mut verdict),
-                None => {
+            Some(name) => {
+                if let Some(lock) = &lock {
+                    lock.approve(name, tool, &mut verdict)
+                } else {
                     let digest = lock::digest(&identity, &Definition::of(tool));
                     approve_one(server, name, tool, digest, &mut verdict.warnings).map(Some)
                 }
-            },
+            }
         };
         match outcome {
             Ok(tool) => verdict.approved.extend(tool),

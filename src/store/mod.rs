@@ -30,6 +30,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use sqlx::any::AnyConnectOptions;
+use sqlx::error::DatabaseError;
 use sqlx::{Any, AnyPool, Transaction};
 use tokio::time::{Duration, timeout};
 
@@ -60,7 +61,7 @@ const QUESTIONS: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long a connection for them is kept when nobody asks.
-const IDLE: Duration = Duration::from_secs(300);
+const IDLE: Duration = Duration::from_mins(5);
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,7 @@ impl StoreError {
             Self::Query(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
             Self::Query(sqlx::Error::PoolTimedOut) => true,
             Self::Query(error) => {
-                error.as_database_error().and_then(|error| error.code()) == Some(CANCELLED.into())
+                error.as_database_error().and_then(DatabaseError::code) == Some(CANCELLED.into())
             }
             _ => false,
         }
