@@ -66,7 +66,7 @@ async fn closing_ends_also_when_nothing_can_be_written() {
 #[tokio::test]
 async fn closing_waits_for_a_store_that_comes_back() {
     let folder = TempDir::new().unwrap();
-    let settings = Settings { last_tries: Duration::from_secs(60), ..quick(Settings::default()) };
+    let settings = Settings { last_tries: Duration::from_mins(1), ..quick(Settings::default()) };
     let world = World::open(folder, Arc::new(Sealer::random()), settings).await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     let id = trail.id();
