@@ -25,7 +25,7 @@ pub struct AuditEvent {
     pub caller_user: Option<String>,
     /// The name of the key.
     pub caller_key: Option<String>,
-    /// What was done: `read`, `export`, `prune`, `erase`, `close` or `late`.
+    /// What was done: `read`, `export`, `prune`, `erase`, `close`, `late` or `lost`.
     pub action: String,
     /// The particulars.
     pub detail: Value,

@@ -293,7 +293,7 @@ pub enum Line {
         event_id: String,
         /// Who did it; nobody, where the gateway did it by itself.
         initiator_id: Option<String>,
-        /// `read`, `export`, `prune`, `erase`, `close` or `late`.
+        /// `read`, `export`, `prune`, `erase`, `close`, `late` or `lost`.
         action: &'static str,
         /// The particulars.
         detail: Value,
