@@ -51,7 +51,7 @@ pub struct ToolCall {
     pub server_tool: Option<String>,
     /// The server's URL, or `stdio:` and its command.
     pub server_url: Option<String>,
-    /// The digest of the tool's definition as the model was shown it.
+    /// The digest of the tool's definition, as it stands in `tools.lock`.
     pub definition: Option<String>,
     /// A tool of the catalogue, not the client's.
     pub injected: bool,
