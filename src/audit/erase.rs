@@ -42,7 +42,7 @@ pub async fn erase(
     }
     let mut erased = Erased { people, identity, texts: 0, by: by.to_owned() };
     for person in &erased.people {
-        erased.texts += prune::person(deed.connection(), store.database(), person, identity, at).await?;
+        erased.texts += prune::person(deed.connection(), person, identity, at).await?;
     }
     let detail = serde_json::to_value(&erased).map_err(|error| sqlx::Error::Encode(error.into()))?;
     deed.commit(Action::Erase, detail).await?;

@@ -251,16 +251,10 @@ pub fn day(at: Timestamp) -> String {
 /// where `identity` says so. Says how many texts there were.
 pub async fn person(
     connection: &mut AnyConnection,
-    database: Database,
     id: &str,
     identity: bool,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
-    let sqlite = database == Database::Sqlite;
-    if sqlite {
-        // What is deleted is overwritten, or the key could be found in the file.
-        sqlx::query("PRAGMA secure_delete = ON").execute(&mut *connection).await?;
-    }
     sqlx::query("UPDATE people SET sealed_key = NULL, erased_at = $2 WHERE id = $1")
         .bind(id)
         .bind(time_text(now))
@@ -278,9 +272,6 @@ pub async fn person(
             .bind(id)
             .execute(&mut *connection)
             .await?;
-    }
-    if sqlite {
-        sqlx::query("PRAGMA secure_delete = OFF").execute(connection).await?;
     }
     Ok(texts.rows_affected())
 }

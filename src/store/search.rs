@@ -104,7 +104,8 @@ pub async fn forget_person(connection: &mut AnyConnection, person: &str) -> Resu
     Ok(forgotten.rows_affected())
 }
 
-/// Sees to it that no forgotten word stays in the file: FTS5 only marks what is deleted until it writes a piece anew.
+/// Sees to it that no forgotten word stays in the file: FTS5 only marks what is deleted until it writes a piece anew, and
+/// then SQLite overwrites the old one.
 /// Piece by piece, so that a gateway's commits come in between.
 pub async fn clean(store: &Store) -> Result<(), sqlx::Error> {
     if store.database() != Database::Sqlite {

@@ -20,13 +20,14 @@ const SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_mig
 const READERS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
-// journal_mode is kept in the file; the rest is forgotten with each connection.
+// journal_mode is kept in the file; the rest is forgotten with each connection. What is deleted is overwritten: keys that were
+// thrown away, and words of the search index, which is written anew all the time, would else stay in the file.
 const WRITER_PROCESS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
-    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864";
+    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const WRITER_POWER: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864";
+    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const READER: &str = "PRAGMA busy_timeout = 2000; PRAGMA query_only = ON";
 const MEMORY: &str = "PRAGMA foreign_keys = ON";
 
