@@ -218,7 +218,7 @@ mod tests {
         let shown = OwnTool::definitions()
             .iter()
             .flat_map(|tool| [&tool.name, &tool.description, &tool.input_schema]);
-        let parts: Vec<_> = shown.map(|text| text.as_bytes()).collect();
+        let parts: Vec<_> = shown.map(String::as_bytes).collect();
         let digest = crate::domain::Digest::of_parts(&parts).to_string();
         // A change of these bytes makes every conversation's cached prefix worthless: mean it.
         assert_eq!(&digest[..16], "a2835cdbb04ad57a");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use toolgate::audit::{Audit, Clock, Settings};
+use toolgate::audit::{Audit, Clock, Outlets, Settings};
 use toolgate::seal::Sealer;
 
 use crate::chance::Chance;

@@ -108,6 +108,7 @@ impl Population {
                 first_byte: Some(chance.up_to(Duration::from_secs(2))),
                 provider: chance.up_to(Duration::from_secs(12)),
                 tools: chance.up_to(Duration::from_secs(1)),
+                client: chance.up_to(Duration::from_millis(50)),
             },
         });
     }
