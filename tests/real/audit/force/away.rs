@@ -188,7 +188,9 @@ impl Scene {
             self.all_is_closed().await;
             gateway.terminate().await
         };
-        phases.iter().for_each(|phase| judge(phase, &mut self.problems));
+        for phase in &phases {
+            judge(phase, &mut self.problems);
+        }
         self.on_record(&phases).await;
         log
     }
