@@ -43,6 +43,9 @@ const SEND_RECORDS: Duration = Duration::from_secs(5);
 /// How long connections to MCP servers have to close at shutdown.
 const CLOSE_SERVERS: Duration = Duration::from_secs(5);
 
+/// How long the last checkpoint may take.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(10);
+
 /// A gateway that is ready to serve.
 #[derive(Debug)]
 pub struct App {
@@ -332,7 +335,9 @@ impl App {
         self.shared.fleet.shutdown(CLOSE_SERVERS).await;
         self.servers.close();
         let lost = self.shared.audit.close().await;
-        self.notary.checkpoint_or_complain().await;
+        if tokio::time::timeout(LAST_CHECKPOINT, self.notary.checkpoint_or_complain()).await.is_err() {
+            tracing::error!("the last checkpoint was not made: the store does not answer");
+        }
         self.telemetry.close(SEND_RECORDS).await;
         self.store.close().await;
         lost

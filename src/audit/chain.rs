@@ -102,19 +102,14 @@ pub fn digest(row: &Row) -> [u8; 32] {
         Row::Start(start) => {
             let mut start = start.clone();
             start.who = unnamed(&start.who);
-            of_json(&start)
+            of_json(&Row::Start(start))
         }
         Row::Event(event) => {
             let mut event = event.clone();
             event.who = event.who.as_ref().map(unnamed);
-            of_json(&event)
+            of_json(&Row::Event(event))
         }
-        Row::End(row) => of_json(row),
-        Row::Prompt(row) => of_json(row),
-        Row::Tokens(row) => of_json(row),
-        Row::Thought(row) => of_json(row),
-        Row::ToolUse(row) => of_json(row),
-        Row::Outcome(row) => of_json(row),
+        row => of_json(row),
     }
 }
 
@@ -122,9 +117,9 @@ fn unnamed(who: &Who) -> Who {
     Who { proof: who.proof.clone(), person: None, caller: None }
 }
 
-fn of_json(row: &impl Serialize) -> [u8; 32] {
+fn of_json(row: &Row) -> [u8; 32] {
     // Rows are structs of texts and numbers, which can always be written.
-    Sha256::digest(serde_json::to_vec(row).unwrap_or_default()).into()
+    Sha256::digest(row.to_json().unwrap_or_default()).into()
 }
 
 impl Leaf {

@@ -8,7 +8,7 @@ use super::bounds::{CONTENT, cut_content};
 use super::{AuditUnavailable, Follows};
 use crate::config::Record as Keep;
 use crate::domain::{Caller, Digest, InterceptionId};
-use crate::store::records::{Body, Kept, Row};
+use crate::store::records::{Kept, Row};
 
 /// Records that are committed at once.
 #[derive(Debug)]
@@ -120,36 +120,12 @@ impl Record {
 
     /// Whether its text was given up.
     pub(super) fn was_dropped(&self) -> bool {
-        body(&self.row).is_some_and(|body| body.kept == Kept::Dropped)
+        self.row.body().is_some_and(|body| body.kept == Kept::Dropped)
     }
 }
 
 fn set_kept(row: &mut Row, kept: Kept) {
-    if let Some(body) = body_mut(row) {
+    if let Some(body) = row.body_mut() {
         body.kept = kept;
-    }
-}
-
-/// What a row says of its text.
-pub(super) fn body(row: &Row) -> Option<&Body> {
-    match row {
-        Row::Prompt(row) => Some(&row.body),
-        Row::Tokens(row) => Some(&row.body),
-        Row::Thought(row) => Some(&row.body),
-        Row::ToolUse(row) => Some(&row.body),
-        Row::Outcome(row) => row.body.as_ref(),
-        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
-    }
-}
-
-/// The same, to be written.
-pub(super) fn body_mut(row: &mut Row) -> Option<&mut Body> {
-    match row {
-        Row::Prompt(row) => Some(&mut row.body),
-        Row::Tokens(row) => Some(&mut row.body),
-        Row::Thought(row) => Some(&mut row.body),
-        Row::ToolUse(row) => Some(&mut row.body),
-        Row::Outcome(row) => row.body.as_mut(),
-        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
     }
 }

@@ -56,23 +56,23 @@ impl Closer {
         } else {
             instances::unended(&self.store).await?
         };
-        self.all(&gone, now).await;
+        for run in &gone {
+            self.gone_or_complain(run, now).await;
+        }
         Ok(())
     }
 
-    /// Closes runs that are gone, each for itself: what fails is tried again later.
-    async fn all(&self, gone: &[Run], now: Timestamp) {
-        for run in gone {
-            if let Err(error) = self.gone(run, now).await {
-                let Run { instance, epoch } = run;
-                tracing::error!(target: "toolgate::audit", %error, instance, epoch, "a run that is gone cannot be closed");
-            }
+    /// Closes a run that is gone; what fails is tried again later.
+    async fn gone_or_complain(&self, run: &Run, now: Timestamp) {
+        if let Err(error) = self.gone(run, now).await {
+            let Run { instance, epoch } = run;
+            tracing::error!(target: "toolgate::audit", %error, instance, epoch, "a run that is gone cannot be closed");
         }
     }
 
     /// Closes a run that is gone, unless somebody else does or it lives after all.
     pub(super) async fn gone(&self, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
-        let mut head = match links::head(&self.store, run).await? {
+        let mut head = match in_time(links::head(&self.store, run)).await? {
             Some((seq, hash)) => {
                 Head { seq, hash: Digest::from_hex(&hash).ok_or_else(|| unreadable(run))?.0 }
             }
@@ -80,7 +80,7 @@ impl Closer {
         };
         let reason = format!("the gateway stopped before this ended; closed by {}", self.instance);
         match self.close(run, &mut head, &reason, now, true).await {
-            Ok(()) => instances::end(&self.store, run, now).await,
+            Ok(()) => in_time(instances::end(&self.store, run, now)).await,
             Err(CommitError::Fenced(run)) => {
                 tracing::info!(target: "toolgate::audit", instance = run.instance, epoch = run.epoch, "a run that seemed gone goes on, or another gateway closed it");
                 Ok(())
@@ -101,7 +101,7 @@ impl Closer {
     ) -> Result<(), CommitError> {
         let (mut interceptions, mut calls) = (0, 0);
         loop {
-            let open = instances::open_of(&self.store, run, CHUNK).await?;
+            let open = in_time(instances::open_of(&self.store, run, CHUNK)).await?;
             interceptions += open.interceptions.len();
             calls += open.calls.len();
             let is_last = open.interceptions.len() + open.calls.len() < CHUNK as usize;
@@ -155,7 +155,7 @@ async fn closing_rows(
 ) -> Result<Vec<Row>, sqlx::Error> {
     let mut rows: Vec<_> = open.calls.iter().map(|call| unknown(call, now)).collect();
     for id in &open.interceptions {
-        let recorded = records::of(store, *id).await?;
+        let recorded = in_time(records::of(store, *id)).await?;
         rows.push(Row::End(Box::new(interrupted(*id, &recorded, reason, now))));
     }
     Ok(rows)
@@ -283,11 +283,14 @@ impl Keeper {
         }
         let mut gone = in_time(instances::gone(store, leased)).await?;
         gone.retain(|gone| *gone != *run);
-        // What is closed by then is closed; the rest has its turn at the next tick.
-        in_time(async {
-            self.closer.all(&gone, now).await;
-            Ok(())
-        })
-        .await
+        // Its own lease must not run out meanwhile: the rest has its turn at the next tick.
+        let began = Instant::now();
+        for run in &gone {
+            if began.elapsed() >= self.lease / 3 {
+                break;
+            }
+            self.closer.gone_or_complain(run, now).await;
+        }
+        Ok(())
     }
 }

@@ -17,6 +17,7 @@ pub mod erase;
 pub mod event;
 mod instance;
 mod lineage;
+mod lost_texts;
 mod opening;
 mod outlet;
 mod own_chain;

@@ -1,5 +1,6 @@
 //! How the audit begins: what an earlier run left is brought in order first.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use super::own_chain::OwnChain;
 use super::people::People;
 use super::prepare::Preparer;
 use super::queue::{Queue, Sent};
-use super::replay::{Replay, replay};
+use super::replay::{Replay, lost_texts_of, replay};
 use super::spool::Spool;
 use super::writer::Writer;
 use super::{Audit, Outlets, Settings};
 use crate::config::OnUnavailable;
 use crate::seal::Sealer;
-use crate::store::batch::CommitError;
+use crate::store::batch::{Batch, CommitError};
 use crate::store::{Store, StoreError};
 
 /// Why the audit cannot begin.
@@ -151,12 +152,17 @@ async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>,
                 Some(CommitError::Database(error)) => return Err(StoreError::from(error).into()),
                 // Somebody has closed that run: what is left goes under a run of its own.
                 Some(CommitError::Fenced(_)) => {
+                    let lost = match &progress.loss {
+                        Some(_) => lost_texts_of(store, &spool, progress.offset).await.map_err(failed)?,
+                        None => HashSet::new(),
+                    };
                     let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
                     let mut chain = match progress.loss {
                         Some(loss) => OwnChain::after_loss(run, loss),
                         None => OwnChain::anew(run),
                     };
-                    spool.rewrite(progress.offset, |batch| chain.relink(batch)).await.map_err(failed)?;
+                    let relink = |batch: &mut Batch| chain.relink_without(batch, &lost);
+                    spool.rewrite(progress.offset, relink).await.map_err(failed)?;
                     from = 0;
                 }
             }

@@ -18,7 +18,7 @@ pub struct Published {
     pub caller: Option<Arc<Caller>>,
 }
 
-/// One way out. It is told of every record once, in the order in which they were committed.
+/// One way out. It is told of every record once; of those of one run, in the order in which they were committed.
 pub trait Outlet: fmt::Debug + Send + Sync {
     /// Takes records that have just been committed. Never waits: what it cannot take at once, it counts as lost and
     /// says so.

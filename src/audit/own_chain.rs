@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::chain::{Head, leaf};
+use super::lost_texts;
 use crate::domain::{EventId, InterceptionId};
 use crate::store::batch::Batch;
 use crate::store::links::{Link, Run};
@@ -76,6 +77,12 @@ impl OwnChain {
         batch.link = self.link(&mut batch.rows, made_at);
     }
 
+    /// The same of a batch whose rows speak of texts that are lost.
+    pub(super) fn relink_without(&mut self, batch: &mut Batch, lost: &HashSet<String>) {
+        lost_texts::drop_from(batch, lost);
+        self.relink(batch);
+    }
+
     /// Puts rows under this run and makes the next link of them. An end that comes too late for its own row becomes an
     /// event.
     pub(super) fn link(&mut self, rows: &mut [Row], now: Timestamp) -> Link {
@@ -142,14 +149,5 @@ impl OwnChain {
 }
 
 fn json_of(row: &Row) -> Value {
-    match row {
-        Row::Start(row) => json!(row),
-        Row::End(row) => json!(row),
-        Row::Prompt(row) => json!(row),
-        Row::Tokens(row) => json!(row),
-        Row::Thought(row) => json!(row),
-        Row::ToolUse(row) => json!(row),
-        Row::Outcome(row) => json!(row),
-        Row::Event(row) => json!(row),
-    }
+    row.to_json().and_then(|json| serde_json::from_slice(&json)).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use moka::sync::Cache;
 
 use super::content_key::Compressor;
-use super::entry::{Entry, Places, Record, Text, Waiting, body_mut};
+use super::entry::{Entry, Places, Record, Text, Waiting};
 use super::people::Face;
 use crate::config::Record as Keep;
 use crate::domain::{Caller, InterceptionId};
@@ -112,7 +112,7 @@ impl Preparer {
         };
         let searched = searched(row);
         let id = face.key.content_id(&text);
-        if let Some(body) = body_mut(row) {
+        if let Some(body) = row.body_mut() {
             (body.id, body.kept) = (Some(id.clone()), kept);
         }
         if keep == Keep::Digest {
@@ -161,12 +161,8 @@ fn redacted(text: String) -> String {
 /// not looked through.
 fn searched(row: &Row) -> Option<InterceptionId> {
     match row {
-        Row::Prompt(prompt) => (prompt.role != Role::System).then_some(prompt.interception_id),
-        Row::Tokens(tokens) => Some(tokens.interception_id),
-        Row::Thought(thought) => Some(thought.interception_id),
-        Row::ToolUse(call) => Some(call.interception_id),
-        Row::Outcome(outcome) => Some(outcome.interception_id),
-        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
+        Row::Prompt(prompt) if prompt.role == Role::System => None,
+        row => row.interception().filter(|_| row.body().is_some()),
     }
 }
 

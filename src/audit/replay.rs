@@ -1,5 +1,7 @@
 //! Brings what was spooled into the store, in order, while more is spooled.
 
+use std::collections::HashSet;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +11,7 @@ use tokio::time::{Duration, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::lost_texts;
 use super::own_chain::{LOST, Loss};
 use super::spool::{Lines, Spool, set_aside};
 use crate::store::Store;
@@ -209,6 +212,16 @@ pub(super) async fn replay(store: &Store, path: &Path, from: u64, end: u64, left
             Err(error) => stopped(offset, error.into()),
         };
     }
+}
+
+/// The texts that are lost to the lines behind an offset.
+pub(super) async fn lost_texts_of(store: &Store, spool: &Spool, from: u64) -> io::Result<HashSet<String>> {
+    let mut lines = Lines::open(spool.path(), from, spool.length()).await?;
+    let mut lost = HashSet::new();
+    while let Some(batch) = lines.next().await? {
+        lost.extend(lost_texts::of_batch(store, &batch).await.map_err(io::Error::other)?);
+    }
+    Ok(lost)
 }
 
 /// What the store lacks of what a batch goes on from.

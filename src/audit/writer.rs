@@ -5,7 +5,7 @@ mod closing;
 mod refused;
 mod spooling;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use super::{AuditUnavailable, Outlets, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
 use crate::store::patience::{is_refusal, is_silence};
-use crate::store::records::Row;
+use crate::store::records::{Row, RowKey};
 use crate::store::{Claim, Store};
 
 /// The most entries of one commit.
@@ -69,8 +69,18 @@ struct Lot {
     waiting: Vec<Waiting>,
     /// What is left to be written of a batch that the database does not take as a whole.
     parts: VecDeque<Batch>,
+    /// What goes out with the rows of these parts; those that are written stand in the batch again.
+    apart: HashMap<RowKey, Aside>,
     /// Held until it is durable.
     _places: Vec<Places>,
+}
+
+impl Lot {
+    /// What is not written yet.
+    fn left(&self) -> impl Iterator<Item = &Row> {
+        let whole = if self.parts.is_empty() { self.batch.rows.as_slice() } else { &[] };
+        whole.iter().chain(self.parts.iter().flat_map(|part| &part.rows))
+    }
 }
 
 /// Why nothing can be written.
@@ -112,6 +122,10 @@ impl Writer {
                 self.recovered();
                 continue;
             };
+            if matches!(error, WriteError::Lost(_)) {
+                // It is told and counted, and nothing of it is left to be tried again.
+                continue;
+            }
             failures += 1;
             let is_last_try = failures >= self.settings.write_attempts || error.is_silence();
             if is_last_try && self.takes_to_spool(&error) {
@@ -205,7 +219,15 @@ impl Writer {
         let link = self.chain.link(&mut rows, now);
         let batch =
             Batch { link, rows, content, people: newcomers.people, callers: newcomers.callers, words };
-        Ok(Lot { batch, before, asides, waiting, parts: VecDeque::new(), _places: places })
+        Ok(Lot {
+            batch,
+            before,
+            asides,
+            waiting,
+            parts: VecDeque::new(),
+            apart: HashMap::new(),
+            _places: places,
+        })
     }
 
     /// Puts what an entry begins into its conversation, and remembers by what the next request finds it.
@@ -267,7 +289,7 @@ impl Writer {
         }
         loop {
             if self.doubts
-                && let Some(loss) = self.lost_before(lot).await?
+                && let Some(loss) = self.lost_before(lot.before, &mut lot.batch).await?
             {
                 self.go_on_anew(lot, Some(loss)).await?;
             }
@@ -276,7 +298,7 @@ impl Writer {
                 // The link before this one is gone, or another stands in its place.
                 Err(CommitError::Fenced(_)) => {
                     self.doubt(lot);
-                    let loss = self.lost_before(lot).await?;
+                    let loss = self.lost_before(lot.before, &mut lot.batch).await?;
                     self.go_on_anew(lot, loss).await?;
                 }
                 Err(CommitError::Database(error)) if is_refusal(&error) => {
@@ -318,7 +340,7 @@ impl Writer {
         let mut waiting: usize = pending.iter().map(|entry| entry.records.len()).sum();
         if let Some(lot) = lot {
             refused += lot.waiting.len();
-            waiting += lot.batch.rows.len();
+            waiting += lot.left().count();
             lot.waiting.drain(..).for_each(|waiting| waiting.answer(Err(why.clone())));
         }
         if was_well || refused > 0 {

@@ -15,6 +15,7 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use clap::builder::PossibleValuesParser;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
@@ -58,7 +59,7 @@ enum Reading {
     /// Lists who has asked
     Users(ListArgs),
     /// Lists what was done with the records
-    Events(ListArgs),
+    Events(EventsArgs),
     /// Shows everything about one interception, or one conversation
     Show(ShowArgs),
     /// Tells of interceptions as they begin and end
@@ -81,6 +82,15 @@ struct ListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct EventsArgs {
+    #[command(flatten)]
+    list: ListArgs,
+    /// Only of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(Action::ALL.map(Action::word)))]
+    action: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -170,24 +180,25 @@ async fn page(out: &mut impl Write, command: Reading) -> anyhow::Result<()> {
     let now = Timestamp::now();
     match command {
         Reading::List(args) => {
-            let (reader, filter, request) = ask(&args, "interceptions", now).await?;
+            let (reader, filter, request) = ask(&args, "interceptions", &Filter::ALL, now).await?;
             listed(out, &args, queries::interceptions(reader.store(), &filter, &request).await)
         }
         Reading::Calls(args) => {
-            let (reader, filter, request) = ask(&args, "tool_calls", now).await?;
+            let (reader, filter, request) = ask(&args, "tool_calls", &Filter::ALL, now).await?;
             listed(out, &args, queries::tool_calls(reader.store(), &filter, &request).await)
         }
         Reading::Threads(args) => {
-            let (reader, filter, request) = ask(&args, "threads", now).await?;
+            let (reader, filter, request) = ask(&args, "threads", &Filter::ALL, now).await?;
             listed(out, &args, queries::threads(reader.store(), &filter, &request).await)
         }
         Reading::Users(args) => {
-            let (reader, filter, request) = ask(&args, "users", now).await?;
+            let (reader, filter, request) = ask(&args, "users", &Filter::OF_PEOPLE, now).await?;
             listed(out, &args, queries::users(reader.store(), &filter, &request).await)
         }
-        Reading::Events(args) => {
-            let (reader, filter, request) = ask(&args, "audit_events", now).await?;
-            listed(out, &args, queries::events(reader.store(), &filter, None, &request).await)
+        Reading::Events(EventsArgs { list: args, action }) => {
+            let action = action.as_deref().and_then(Action::of_word);
+            let (reader, filter, request) = ask(&args, "audit_events", &Filter::OF_PEOPLE, now).await?;
+            listed(out, &args, queries::events(reader.store(), &filter, action, &request).await)
         }
         Reading::Show(args) => show(out, &args).await,
         Reading::Export(args) => export(out, &args, now).await,
@@ -196,8 +207,13 @@ async fn page(out: &mut impl Write, command: Reading) -> anyhow::Result<()> {
     }
 }
 
-async fn ask(args: &ListArgs, what: &str, now: Timestamp) -> anyhow::Result<(Reader, Filter, PageRequest)> {
-    let filter = args.filter.filter(now)?;
+async fn ask(
+    args: &ListArgs,
+    what: &str,
+    filters: &[&str],
+    now: Timestamp,
+) -> anyhow::Result<(Reader, Filter, PageRequest)> {
+    let filter = args.filter.filter(filters, now)?;
     let reader = args.place.read(Action::Read, json!({"what": what}), Some(&filter)).await?;
     Ok((reader, filter, PageRequest::newest(args.limit)))
 }
@@ -257,13 +273,14 @@ async fn export(out: &mut impl Write, args: &ExportArgs, now: Timestamp) -> anyh
     if args.format == FormatArg::Ocsf && args.what == WhatArg::AuditEvents {
         bail!("OCSF is written of interceptions and tool calls");
     }
-    let filter = args.filter.filter(now)?;
+    let filters = if args.what == WhatArg::AuditEvents { &Filter::OF_PEOPLE[..] } else { &Filter::ALL };
+    let filter = args.filter.filter(filters, now)?;
     let reader = args.place.read(Action::Export, json!({"what": args.what.word()}), Some(&filter)).await?;
     export::write(out, &reader, args.what, args.format, filter, now).await
 }
 
 async fn sum(out: &mut impl Write, args: &StatsArgs, now: Timestamp) -> anyhow::Result<()> {
-    let mut filter = args.filter.filter(now)?;
+    let mut filter = args.filter.filter(&Filter::ALL, now)?;
     if filter.from.is_none() {
         filter.set("from", STATS_SINCE, now).map_err(anyhow::Error::msg)?;
     }
@@ -286,7 +303,7 @@ fn dimensions<D: Dimension>(text: &str) -> anyhow::Result<Vec<D>> {
 
 /// Tells until the program is ended.
 async fn follow(out: &mut impl Write, args: &TailArgs) -> anyhow::Result<()> {
-    let filter = args.filter.filter(Timestamp::now())?;
+    let filter = args.filter.filter(&Filter::ALL, Timestamp::now())?;
     let mut tail = Tail::new(filter.clone(), Timestamp::now())?;
     let reader = args.place.read(Action::Read, json!({"what": "tail"}), Some(&filter)).await?;
     let mut looks = tokio::time::interval(tail::PAUSE);

@@ -47,13 +47,16 @@ impl Draft {
             bad(format!("the request body is not a JSON object: {}", raw::describe(&error)))
         })?;
         if let Some(key) = object.ambiguous_key() {
-            return Err(bad(format!("the key {key:?} stands twice in the request body: send it once")));
+            let twice = bad(format!("the key {key:?} stands twice in the request body: send it once"));
+            return Err(twice.quoting(key));
         }
         for field in &object.fields {
             if let Some(known) =
                 known.iter().find(|known| **known != field.key && known.eq_ignore_ascii_case(&field.key))
             {
-                return Err(bad(format!("the key {:?} must be written {known:?}", field.key)));
+                return Err(
+                    bad(format!("the key {:?} must be written {known:?}", field.key)).quoting(&field.key)
+                );
             }
         }
         let span = |field: &Field<'_>| FieldSpan {

@@ -112,7 +112,7 @@ fn tool(text: &str) -> Result<Object<'_>, Failure> {
 /// Refuses an object in which a key stands twice: what is decided on must be what the provider reads.
 pub fn unambiguous(object: &Object<'_>, place: &str) -> Result<(), Failure> {
     match object.ambiguous_key() {
-        Some(key) => Err(bad(format!("the key {key:?} stands twice in {place}: send it once"))),
+        Some(key) => Err(bad(format!("the key {key:?} stands twice in {place}: send it once")).quoting(key)),
         None => Ok(()),
     }
 }

@@ -12,6 +12,8 @@ pub struct Failure {
     pub message: String,
     /// What the log is told besides.
     pub detail: Option<String>,
+    /// What the message quotes of the caller's own words, as it stands there.
+    quoted: Option<String>,
 }
 
 /// The kinds of failures that Toolgate itself answers with.
@@ -73,7 +75,7 @@ impl FailureKind {
 impl Failure {
     /// A failure of this kind, with what the caller is told.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), detail: None }
+        Self { kind, message: message.into(), detail: None, quoted: None }
     }
 
     /// Adds what only the log is told.
@@ -81,6 +83,21 @@ impl Failure {
     pub fn with_detail(mut self, detail: impl fmt::Display) -> Self {
         self.detail = Some(detail.to_string());
         self
+    }
+
+    /// Says what the message quotes, as `{words:?}`, of what the caller wrote.
+    #[must_use]
+    pub fn quoting(mut self, words: &str) -> Self {
+        self.quoted = Some(format!("{words:?}"));
+        self
+    }
+
+    /// What stands in the records: the message without the caller's words, which only texts that can be erased may hold.
+    pub fn recorded(&self) -> String {
+        match &self.quoted {
+            Some(quoted) => self.message.replace(quoted.as_str(), "…"),
+            None => self.message.clone(),
+        }
     }
 }
 
@@ -91,3 +108,17 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_callers_words_are_told_to_the_caller_alone() {
+        let failure = Failure::new(FailureKind::NotFound, format!("there is no {:?} here", "a \"b\""))
+            .quoting("a \"b\"");
+        assert_eq!(failure.to_string(), r#"there is no "a \"b\"" here"#);
+        assert_eq!(failure.recorded(), "there is no … here");
+        assert_eq!(Failure::new(FailureKind::Internal, "oh").recorded(), "oh");
+    }
+}

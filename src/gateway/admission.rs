@@ -182,7 +182,7 @@ impl Gateway {
                 not_found(format!("no provider is configured that speaks {}", dialect.name()))
             }),
             Some(name) => match self.providers.named(name) {
-                None => Err(not_found(format!("there is no provider named {name:?}"))),
+                None => Err(not_found(format!("there is no provider named {name:?}")).quoting(name)),
                 Some(provider) if provider.kind != kind => {
                     Err(not_found(format!("the provider {name:?} does not speak {}", dialect.name())))
                 }
@@ -200,7 +200,8 @@ impl Gateway {
                     "the MCP server {server:?} in the request is not allowed: requests may not bring MCP servers \
                      of their own (hosted_tools.caller_mcp_servers)"
                 ),
-            )),
+            )
+            .quoting(server)),
             _ => Ok(()),
         }
     }
@@ -213,7 +214,8 @@ impl Gateway {
                 return Err(Failure::new(
                     FailureKind::NotFound,
                     format!("there is no response or item with the id {id:?}"),
-                ));
+                )
+                .quoting(&id));
             };
             if request.previous.as_deref() == Some(&id) {
                 let dialect = incoming.operation.dialect;
@@ -248,7 +250,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Failure> {
         return Ok(());
     }
     let message = format!("the content type {value:?} is not supported: send application/json");
-    Err(Failure::new(FailureKind::UnsupportedMediaType, message))
+    Err(Failure::new(FailureKind::UnsupportedMediaType, message).quoting(value))
 }
 
 async fn read_body(body: Body, headers: &HeaderMap, limit: usize) -> Result<Bytes, Failure> {

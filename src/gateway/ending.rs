@@ -100,8 +100,8 @@ impl Rounds<'_> {
             out.extend_from_slice(self.incoming.operation.dialect.error(failure).as_bytes());
         }
         let _ = self.line.send_last(out).await;
-        let error =
-            detail.map_or_else(|| failure.message.clone(), |detail| format!("{}: {detail}", failure.message));
+        let failure = failure.recorded();
+        let error = detail.map_or_else(|| failure.clone(), |detail| format!("{failure}: {detail}"));
         self.end(Outcome::Failed, Some(&error), None)
     }
 

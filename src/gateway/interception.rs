@@ -138,7 +138,7 @@ fn refused(failure: &Failure, outcome: Outcome, mut watch: Stopwatch) -> Interce
     InterceptionEnd {
         outcome,
         status: Some(failure.kind.status()),
-        error: Some(failure.message.clone()),
+        error: Some(failure.recorded()),
         stop_reason: None,
         times: watch.times(),
     }

@@ -103,7 +103,9 @@ impl Line {
         };
         self.last_sent = Instant::now();
         self.watch.add(On::Client, began.elapsed());
-        self.watch.note_sent();
+        if sent.is_ok() {
+            self.watch.note_sent();
+        }
         sent
     }
 

@@ -61,5 +61,5 @@ async fn fail(line: &mut Line, incoming: &Incoming, failure: Failure) -> (Outcom
     line.answer.set_head(AnswerHead::of_failure(&failure, !failure.kind.is_retryable()));
     let body = incoming.operation.dialect.error(&failure);
     let _ = line.send_last(body.as_bytes().into()).await;
-    (Outcome::Failed, Some(failure.message))
+    (Outcome::Failed, Some(failure.recorded()))
 }

@@ -196,7 +196,8 @@ impl<'a> Rounds<'a> {
                 let (name, number) = (&self.provider.name, self.number);
                 let message =
                     format!("the provider {name} answered round {number} in another form: {content_type:?}");
-                return Err(Stop::Failed(Failure::new(FailureKind::Upstream, message)));
+                let failure = Failure::new(FailureKind::Upstream, message).quoting(content_type);
+                return Err(Stop::Failed(failure));
             }
             Some(_) => {}
         }

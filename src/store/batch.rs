@@ -18,7 +18,8 @@ use super::search::{self, Words};
 use super::{Database, Store};
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::error::{DatabaseError, ErrorKind};
-use sqlx::{AnyConnection, AssertSqlSafe};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AssertSqlSafe};
 
 /// What is committed together, and chained by one link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +152,8 @@ impl Store {
                 Some(_) => Err(CommitError::Fenced(batch.run.clone())),
                 None => Err(error.into()),
             },
-            Some(ErrorKind::NotNullViolation) => {
+            // The first of a chain has none before it.
+            Some(ErrorKind::NotNullViolation) if batch.seq > 1 => {
                 match self.hash_at(batch, batch.seq.saturating_sub(1)).await? {
                     None => Err(CommitError::Fenced(batch.run.clone())),
                     Some(_) => Err(error.into()),
@@ -174,14 +176,25 @@ impl Store {
             }
             // One statement is a transaction of its own.
             Database::Postgres => {
-                let mut connection = self.commits.acquire().await?;
-                let written = in_time(batch.write_in(&mut connection, self.database)).await;
-                if written.as_ref().is_err_and(is_silence) {
-                    // It still waits for the answer, and so would the next batch.
-                    connection.close_on_drop();
-                }
+                let mut asking = Asking { connection: self.commits.acquire().await?, is_answered: false };
+                let written = in_time(batch.write_in(&mut asking.connection, self.database)).await;
+                asking.is_answered = !written.as_ref().is_err_and(is_silence);
                 written
             }
+        }
+    }
+}
+
+/// A connection that is closed where nobody waited for its answer: it still waits for it, and so would the next batch.
+struct Asking {
+    connection: PoolConnection<Any>,
+    is_answered: bool,
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.connection.close_on_drop();
         }
     }
 }

@@ -215,7 +215,6 @@ impl StoreError {
         const CANCELLED: &str = "57014";
         match self {
             Self::Query(sqlx::Error::Io(error)) => error.kind() == io::ErrorKind::TimedOut,
-            Self::Query(sqlx::Error::PoolTimedOut) => true,
             Self::Query(error) => {
                 error.as_database_error().and_then(DatabaseError::code) == Some(CANCELLED.into())
             }

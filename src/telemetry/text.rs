@@ -4,7 +4,7 @@ use super::line::Body;
 use crate::audit::Published;
 use crate::config::Record;
 use crate::redact::redact;
-use crate::store::records::{self, Kept, Row};
+use crate::store::records::Kept;
 
 /// A text as an outlet may say it.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Shown {
 
 /// What an outlet that may say `content` says of a record's text.
 pub(super) fn show(record: &Published, content: Record) -> Shown {
-    let Some(body) = body_of(&record.row) else {
+    let Some(body) = record.row.body() else {
         return Shown { text: None, body: Body::new(0, Kept::None.word(), None) };
     };
     let kept = limited(body.kept, content);
@@ -27,18 +27,6 @@ pub(super) fn show(record: &Published, content: Record) -> Shown {
     });
     let digest = body.id.clone().filter(|_| content != Record::None);
     Shown { text, body: Body::new(body.bytes, kept.word(), digest) }
-}
-
-/// The text that belongs to a row, as far as it is kept.
-fn body_of(row: &Row) -> Option<&records::Body> {
-    match row {
-        Row::Prompt(row) => Some(&row.body),
-        Row::Tokens(row) => Some(&row.body),
-        Row::Thought(row) => Some(&row.body),
-        Row::ToolUse(row) => Some(&row.body),
-        Row::Outcome(row) => row.body.as_ref(),
-        Row::Start(_) | Row::End(_) | Row::Event(_) => None,
-    }
 }
 
 fn limited(kept: Kept, content: Record) -> Kept {
@@ -54,6 +42,7 @@ fn limited(kept: Kept, content: Record) -> Kept {
 mod tests {
     use super::super::testing;
     use super::*;
+    use crate::store::records::Row;
 
     fn shown(kept: Kept, text: Option<&str>, content: Record) -> (Option<String>, String) {
         let mut record = testing::prompt("mail alice@example.com");

@@ -61,9 +61,11 @@ async fn what_others_quoted_of_somebody_goes_with_it() {
     // No word of a caller's stands in what says why a request was refused.
     let list = world.post(Api::Chat.path(), format!("{SAID:?}"), &[]).await;
     assert_eq!(list.status, 400);
+    let twice = world.post(Api::Chat.path(), format!("{{{SAID:?}:1,{SAID:?}:2}}"), &[]).await;
+    assert!(twice.status == 400 && twice.body.contains(SAID), "it is told which key: {}", twice.body);
     let client = McpClient::modern(&world, "/mcp/srv").with_key("tg_bob");
     client.refused("tools/call", json!({"name": SAID, "arguments": {}})).await;
-    world.admitted(2 * APIS.len() + 2).await;
+    world.admitted(2 * APIS.len() + 3).await;
     let record = world.last_record().await;
     assert_eq!((record.error(), record.outcomes_by_id().len()), ("unknown tool", 1));
     assert!(record.calls[0].arguments.contains(SAID));

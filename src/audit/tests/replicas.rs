@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::testing::postgres;
 
-const LEASE: Duration = Duration::from_millis(300);
+const LEASE: Duration = Duration::from_secs(3);
 
 async fn gateway(store: &Store, sealer: &Arc<Sealer>, instance: &str, lease: Duration) -> Audit {
     // What the clocks of gateways say does not matter.
@@ -27,14 +27,14 @@ async fn ended(store: &Store, id: InterceptionId) -> Told {
 #[ignore = "needs PostgreSQL: tests/real/audit/run store"]
 async fn f45_exactly_one_other_closes_what_a_gateway_that_is_gone_left_open() {
     let (store, sealer) = (postgres().await, Arc::new(Sealer::random()));
-    let mut others = Vec::new();
-    for name in ["b", "c", "d"] {
-        others.push(gateway(&store, &sealer, name, LEASE).await);
-    }
     // Its lease is over for all others as soon as it is renewed.
     let gone = gateway(&store, &sealer, "a", Duration::from_nanos(1)).await;
     let mut trail = gone.begin(start()).await.unwrap();
     trail.clear(vec![intent("running")]).await.unwrap();
+    let mut others = Vec::new();
+    for name in ["b", "c", "d"] {
+        others.push(gateway(&store, &sealer, name, LEASE).await);
+    }
     let alive = others[0].begin(start()).await.unwrap();
     let (id, alive_id) = (trail.id(), alive.id());
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::config::OnUnavailable;
+use crate::store::records::Kept;
 
 fn spooling() -> Settings {
     Settings { on_unavailable: OnUnavailable::Spool, ..Settings::default() }
@@ -175,6 +176,42 @@ async fn what_the_store_lost_before_it_went_away_is_told_and_holds_up_nothing() 
     let lost = events(&world.reader, "lost").await;
     assert_eq!((lost.len(), &lost[0]["commits"], &lost[0]["behind_link"]), (1, &1.into(), &0.into()));
     verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn what_is_spooled_speaks_of_no_text_that_the_store_has_lost() {
+    let world = World::with(spooling()).await;
+    let mut first = world.audit.begin(start()).await.unwrap();
+    first.prompt(Role::User, "the same again".into());
+    first.flush().await;
+    world.audit.queue.settled().await;
+    // While one batch waits for the store, the next gathers: a beginning with a text that is known to be stored.
+    let mut block = world.store.begin().await.unwrap();
+    let no_prompts =
+        "CREATE TRIGGER broken BEFORE INSERT ON prompt_usage BEGIN SELECT RAISE(ABORT, 'broken'); END";
+    block.execute(no_prompts).await.unwrap();
+    first.thought(1, "hm".into());
+    first.flush().await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let mut second = world.audit.begin(start()).await.unwrap();
+    second.prompt(Role::User, "the same again".into());
+    second.flush().await;
+    block.commit().await.unwrap();
+    let id = second.id();
+    first.end(completed());
+    second.end(completed());
+    world.audit.close().await;
+    for table in ["model_thought", "prompt_usage", "interceptions", "callers", "people", "content", "links"] {
+        world.run(format!("DELETE FROM {table}")).await;
+    }
+    let world = reopen(world).await;
+    let told = world.told(id).await;
+    assert_eq!((told.outcome(), told.prompts[0].body.kept), ("completed", Kept::Dropped));
+    world.audit.close().await;
+    let report = verifying::check(&world).await;
+    assert!(report.is_sound(), "{report:?}");
 }
 
 #[cfg(target_os = "linux")]

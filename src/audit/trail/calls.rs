@@ -7,7 +7,7 @@ use crate::audit::bounds::{self, count, cut};
 use crate::audit::entry::Record;
 use crate::audit::{AuditUnavailable, CallReport, Clearance, Intent, OUTCOME_UNKNOWN, ToolOutcome, ToolUse};
 use crate::config::Record as Keep;
-use crate::domain::{ToolDefinition, ToolUseId};
+use crate::domain::{Digest, ToolDefinition, ToolUseId};
 use crate::policy::Ruling;
 use crate::store::records::{self, Body, Row};
 
@@ -140,7 +140,7 @@ impl Trail {
             server: tool.map(|tool| tool.source.server.clone()),
             server_tool: tool.map(|tool| cut(tool.source.tool.clone(), bounds::NAME)),
             server_url: tool.map(|tool| cut(tool.server_url.clone(), bounds::REASON)),
-            definition: tool.map(|tool| tool.digest.to_string()),
+            definition: tool.map(|tool| tool.digest).filter(is_known).map(|digest| digest.to_string()),
             injected: tool.is_some(),
             via: None,
             body: Body::default(),
@@ -190,4 +190,9 @@ impl Trail {
     fn keep_of(&self, tool: Option<&ToolDefinition>) -> Keep {
         tool.map_or(self.keep, |tool| self.recording.of_tool(&tool.source))
     }
+}
+
+/// Whether a definition has a digest: what was pinned before there was one, or is no tool, has none.
+fn is_known(digest: &Digest) -> bool {
+    *digest != Digest::default()
 }

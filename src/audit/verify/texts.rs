@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::who::Key;
 use super::{Finding, Verification};
 use crate::store::content::{self, Content};
-use crate::store::records::{self, Body, Kept, Kind, Row, RowKey};
+use crate::store::records::{self, Kept, Kind, Row, RowKey};
 
 /// Texts that are read at once: some are large.
 const TEXTS: u32 = 50;
@@ -78,14 +78,7 @@ struct Text<'a> {
 }
 
 fn kept(row: &Row) -> Option<Text<'_>> {
-    let (body, at): (&Body, Timestamp) = match row {
-        Row::Prompt(row) => (&row.body, row.recorded_at),
-        Row::Tokens(row) => (&row.body, row.recorded_at),
-        Row::Thought(row) => (&row.body, row.recorded_at),
-        Row::ToolUse(row) => (&row.body, row.recorded_at),
-        Row::Outcome(row) => (row.body.as_ref()?, row.ended_at),
-        Row::Start(_) | Row::End(_) | Row::Event(_) => return None,
-    };
+    let body = row.body()?;
     let is_kept = matches!(body.kept, Kept::Redacted | Kept::Full | Kept::Cut);
-    Some(Text { row: row.key(), id: body.id.as_deref().filter(|_| is_kept)?, at })
+    Some(Text { row: row.key(), id: body.id.as_deref().filter(|_| is_kept)?, at: row.at() })
 }

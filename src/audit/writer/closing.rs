@@ -27,9 +27,9 @@ impl Writer {
     pub(super) fn lose(mut self, mut pending: VecDeque<Entry>, lot: Option<&Lot>) {
         self.sent.entries.close();
         self.take_what_is_there(&mut pending);
-        let rows = lot.map(|lot| lot.batch.rows.as_slice()).unwrap_or_default();
-        let ends = rows.iter().filter(|row| matches!(row, Row::End(_))).count();
-        let records = rows.len() + pending.iter().map(|entry| entry.records.len()).sum::<usize>();
+        let rows = || lot.into_iter().flat_map(Lot::left);
+        let ends = rows().filter(|row| matches!(row, Row::End(_))).count();
+        let records = rows().count() + pending.iter().map(|entry| entry.records.len()).sum::<usize>();
         self.sent.lost.add(records);
         tracing::error!(
             target: "toolgate::audit",

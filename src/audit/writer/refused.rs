@@ -1,20 +1,22 @@
 //! What the writer does when the store is there, but not as it was left, or does not take what it is given.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use uuid::Uuid;
 
 use super::{Lot, WriteError, Writer};
-use crate::audit::entry::{body, body_mut};
+use crate::audit::chain::Head;
 use crate::audit::instance;
+use crate::audit::lost_texts;
 use crate::audit::own_chain::{LOST, Loss, OwnChain};
 use crate::audit::people::Newcomers;
 use crate::audit::prepare::Aside;
+use crate::domain::Digest;
+use crate::store::Store;
 use crate::store::batch::{Batch, CommitError, Prepared};
-use crate::store::content;
 use crate::store::links::{self, Run};
 use crate::store::patience::{in_time, is_refusal};
-use crate::store::records::{Kept, Row};
+use crate::store::records::Row;
 
 /// Why a gateway goes on under a new run, where nothing is lost.
 const CLOSED: &str = "another gateway took this one for gone and closed what it had open";
@@ -46,15 +48,17 @@ impl Writer {
 
     /// The links before this batch that are gone although the store had taken them, as after the crash of a server that
     /// does not wait for its disk.
-    pub(super) async fn lost_before(&mut self, lot: &mut Lot) -> Result<Option<Loss>, WriteError> {
+    pub(super) async fn lost_before(
+        &mut self,
+        before: Head,
+        batch: &mut Batch,
+    ) -> Result<Option<Loss>, WriteError> {
         let of = self.chain.run().clone();
-        let behind = in_time(links::head(&self.store, &of)).await?.map_or(0, |(seq, _)| seq);
-        let commits = lot.before.seq.saturating_sub(behind);
-        if commits == 0 {
+        let Some((commits, behind)) = commits_lost(&self.store, &of, before).await? else {
             self.doubts = false;
             return Ok(None);
-        }
-        self.drop_lost_texts(&mut lot.batch).await?;
+        };
+        lost_texts::drop_from(batch, &lost_texts::of_batch(&self.store, batch).await?);
         Ok(Some(Loss { of, commits, behind, why: LOST }))
     }
 
@@ -93,50 +97,29 @@ impl Writer {
         lot.asides.resize_with(lot.batch.rows.len(), Aside::default);
     }
 
-    /// Of a text that stood in the lost commits, and was in memory no longer when this batch was made, only the size is
-    /// left: its rows say so.
-    async fn drop_lost_texts(&self, batch: &mut Batch) -> Result<(), sqlx::Error> {
-        let mut there: HashSet<String> = batch.content.iter().map(|content| content.id.clone()).collect();
-        let of = |row: &Row| kept_text(row).map(str::to_owned);
-        let asked: Vec<String> = batch.rows.iter().filter_map(of).filter(|id| !there.contains(id)).collect();
-        let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-        there.extend(in_time(content::present(&self.store, &asked)).await?);
-        for row in &mut batch.rows {
-            if kept_text(row).is_some_and(|id| !there.contains(id))
-                && let Some(body) = body_mut(row)
-            {
-                (body.id, body.kept) = (None, Kept::Dropped);
-            }
-        }
-        Ok(())
-    }
-
     /// The database will never take this batch: it is written interception by interception, so that nothing holds up
     /// what comes after it.
     pub(super) fn take_apart(&mut self, lot: &mut Lot, why: &sqlx::Error) {
         tracing::error!(
             target: "toolgate::audit",
-            error = %why, rows = lot.batch.rows.len(), "the database refuses a batch; its records are written one by one",
+            error = %why, rows = lot.batch.rows.len(), "the database refuses a batch; its records are written interception by interception",
         );
         self.chain.head = lot.before;
         let mut words: HashMap<Uuid, Vec<_>> = HashMap::new();
-        for some in &lot.batch.words {
-            words.entry(some.interception_id.as_uuid()).or_default().push(some.clone());
+        for some in std::mem::take(&mut lot.batch.words) {
+            words.entry(some.interception_id.as_uuid()).or_default().push(some);
         }
-        let shared = Batch { rows: Vec::new(), words: Vec::new(), ..lot.batch.clone() };
+        let rows = std::mem::take(&mut lot.batch.rows);
+        lot.apart = rows.iter().map(Row::key).zip(std::mem::take(&mut lot.asides)).collect();
         let link = &lot.batch.link;
-        lot.parts = by_interception(lot.batch.rows.clone())
+        lot.parts = by_interception(rows)
             .into_iter()
-            .map(|(id, rows)| Batch {
-                link: link.clone(),
-                rows,
-                content: Vec::new(),
-                people: Vec::new(),
-                callers: Vec::new(),
-                words: words.remove(&id).unwrap_or_default(),
+            .map(|(id, rows)| {
+                let words = words.remove(&id).unwrap_or_default();
+                Batch { words, ..Batch::of_rows(link.clone(), rows) }
             })
             .collect();
-        lot.parts.push_front(shared);
+        lot.parts.push_front(lot.batch.clone());
     }
 
     /// Writes what is left of a batch that was taken apart: a part that is refused as well as events, and where even
@@ -150,14 +133,29 @@ impl Writer {
                 self.chain.relink(&mut part);
             }
             match self.put(&part).await {
-                Ok(()) => {}
+                Ok(()) => {
+                    let aside = |row: &Row| lot.apart.remove(&row.key()).unwrap_or_default();
+                    lot.asides.extend(part.rows.iter().map(aside));
+                    lot.batch.rows.extend(part.rows);
+                }
                 Err(WriteError::Store(CommitError::Database(error))) if is_refusal(&error) => {
                     self.chain.head = before;
-                    lot.parts.extend(self.as_events(part));
+                    if part.rows.is_empty() {
+                        self.go_on_without(part, lot);
+                    } else {
+                        lot.parts.extend(self.as_events(part));
+                    }
                 }
                 Err(WriteError::Store(CommitError::Fenced(former))) => {
+                    self.chain.head = before;
+                    let loss = self.lost_before(before, &mut part).await;
                     lot.parts.push_front(part);
-                    self.begin_anew(&former, None).await?;
+                    let loss = loss?;
+                    if loss.is_some() {
+                        // Among what is lost may be what all parts share.
+                        lot.parts.push_front(Batch { rows: Vec::new(), ..lot.batch.clone() });
+                    }
+                    self.begin_anew(&former, loss).await?;
                 }
                 Err(error) => {
                     self.chain.head = before;
@@ -176,6 +174,18 @@ impl Writer {
         }
     }
 
+    /// What all parts share is refused: the texts are lost, and the rows say so.
+    fn go_on_without(&self, shared: Batch, lot: &mut Lot) {
+        tracing::error!(
+            target: "toolgate::audit",
+            texts = shared.content.len(), people = shared.people.len(), "the database refuses these texts or people: they are lost",
+        );
+        self.sent.lost.add(shared.content.len());
+        let lost = shared.content.into_iter().map(|content| content.id).collect();
+        lot.parts.iter_mut().for_each(|part| lost_texts::drop_from(part, &lost));
+        (lot.batch.content, lot.batch.people, lot.batch.callers) = Default::default();
+    }
+
     /// What a part says that was refused, unless it was events already.
     fn as_events(&self, part: Batch) -> Option<Batch> {
         let made_at = part.link.made_at;
@@ -189,10 +199,16 @@ impl Writer {
     }
 }
 
-/// The text that is to be in the store with a row.
-fn kept_text(row: &Row) -> Option<&str> {
-    let body = body(row).filter(|body| matches!(body.kept, Kept::Redacted | Kept::Full | Kept::Cut))?;
-    body.id.as_deref()
+/// How many commits up to this head of a chain the store lacks, and behind which they stood. Who closed the run
+/// meanwhile may have put a link of its own into the place of a lost one.
+async fn commits_lost(store: &Store, of: &Run, before: Head) -> Result<Option<(u64, u64)>, sqlx::Error> {
+    let stands = in_time(links::hash_at(store, of, before.seq)).await?;
+    if before.seq == 0 || stands.is_some_and(|hash| hash == Digest(before.hash).to_string()) {
+        return Ok(None);
+    }
+    let last = in_time(links::head(store, of)).await?.map_or(0, |(seq, _)| seq);
+    let behind = last.min(before.seq - 1);
+    Ok(Some((before.seq - behind, behind)))
 }
 
 /// Rows by the interceptions they belong to, each in order.

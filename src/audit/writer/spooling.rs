@@ -1,8 +1,11 @@
 //! What the writer does while its store is away and records are to wait in a file.
 
+use std::collections::HashSet;
+use std::io;
+
 use super::{WriteError, Writer};
 use crate::audit::own_chain::Loss;
-use crate::audit::replay::Progress;
+use crate::audit::replay::{Progress, lost_texts_of};
 use crate::store::batch::CommitError;
 use crate::store::links::Run;
 
@@ -41,15 +44,27 @@ impl Writer {
 
     /// Puts what is left in the spool under a new run.
     async fn respool(&mut self, from: u64, closed: &Run, loss: Option<Loss>) -> Result<(), WriteError> {
-        let begun = self.begin_anew(closed, loss).await;
+        let lost = self.lost_texts(from, loss.as_ref()).await;
+        let begun = match lost {
+            Ok(lost) => self.begin_anew(closed, loss).await.map(|()| lost).map_err(WriteError::from),
+            Err(error) => Err(error.into()),
+        };
         self.forget_written();
         let Some(replay) = &mut self.replay else { return Ok(()) };
         let chain = &mut self.chain;
         let respooled = match begun {
-            Ok(()) => replay.respool(from, |batch| chain.relink(batch)).await,
-            Err(error) => return replay.begin_later(from, error.into()),
+            Ok(lost) => replay.respool(from, |batch| chain.relink_without(batch, &lost)).await,
+            Err(error) => return replay.begin_later(from, error),
         };
         respooled.or_else(|error| replay.begin_later(from, error.into()))
+    }
+
+    /// The texts of what is spooled that were in the store before it lost something.
+    async fn lost_texts(&self, from: u64, loss: Option<&Loss>) -> io::Result<HashSet<String>> {
+        match (&self.replay, loss) {
+            (Some(replay), Some(_)) => lost_texts_of(&self.store, &replay.spool, from).await,
+            _ => Ok(HashSet::new()),
+        }
     }
 
     /// Brings over what is left when the gateway closes; false where it has to wait for the next start.

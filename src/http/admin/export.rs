@@ -9,18 +9,19 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::problem::Problem;
-use super::question::{ALL, OF_PEOPLE, Question};
+use super::question::Question;
 use super::route::Route;
 use super::{Auditor, Named};
 use crate::audit::Action;
 use crate::audit::export::{Export, Format, What};
+use crate::store::queries::Filter;
 
 const CSV: &str = "text/csv; charset=utf-8; header=present";
 const JSONL: &str = "application/jsonl";
 
 pub(super) fn routes() -> Vec<Route> {
     let whole = "Records as a file, newest first: `interceptions`, `tool-calls` or `audit-events`";
-    let route = Route::get("/export/{what}", export, whole).needs("read_audit").filters(&ALL);
+    let route = Route::get("/export/{what}", export, whole).needs("read_audit").filters(&Filter::ALL);
     vec![route.parameter("format", "`jsonl` (default) or `csv`.").streams(&["application/jsonl", "text/csv"])]
 }
 
@@ -31,7 +32,7 @@ async fn export(
 ) -> Result<Response, Problem> {
     let known = What::ALL.iter().find(|(_, word)| *word == what);
     let (what, word) = known.ok_or_else(|| Problem::not_found(format!("there is no export of {what:?}")))?;
-    let filters = if *what == What::AuditEvents { &OF_PEOPLE[..] } else { &ALL };
+    let filters = if *what == What::AuditEvents { &Filter::OF_PEOPLE[..] } else { &Filter::ALL };
     let question = Question::read(query.as_deref(), filters, &["format"])?;
     let (format, content_type, suffix) = match question.get("format").map(String::as_str) {
         None | Some("jsonl") => (Format::Jsonl, JSONL, "jsonl"),

@@ -4,18 +4,18 @@ use axum::extract::RawQuery;
 use axum::response::Response;
 
 use super::problem::Problem;
-use super::question::{ALL, Question};
+use super::question::Question;
 use super::route::{List, Route};
 use super::{Auditor, Named, answer, failed};
 use crate::audit::read::Whole;
 use crate::domain::InterceptionId;
-use crate::store::queries::{self, Interception};
+use crate::store::queries::{self, Filter, Interception};
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/interceptions", list, "Requests of clients, newest first, without their texts")
             .needs("read_audit")
-            .filters(&ALL)
+            .filters(&Filter::ALL)
             .paged()
             .answers::<List<Interception>>(),
         Route::get("/interceptions/{id}", show, "Everything about one request, texts and all")
@@ -25,7 +25,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let (question, page) = Question::of_page(query.as_deref(), &ALL, &[])?;
+    let (question, page) = Question::of_page(query.as_deref(), &Filter::ALL, &[])?;
     let reader = auditor.reads("interceptions", &question).await?;
     let page = queries::interceptions(reader.store(), &question.filter, &page).await.map_err(failed)?;
     Ok(answer(&List::from(page)))

@@ -149,7 +149,8 @@ fn failed(error: impl Into<StoreError>) -> Problem {
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why);
     }
     tracing::error!(%error, "the records cannot be read");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the records cannot be read now")
+    let why = "the records cannot be read now, or too many questions are asked: try again in a while";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 impl FromRequestParts<AppState> for Asked {

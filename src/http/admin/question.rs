@@ -9,20 +9,9 @@ use super::super::connect::pairs;
 use super::failed;
 use super::problem::Problem;
 use crate::audit::Reader;
-use crate::store::queries::{Filter, PageRequest, Turn};
-
-/// Every filter.
-pub(super) const ALL: [&str; 15] = [
-    "user", "group", "key", "client", "provider", "model", "server", "tool", "injected", "outcome", "from",
-    "to", "session", "thread", "text",
-];
-/// Those that people and events have.
-pub(super) const OF_PEOPLE: [&str; 5] = ["user", "group", "key", "from", "to"];
+use crate::store::queries::{Filter, MAX_VALUE, PageRequest, Turn};
 
 const PAGED: [&str; 3] = ["older", "newer", "limit"];
-
-/// The longest value of a parameter, bytes.
-const MAX_VALUE: usize = 1024;
 
 /// Rows on a page where nobody says how many.
 const LIMIT: u32 = 50;

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::question::{ALL, Question};
+use super::question::Question;
 use super::route::Route;
 use super::{Auditor, answer, failed};
-use crate::store::queries::{self, By, Dimension, TokenStatistics, ToolBy, ToolStatistics};
+use crate::store::queries::{self, By, Dimension, Filter, TokenStatistics, ToolBy, ToolStatistics};
 
 /// Sums, by time with the newest first, else with the largest first.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,7 +43,7 @@ fn of<D: Dimension>(route: Route) -> Route {
         "By what sums are told apart, with commas between: {}; one sum by default.",
         words.join(", ")
     );
-    route.needs("read_audit").filters(&ALL).parameter("by", meaning)
+    route.needs("read_audit").filters(&Filter::ALL).parameter("by", meaning)
 }
 
 async fn tokens(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, Problem> {
@@ -61,7 +61,7 @@ async fn tools(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, 
 }
 
 fn question<D: Dimension>(query: Option<&str>) -> Result<(Question, Vec<D>), Problem> {
-    let question = Question::read(query, &ALL, &["by"])?;
+    let question = Question::read(query, &Filter::ALL, &["by"])?;
     let by = question.get("by").map(|text| D::list(text)).transpose();
     let by = by.map_err(|why| Problem::parameter("by", why))?.unwrap_or_default();
     Ok((question, by))

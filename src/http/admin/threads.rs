@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::problem::Problem;
-use super::question::{ALL, Question};
+use super::question::Question;
 use super::route::{List, Route};
 use super::{Auditor, Named, answer, failed};
 use crate::audit::read::Whole;
 use crate::domain::InterceptionId;
-use crate::store::queries::{self, Thread};
+use crate::store::queries::{self, Filter, Thread};
 
 /// Interceptions in one answer where nobody says how many: each with all its texts.
 const LIMIT: u32 = 20;
@@ -35,7 +35,7 @@ pub(super) fn routes() -> Vec<Route> {
             "Conversations by their beginnings, newest first: those with a request that fits",
         )
         .needs("read_audit")
-        .filters(&ALL)
+        .filters(&Filter::ALL)
         .paged()
         .answers::<List<Thread>>(),
         Route::get("/threads/{id}", show, "One conversation from its beginning, texts and all")
@@ -47,7 +47,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn list(auditor: Auditor, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let (question, page) = Question::of_page(query.as_deref(), &ALL, &[])?;
+    let (question, page) = Question::of_page(query.as_deref(), &Filter::ALL, &[])?;
     let reader = auditor.reads("threads", &question).await?;
     let page = queries::threads(reader.store(), &question.filter, &page).await.map_err(failed)?;
     Ok(answer(&List::from(page)))

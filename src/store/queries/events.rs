@@ -12,6 +12,7 @@ use super::super::column::{micros, read_parsed};
 use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, Sql};
 use crate::domain::EventId;
+use crate::store::records::events::Action;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,14 +43,14 @@ const ROWS: &str = "SELECT e.id, e.instance, e.action, e.detail, e.at, p.user_na
 pub async fn events(
     store: &Store,
     filter: &Filter,
-    action: Option<&String>,
+    action: Option<Action>,
     request: &PageRequest,
 ) -> Result<Page<AuditEvent>, sqlx::Error> {
     let mut keys = Sql::new("SELECT e.id FROM audit_events e WHERE true");
     let conditions = Conditions::of(store, filter).await?;
     conditions.restrict_started(&mut keys, "e", "at");
     conditions.restrict_who(&mut keys, "e");
-    keys.and_if("e.action =", action);
+    keys.and_if("e.action =", action.map(|action| action.word().to_owned()).as_ref());
     let place = |event: &AuditEvent| Cursor::new(event.at, event.id);
     Page::fetch(store, keys, ROWS, ("e.at", "e.id"), request, read, place).await
 }

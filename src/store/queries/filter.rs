@@ -57,7 +57,7 @@ pub struct Filter {
 }
 
 /// The longest value of a filter, bytes.
-const MAX_VALUE: usize = 1024;
+pub const MAX_VALUE: usize = 1024;
 
 impl Filter {
     /// The names and what they mean, in the order in which they are listed.
@@ -78,6 +78,20 @@ impl Filter {
         ("thread", "The id of the conversation: of its first interception."),
         ("text", "Words, all of which stand in one text."),
     ];
+
+    /// The names alone: what interceptions, their conversations and their calls can be filtered by.
+    pub const ALL: [&'static str; 15] = {
+        let mut names = [""; 15];
+        let mut at = 0;
+        while at < names.len() {
+            names[at] = Self::NAMES[at].0;
+            at += 1;
+        }
+        names
+    };
+
+    /// What people and events can be filtered by.
+    pub const OF_PEOPLE: [&'static str; 5] = ["user", "group", "key", "from", "to"];
 
     /// Sets the filter of this name; `false` where there is none of this name.
     pub fn set(&mut self, name: &str, value: &str, now: Timestamp) -> Result<bool, String> {
@@ -115,7 +129,7 @@ impl Filter {
 }
 
 /// A time, a day in UTC, or how long ago.
-pub fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
+fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }

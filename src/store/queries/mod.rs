@@ -16,7 +16,7 @@ mod users;
 pub(super) use compose::Sql;
 pub use conditions::people_named;
 pub use events::{AuditEvent, events};
-pub use filter::{Filter, parse_time};
+pub use filter::{Filter, MAX_VALUE};
 pub use interceptions::{Ended, Interception, Tokens, ids_like, interception, interceptions, of_ids};
 pub use page::{Cursor, Page, PageRequest, Turn};
 pub use parts::{Parts, PromptPart, RoundPart, TextPlace, ThoughtPart, parts};

@@ -52,6 +52,15 @@ pub enum Action {
 }
 
 impl Action {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Read, Self::Export, Self::Prune, Self::Erase, Self::Close, Self::Late, Self::Lost];
+
+    /// The action with this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.word() == word)
+    }
+
     /// The word for it in the store.
     pub fn word(self) -> &'static str {
         match self {

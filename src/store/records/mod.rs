@@ -13,9 +13,12 @@ pub mod thoughts;
 pub mod tokens;
 pub mod tools;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
+
+use crate::domain::InterceptionId;
 
 pub use events::Event;
 pub use interceptions::{End, Start};
@@ -153,6 +156,72 @@ impl Row {
             Self::Event(row) => (row.id.as_uuid(), 0),
         };
         RowKey { kind: self.kind(), id, seq }
+    }
+
+    /// The interception that it is of; none where something was done with the records.
+    pub fn interception(&self) -> Option<InterceptionId> {
+        match self {
+            Self::Start(row) => Some(row.id),
+            Self::End(row) => Some(row.id),
+            Self::Prompt(row) => Some(row.interception_id),
+            Self::Tokens(row) => Some(row.interception_id),
+            Self::Thought(row) => Some(row.interception_id),
+            Self::ToolUse(row) => Some(row.interception_id),
+            Self::Outcome(row) => Some(row.interception_id),
+            Self::Event(_) => None,
+        }
+    }
+
+    /// When what it tells of happened, or was recorded.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Start(row) => row.started_at,
+            Self::End(row) => row.ended_at,
+            Self::Prompt(row) => row.recorded_at,
+            Self::Tokens(row) => row.recorded_at,
+            Self::Thought(row) => row.recorded_at,
+            Self::ToolUse(row) => row.recorded_at,
+            Self::Outcome(row) => row.ended_at,
+            Self::Event(row) => row.at,
+        }
+    }
+
+    /// What it says of its text; none where it has none.
+    pub fn body(&self) -> Option<&Body> {
+        match self {
+            Self::Prompt(row) => Some(&row.body),
+            Self::Tokens(row) => Some(&row.body),
+            Self::Thought(row) => Some(&row.body),
+            Self::ToolUse(row) => Some(&row.body),
+            Self::Outcome(row) => row.body.as_ref(),
+            Self::Start(_) | Self::End(_) | Self::Event(_) => None,
+        }
+    }
+
+    /// The same, to be written.
+    pub fn body_mut(&mut self) -> Option<&mut Body> {
+        match self {
+            Self::Prompt(row) => Some(&mut row.body),
+            Self::Tokens(row) => Some(&mut row.body),
+            Self::Thought(row) => Some(&mut row.body),
+            Self::ToolUse(row) => Some(&mut row.body),
+            Self::Outcome(row) => row.body.as_mut(),
+            Self::Start(_) | Self::End(_) | Self::Event(_) => None,
+        }
+    }
+
+    /// Its one JSON form, of which its digest is made.
+    pub fn to_json(&self) -> serde_json::Result<Vec<u8>> {
+        match self {
+            Self::Start(row) => serde_json::to_vec(row),
+            Self::End(row) => serde_json::to_vec(row),
+            Self::Prompt(row) => serde_json::to_vec(row),
+            Self::Tokens(row) => serde_json::to_vec(row),
+            Self::Thought(row) => serde_json::to_vec(row),
+            Self::ToolUse(row) => serde_json::to_vec(row),
+            Self::Outcome(row) => serde_json::to_vec(row),
+            Self::Event(row) => serde_json::to_vec(row),
+        }
     }
 }
 

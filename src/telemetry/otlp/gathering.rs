@@ -85,11 +85,7 @@ impl Gathering {
                 }
                 return None;
             }
-            Row::Prompt(row) => row.interception_id,
-            Row::Tokens(row) => row.interception_id,
-            Row::Thought(row) => row.interception_id,
-            Row::ToolUse(row) => row.interception_id,
-            Row::Outcome(row) => row.interception_id,
+            row => row.interception()?,
         };
         self.gather(id, record);
         None

@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::super::feed::{CHECKPOINT, Item};
 use super::super::line::Line;
 use crate::config::Record;
-use crate::store::records::{Row, RowKey};
+use crate::store::records::RowKey;
 
 /// One event.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub(super) fn event(item: &Item, instance: &str, content: Record) -> serde_json:
                 format!("{}-{id}-{seq}", char::from(kind.letter())),
                 kind.record_type(),
                 subject,
-                time(&record.row),
+                record.row.at().to_string(),
             )
         }
         Item::Checkpoint(it) => (it.id.clone(), CHECKPOINT, it.id.clone(), it.made_at.to_string()),
@@ -48,18 +48,4 @@ pub(super) fn event(item: &Item, instance: &str, content: Record) -> serde_json:
         datacontenttype: "application/json",
         data: to_raw_value(&Line::of(item, content))?,
     })
-}
-
-fn time(row: &Row) -> String {
-    match row {
-        Row::Start(row) => row.started_at,
-        Row::End(row) => row.ended_at,
-        Row::Prompt(row) => row.recorded_at,
-        Row::Tokens(row) => row.recorded_at,
-        Row::Thought(row) => row.recorded_at,
-        Row::ToolUse(row) => row.recorded_at,
-        Row::Outcome(row) => row.ended_at,
-        Row::Event(row) => row.at,
-    }
-    .to_string()
 }

@@ -267,9 +267,9 @@ impl Scene {
         }
         let told = ledger.count("audit_events WHERE action = 'lost'").await;
         println!("  events that tell of lost commits: {told}");
-        if (unsure > 0) != (told > 0) {
-            self.problems
-                .push(format!("{unsure} records are missing, and {told} events tell of lost commits"));
+        // What is lost may also be what nobody waits for, such as the start of a request that was refused then.
+        if unsure > 0 && told == 0 {
+            self.problems.push(format!("{unsure} records are missing, and no event tells of lost commits"));
         }
         ledger.close().await;
         let (code, verified) = self.setup.run(&["audit", "verify", "--json"]).await;

@@ -58,7 +58,7 @@ struct Run {
     asked: Vec<Asked>,
     /// Calls without an intent, rows that are gone or say something else, and whatever else is wrong.
     unrecorded: Vec<String>,
-    lost: Vec<String>,
+    lost: BTreeSet<String>,
     problems: Vec<String>,
 }
 
@@ -99,7 +99,7 @@ impl Run {
             fresh: Sample::default(),
             asked: Vec::new(),
             unrecorded: Vec::new(),
-            lost: Vec::new(),
+            lost: BTreeSet::new(),
             problems: Vec::new(),
         };
         for which in 0..run.gateways.len() {
@@ -221,6 +221,10 @@ impl Run {
         if open > 0 {
             self.problems.push(format!("{open} rows are open"));
         }
+        let twice = ledger.closed_twice().await;
+        if twice > 0 {
+            self.problems.push(format!("{twice} runs were closed twice"));
+        }
         let rows = ledger.count("interceptions").await;
         let interrupted = ledger.count("interceptions WHERE outcome = 'interrupted'").await;
         let unknown = ledger.count("tool_usage WHERE outcome = 'unknown'").await;
@@ -231,7 +235,7 @@ impl Run {
             self.unrecorded.len()
         );
         println!(
-            "  {} rows seen committed before a kill, {} lost or changed",
+            "  {} rows and links seen committed before a kill, {} lost or changed",
             self.seen.len(),
             self.lost.len()
         );

@@ -14,7 +14,15 @@ pub struct Ledger {
     pool: AnyPool,
 }
 
-/// Rows that were seen committed, by table and id, each with the outcome that it had by then.
+/// What is looked at of a table: the rows' ids, what has to stay once it is there, and the newest first. A link names
+/// every row of its commit with its digest: while links stay, what verification finds sound is what was committed.
+const TABLES: [(&str, &str, &str, &str); 3] = [
+    ("interceptions", "id", "outcome", "id DESC"),
+    ("tool_usage", "id", "outcome", "id DESC"),
+    ("links", "instance || '/' || epoch || '/' || seq", "hash", "epoch DESC, seq DESC"),
+];
+
+/// Rows that were seen committed, by table and id, each with what has to stay of it, if it was there by then.
 #[derive(Debug, Default)]
 pub struct Sample {
     rows: BTreeMap<(&'static str, String), Option<String>>,
@@ -26,9 +34,9 @@ impl Sample {
     }
 
     pub fn add(&mut self, other: Self) {
-        for (row, outcome) in other.rows {
+        for (row, stays) in other.rows {
             let known = self.rows.entry(row).or_default();
-            *known = outcome.or_else(|| known.take());
+            *known = stays.or_else(|| known.take());
         }
     }
 }
@@ -45,11 +53,11 @@ impl Ledger {
         self.pool.close().await;
     }
 
-    /// The newest interceptions and calls that are committed now.
+    /// The newest interceptions, calls and links that are committed now.
     pub async fn newest(&self) -> Sample {
         let mut sample = Sample::default();
-        for table in ["interceptions", "tool_usage"] {
-            let question = format!("SELECT id, outcome FROM {table} ORDER BY id DESC LIMIT 200");
+        for (table, id, stays, newest) in TABLES {
+            let question = format!("SELECT {id}, {stays} FROM {table} ORDER BY {newest} LIMIT 200");
             for row in sqlx::query(sqlx::AssertSqlSafe(question)).fetch_all(&self.pool).await.unwrap() {
                 sample.rows.insert((table, row.get(0)), row.get(1));
             }
@@ -57,21 +65,21 @@ impl Ledger {
         sample
     }
 
-    /// What is not there any more of what was once seen, or has another outcome.
+    /// What is not there any more of what was once seen, or says something else.
     pub async fn missing(&self, sample: &Sample) -> Vec<String> {
         let mut missing = Vec::new();
-        for table in ["interceptions", "tool_usage"] {
+        for (table, id, stays, _) in TABLES {
             let seen: Vec<_> = sample.rows.iter().filter(|((of, _), _)| *of == table).collect();
             for some in seen.chunks(AT_ONCE) {
                 let ids: Vec<&str> = some.iter().map(|((_, id), _)| id.as_str()).collect();
-                let question = format!("SELECT id, outcome FROM {table} WHERE id IN ({})", quoted(&ids));
+                let question = format!("SELECT {id}, {stays} FROM {table} WHERE {id} IN ({})", quoted(&ids));
                 let rows = sqlx::query(sqlx::AssertSqlSafe(question)).fetch_all(&self.pool).await.unwrap();
                 let there: BTreeMap<String, Option<String>> =
                     rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-                missing.extend(some.iter().filter_map(|((_, id), outcome)| match there.get(id) {
+                missing.extend(some.iter().filter_map(|((_, id), before)| match there.get(id) {
                     None => Some(format!("{table} {id} is gone")),
-                    Some(now) if outcome.is_some() && now != *outcome => {
-                        Some(format!("{table} {id} was {outcome:?}, and is {now:?}"))
+                    Some(now) if before.is_some() && now != *before => {
+                        Some(format!("{table} {id} had {before:?}, and has {now:?}"))
                     }
                     Some(_) => None,
                 }));
@@ -107,6 +115,14 @@ impl Ledger {
     pub async fn count(&self, from: &str) -> i64 {
         let question = format!("SELECT COUNT(*) FROM {from}");
         sqlx::query_scalar(sqlx::AssertSqlSafe(question)).fetch_one(&self.pool).await.unwrap()
+    }
+
+    /// Runs of which more than one closed what was open. Who is killed just after closing is followed by one that finds
+    /// nothing to close.
+    pub async fn closed_twice(&self) -> i64 {
+        let closed = "SELECT instance, epoch FROM audit_events WHERE action = 'close' \
+                      AND detail NOT LIKE '%\"interceptions\":0,\"calls\":0,%' GROUP BY instance, epoch";
+        self.count(&format!("({closed} HAVING COUNT(*) > 1) twice")).await
     }
 
     /// Interceptions without an end, and calls without an outcome.
