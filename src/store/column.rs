@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::de::{DeserializeOwned, IntoDeserializer};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Row, ValueRef as _};
 
 use super::records::Body;
 
@@ -63,6 +63,18 @@ pub(super) fn read_flag(row: &AnyRow, name: &str) -> Result<bool, sqlx::Error> {
 /// The text that a row speaks of.
 pub(super) fn read_body(row: &AnyRow) -> Result<Body, sqlx::Error> {
     Ok(Body { id: row.try_get("content")?, bytes: read_count(row, "bytes")?, kept: read_word(row, "kept")? })
+}
+
+/// Checks that these columns are empty, as they have to be where another says that there is nothing: what stands there
+/// would be read by nobody, and by no verification.
+pub(super) fn expect_empty(row: &AnyRow, names: &[&str]) -> Result<(), sqlx::Error> {
+    for name in names {
+        if !row.try_get_raw(*name)?.is_null() {
+            let source = "it belongs to nothing".into();
+            return Err(sqlx::Error::ColumnDecode { index: (*name).to_owned(), source });
+        }
+    }
+    Ok(())
 }
 
 /// A column whose text is one of the words of an enum.

@@ -180,6 +180,32 @@ proptest! {
 }
 
 #[tokio::test]
+async fn what_is_put_where_nothing_belongs_is_found() {
+    for (table, columns, empty) in [
+        ("tool_usage", vec!["result_content", "result_bytes"], "outcome IS NOT NULL AND result_kept IS NULL"),
+        ("tool_usage", vec!["result_content", "duration_us"], "outcome IS NULL"),
+        ("interceptions", vec!["error", "status"], "outcome IS NULL"),
+    ] {
+        for column in columns {
+            let world = World::new().await;
+            let mut running = world.audit.begin(start()).await.unwrap();
+            running.tool_use(released("theirs"));
+            running.clear(vec![intent("running")]).await.unwrap();
+            assert!(check(&world).await.is_sound());
+            let ids = format!("SELECT id FROM {table} WHERE {empty} LIMIT 1");
+            let id: String =
+                sqlx::query_scalar(AssertSqlSafe(ids)).fetch_one(world.reader.readers()).await.unwrap();
+            tamper(&world, format!("UPDATE {table} SET {column} = 7 WHERE id = '{id}'")).await.unwrap();
+            let found = check(&world).await.findings;
+            assert!(
+                found.iter().any(|found| found.table == table),
+                "{table}.{column} where {empty}: {found:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_column_is_covered() {
     let world = filled().await;
     let tables: Vec<_> = TABLES.iter().map(|table| table.name).collect();

@@ -9,8 +9,8 @@ use super::{Who, read_who};
 use crate::domain::InterceptionId;
 use crate::store::Store;
 use crate::store::column::{
-    micros, read_count, read_count_if_any, read_json, read_number, read_number_if_any, read_parsed,
-    read_parsed_if_any,
+    expect_empty, micros, read_count, read_count_if_any, read_json, read_number, read_number_if_any,
+    read_parsed, read_parsed_if_any,
 };
 
 /// What is known when an interception begins.
@@ -198,9 +198,34 @@ pub fn read_start(row: &AnyRow) -> Result<Start, sqlx::Error> {
     })
 }
 
+/// What is empty while an interception runs, besides its outcome.
+const OF_END: [&str; 18] = [
+    "ended_at",
+    "status",
+    "error",
+    "stop_reason",
+    "answered_by",
+    "first_byte_us",
+    "total_us",
+    "provider_us",
+    "tools_us",
+    "client_us",
+    "rounds",
+    "injected_calls",
+    "client_calls",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "reasoning",
+];
+
 /// A row's end, if it has one.
 pub fn read_end(row: &AnyRow) -> Result<Option<End>, sqlx::Error> {
-    let Some(outcome) = row.try_get("outcome")? else { return Ok(None) };
+    let Some(outcome) = row.try_get("outcome")? else {
+        expect_empty(row, &OF_END)?;
+        return Ok(None);
+    };
     Ok(Some(End {
         id: read_parsed(row, "id")?,
         ended_at: read_parsed(row, "ended_at")?,

@@ -8,8 +8,8 @@ use sqlx::any::AnyRow;
 use super::Body;
 use crate::domain::{InterceptionId, ToolUseId};
 use crate::store::column::{
-    micros, micros_if_any, read_body, read_count, read_count_if_any, read_flag, read_number, read_parsed,
-    read_time_if_any, read_word,
+    expect_empty, micros, micros_if_any, read_body, read_count, read_count_if_any, read_flag, read_number,
+    read_parsed, read_time_if_any, read_word,
 };
 
 /// A call, as it is known before it runs.
@@ -130,10 +130,20 @@ pub(super) fn read(row: &AnyRow) -> Result<ToolUse, sqlx::Error> {
     })
 }
 
+/// What is said of a result, besides what is kept of it.
+const RESULT: [&str; 2] = ["result_content", "result_bytes"];
+
 pub(super) fn read_outcome(row: &AnyRow) -> Result<Option<Outcome>, sqlx::Error> {
-    let Some(outcome) = row.try_get("outcome")? else { return Ok(None) };
+    let Some(outcome) = row.try_get("outcome")? else {
+        expect_empty(row, &RESULT)?;
+        expect_empty(row, &["result_kept", "truncated", "duration_us", "ended_at"])?;
+        return Ok(None);
+    };
     let body = match row.try_get::<Option<String>, _>("result_kept")? {
-        None => None,
+        None => {
+            expect_empty(row, &RESULT)?;
+            None
+        }
         Some(_) => Some(Body {
             id: row.try_get("result_content")?,
             bytes: read_count(row, "result_bytes")?,
