@@ -53,8 +53,7 @@ impl Audit {
     ) -> Result<Self, OpenError> {
         let claim = store.claim()?;
         let spool = open_spool(&store, &settings).await?;
-        let closer =
-            Closer { store: store.clone(), outlets: outlets.clone(), instance: settings.instance.clone() };
+        let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
         let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;
         let (queue, sent) = Queue::new(&settings);
@@ -85,13 +84,12 @@ impl Audit {
         let writer = Writer {
             people: People::new(store.clone(), sealer),
             lineage: Lineage::new(store.clone()),
-            preparer: Some(Preparer::new(!outlets.is_empty())),
+            preparer: Some(Preparer::new(!closer.outlets.is_empty())),
             chain: OwnChain::new(run),
             run: current,
             replay: spool.map(new_replay),
             spooling: false,
             doubts: false,
-            outlets,
             closer,
             tasks: tasks.clone(),
             _claim: claim,

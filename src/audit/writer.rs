@@ -22,7 +22,7 @@ use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
 use super::replay::{MAX_PAUSE, Replay};
-use super::{AuditUnavailable, Outlets, Published, Settings};
+use super::{AuditUnavailable, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
 use crate::store::patience::{is_refusal, is_silence};
@@ -54,7 +54,6 @@ pub(super) struct Writer {
     pub spooling: bool,
     /// Whether the store may have lost what it took: a server that was killed does.
     pub doubts: bool,
-    pub outlets: Outlets,
     pub closer: Closer,
     pub tasks: TaskTracker,
     pub _claim: Claim,
@@ -247,7 +246,8 @@ impl Writer {
         bytes: usize,
         now: jiff::Timestamp,
     ) -> Result<Complete, WriteError> {
-        let mut preparer = self.preparer.take().unwrap_or_else(|| Preparer::new(!self.outlets.is_empty()));
+        let mut preparer =
+            self.preparer.take().unwrap_or_else(|| Preparer::new(!self.closer.outlets.is_empty()));
         let count = entries.iter().map(|(entry, _)| entry.records.len()).sum();
         let (preparer, complete) = if bytes > LARGE {
             let completing = move || {
@@ -322,7 +322,7 @@ impl Writer {
         let records = lot.batch.rows.into_iter().zip(lot.asides);
         let records: Vec<_> =
             records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
-        self.outlets.publish(&records);
+        self.closer.outlets.publish(&records);
     }
 
     fn recovered(&self) {

@@ -135,11 +135,6 @@ impl Prepared {
         let query = self.parts.iter().fold(query, |query, part| query.bind(part.rows.as_str()));
         query.execute(connection).await.map(drop)
     }
-
-    /// Its size, bytes.
-    pub fn bytes(&self) -> usize {
-        self.parts.iter().map(|part| part.rows.len()).sum()
-    }
 }
 
 impl Store {
