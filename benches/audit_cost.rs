@@ -48,11 +48,12 @@ use wire::{Api, Mode};
 
 const PROVIDER: Duration = Duration::from_millis(20);
 const TOOL: Duration = Duration::from_millis(10);
-/// Requests at once.
-const CLIENTS: u64 = 4;
+/// A request, its tool rounds, and how many at once: what it takes by itself, and where others want the same processors.
+const CASES: [(&str, u32, usize); 4] =
+    [("plain", 0, 1), ("plain", 0, 4), ("tool round", 1, 1), ("tool round", 1, 4)];
 /// Requests of one client in one turn, and turns of each gateway.
 const REQUESTS: u64 = 50;
-const TURNS: usize = 30;
+const TURNS: usize = 20;
 const MOST: Duration = Duration::from_micros(200);
 const MOST_PERCENT: f64 = 5.0;
 
@@ -61,17 +62,17 @@ async fn main() -> ExitCode {
     let pace = Pace { head: PROVIDER, frame: Duration::ZERO, steady: true };
     let (_, provider) = Provider::start(pace, Chance::new(1)).await;
     let (_, tools) = Tools::start(TOOL, true, Chance::new(1)).await;
-    println!("one provider call takes {PROVIDER:?}, one tool call {TOOL:?}; {CLIENTS} requests at once");
-    println!("store       request     percentile     without        with  difference");
+    println!("one provider call takes {PROVIDER:?}, one tool call {TOOL:?}");
+    println!("store       request     at once percentile     without        with  difference");
     let mut stores = vec![("SQLite", "sqlite:toolgate.db".to_owned())];
     stores.extend(std::env::var("TOOLGATE_TEST_POSTGRES").ok().map(|url| ("PostgreSQL", url)));
     let mut passed = true;
     for (name, url) in stores {
-        let without = Gateway::start("sqlite:toolgate.db", provider, tools, false).await;
+        let without = Gateway::start(&url, provider, tools, false).await;
         let with = Gateway::start(&url, provider, tools, true).await;
-        for (kind, rounds) in [("plain", 0), ("tool round", 1)] {
-            let compared = compare(&without, &with, rounds).await;
-            passed &= compared.told(name, kind);
+        for (kind, rounds, at_once) in CASES {
+            let compared = compare(&without, &with, rounds, at_once).await;
+            passed &= compared.told(name, kind, at_once);
         }
     }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -108,11 +109,11 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         tokio::spawn(app.serve(listener, CancellationToken::new()));
         let client = |_| reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, clients: (0..CLIENTS).map(client).collect(), _folder: folder }
+        Self { address, clients: (0..4).map(client).collect(), _folder: folder }
     }
 
     /// One turn: how long each request took, to the last byte.
-    async fn turn(&self, rounds: u32) -> Vec<Duration> {
+    async fn turn(&self, rounds: u32, at_once: usize) -> Vec<Duration> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let url = format!("http://{}/v1/messages", self.address);
         let client = |http: reqwest::Client| {
@@ -133,7 +134,7 @@ impl Gateway {
                 took
             }
         };
-        join_all(self.clients.iter().cloned().map(client)).await.into_iter().flatten().collect()
+        join_all(self.clients.iter().take(at_once).cloned().map(client)).await.into_iter().flatten().collect()
     }
 }
 
@@ -154,17 +155,17 @@ struct Compared {
 }
 
 /// Lets both have their turns; who is first changes.
-async fn compare(without: &Gateway, with: &Gateway, rounds: u32) -> Compared {
+async fn compare(without: &Gateway, with: &Gateway, rounds: u32, at_once: usize) -> Compared {
     let both = [without, with];
     for gateway in both {
-        gateway.turn(rounds).await;
+        gateway.turn(rounds, at_once).await;
     }
     let mut turns = Vec::new();
     for turn in 0..TURNS {
         let first = turn % 2;
         let mut took = [Vec::new(), Vec::new()];
         for which in [first, 1 - first] {
-            took[which] = both[which].turn(rounds).await;
+            took[which] = both[which].turn(rounds, at_once).await;
             took[which].sort_unstable();
         }
         turns.push(took);
@@ -177,7 +178,7 @@ impl Compared {
     ///
     /// Of each percentile the median over all turns counts, so that a moment in which the machine did something else
     /// does not.
-    fn told(&self, store: &str, kind: &str) -> bool {
+    fn told(&self, store: &str, kind: &str, at_once: usize) -> bool {
         let mut passed = true;
         for (name, percent) in [("p50", 50), ("p99", 99)] {
             let [without, with] = [0, 1].map(|which| {
@@ -190,7 +191,7 @@ impl Compared {
             let is_within = more < micros(MOST) && part < MOST_PERCENT;
             passed &= is_within;
             println!(
-                "{store:<11} {kind:<11} {name:<10} {least:>8.0} µs {most:>8.0} µs {more:>+6.0} µs {part:>+5.2} %{}",
+                "{store:<11} {kind:<11} {at_once:>7} {name:<10} {least:>8.0} µs {most:>8.0} µs {more:>+6.0} µs {part:>+5.2} %{}",
                 if is_within { "" } else { "  TOO MUCH" }
             );
         }

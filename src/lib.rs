@@ -6,6 +6,7 @@
 pub mod domain;
 pub mod config;
 pub mod seal;
+pub(crate) mod folder_watch;
 pub mod redact;
 pub mod egress;
 pub mod identity;

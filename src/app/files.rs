@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::RecommendedWatcher;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::config;
+use crate::{config, folder_watch};
 
 /// How long the files must be left alone before they are read: whoever changes them does so in several steps.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -57,19 +57,8 @@ impl Files {
 
 fn watcher(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let name = path.file_name().map(ToOwned::to_owned);
-    let concerns = move |path: &PathBuf| is_ours(path) || path.file_name() == name.as_deref();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-        let is_change = event.as_ref().map_or(true, |event| {
-            event.need_rescan() || (!event.kind.is_access() && event.paths.iter().any(&concerns))
-        });
-        if is_change {
-            changed.notify_one();
-        }
-    })?;
-    for folder in folders(path) {
-        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(watcher)
+    let concerns = move |path: &Path| is_ours(path) || path.file_name() == name.as_deref();
+    folder_watch::watch(folders(path).iter().map(PathBuf::as_path), concerns, move || changed.notify_one())
 }
 
 /// What else lies there, such as the database, changes all the time.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::entry::{Entry, Record};
@@ -21,6 +21,7 @@ pub(super) struct Queue {
     pub capacity: u32,
     on_full: OnFull,
     trouble: watch::Receiver<Option<AuditUnavailable>>,
+    hurry: Arc<Notify>,
     dropped_texts: AtomicU64,
     pub lost: Lost,
     pub closing: CancellationToken,
@@ -32,6 +33,8 @@ pub(super) struct Sent {
     pub entries: mpsc::Receiver<Entry>,
     /// Why nothing can be written now; `None` when all is well.
     pub trouble: watch::Sender<Option<AuditUnavailable>>,
+    /// Somebody waits for what was sent, or for a place.
+    pub hurry: Arc<Notify>,
     pub lost: Lost,
     pub closing: CancellationToken,
 }
@@ -60,6 +63,7 @@ impl Queue {
         let (sender, entries) = mpsc::channel(places.saturating_mul(2));
         let (trouble_sender, trouble) = watch::channel(None);
         let (lost, closing) = (Lost::default(), CancellationToken::new());
+        let hurry = Arc::new(Notify::new());
         let queue = Self {
             sender,
             places: Arc::new(Semaphore::new(places)),
@@ -67,12 +71,13 @@ impl Queue {
             capacity,
             on_full: settings.on_full,
             trouble,
+            hurry: Arc::clone(&hurry),
             dropped_texts: AtomicU64::new(0),
             lost: lost.clone(),
             closing: closing.clone(),
             clock: settings.clock.clone(),
         };
-        (queue, Sent { entries, trouble: trouble_sender, lost, closing })
+        (queue, Sent { entries, trouble: trouble_sender, hurry, lost, closing })
     }
 
     /// Waits for a place for records with these texts, unless nothing can be written now. Where texts are to be dropped
@@ -133,6 +138,9 @@ impl Queue {
         of: &Arc<Semaphore>,
         places: u32,
     ) -> Result<OwnedSemaphorePermit, AuditUnavailable> {
+        if of.available_permits() < places as usize {
+            self.hurry.notify_one();
+        }
         let mut trouble = self.trouble.clone();
         let trouble = async {
             let seen = trouble.wait_for(Option::is_some).await;
@@ -160,7 +168,12 @@ impl Queue {
 
     /// Never waits: whoever has a place finds room in the channel.
     pub(super) fn send(&self, entry: Entry) {
-        if let Err(error) = self.sender.try_send(entry) {
+        let is_waited_for = entry.waiting.is_some();
+        let sent = self.sender.try_send(entry);
+        if is_waited_for {
+            self.hurry.notify_one();
+        }
+        if let Err(error) = sent {
             let (mpsc::error::TrySendError::Full(entry) | mpsc::error::TrySendError::Closed(entry)) = error;
             self.lost.add(entry.records.len());
             tracing::error!(

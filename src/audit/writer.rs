@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::chain::Head;
@@ -28,6 +28,9 @@ use crate::store::links::Run;
 use crate::store::patience::{is_refusal, is_silence};
 use crate::store::records::{Row, RowKey};
 use crate::store::{Claim, Store};
+
+/// How long entries wait for others, so that one commit serves them all; not where somebody waits for them.
+const GATHERING: Duration = Duration::from_millis(10);
 
 /// The most entries of one commit.
 const ENTRIES: usize = 256;
@@ -113,7 +116,7 @@ impl Writer {
         let mut lot = None;
         let (mut failures, mut last_tries) = (0, None);
         loop {
-            if lot.is_none() && pending.is_empty() && !self.wait_for_entries(&mut pending).await {
+            if lot.is_none() && pending.is_empty() && !self.gather(&mut pending).await {
                 break;
             }
             let Err(error) = self.write(&mut pending, &mut lot).await else {
@@ -140,6 +143,22 @@ impl Writer {
             self.take_what_is_there(&mut pending);
         }
         self.finish().await;
+    }
+
+    /// Waits for entries, and for what comes soon after them; false when there will never be any again.
+    async fn gather(&mut self, pending: &mut VecDeque<Entry>) -> bool {
+        if !self.wait_for_entries(pending).await {
+            return false;
+        }
+        let hurried = async {
+            tokio::select! {
+                () = self.sent.hurry.notified() => {}
+                () = self.sent.closing.cancelled() => {}
+            }
+        };
+        let _ = timeout(GATHERING, hurried).await;
+        self.take_what_is_there(pending);
+        true
     }
 
     /// Takes entries as soon as there are any; false when there will never be any again.

@@ -19,7 +19,7 @@ use super::{Database, Store};
 use serde::{Deserialize, Serialize, Serializer};
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AssertSqlSafe};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Executor};
 
 /// What is committed together, and chained by one link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,14 +124,28 @@ impl Prepared {
         Ok(Self { run: Run { instance, epoch }, seq, hash, parts: parts.0 })
     }
 
+    /// Writes it to SQLite, in a transaction of its own.
+    async fn write_at_once(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+        self.execute(connection, Database::Sqlite, |sql| format!("BEGIN IMMEDIATE; {sql}; COMMIT")).await
+    }
+
     /// Writes it in a transaction in which more is done.
     pub async fn write_in(
         &self,
         connection: &mut AnyConnection,
         database: Database,
     ) -> Result<(), sqlx::Error> {
+        self.execute(connection, database, |sql| sql).await
+    }
+
+    async fn execute(
+        &self,
+        connection: &mut AnyConnection,
+        database: Database,
+        framed: impl FnOnce(String) -> String,
+    ) -> Result<(), sqlx::Error> {
         let statements: Vec<_> = self.parts.iter().map(|part| part.what.sql(database)).collect();
-        let query = sqlx::query(AssertSqlSafe(joined(&statements, database)));
+        let query = sqlx::query(AssertSqlSafe(framed(joined(&statements, database))));
         let query = self.parts.iter().fold(query, |query, part| query.bind(part.rows.as_str()));
         query.execute(connection).await.map(drop)
     }
@@ -164,10 +178,15 @@ impl Store {
 
     async fn write(&self, batch: &Prepared) -> Result<(), sqlx::Error> {
         match self.database {
+            // One call: each is a way to the database's thread and back.
             Database::Sqlite => {
-                let mut transaction = self.commits.begin().await?;
-                batch.write_in(&mut transaction, self.database).await?;
-                transaction.commit().await
+                let mut connection = self.commits.acquire().await?;
+                let written = batch.write_at_once(&mut connection).await;
+                if written.is_err() {
+                    // It fails where SQLite has rolled back by itself, as it does when the disk is full.
+                    let _rolled_back = connection.execute("ROLLBACK").await;
+                }
+                written
             }
             // One statement is a transaction of its own.
             Database::Postgres => {

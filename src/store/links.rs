@@ -45,9 +45,9 @@ pub(super) const INSERT: &str = "INSERT INTO links (instance, epoch, seq, made_a
 /// a link without the one before it is refused, for it has no hash.
 pub(super) const INSERT_BEHIND: &str = "INSERT INTO links (instance, epoch, seq, made_at, leaves, hash) \
     SELECT value->>'instance', CAST(value->>'epoch' AS BIGINT), CAST(value->>'seq' AS BIGINT), value->>'made_at', \
-    unhex(value->>'leaves'), CASE WHEN CAST(value->>'seq' AS BIGINT) = 1 OR EXISTS (SELECT 1 FROM links l \
+    unhex(value->>'leaves'), CASE WHEN CAST(value->>'seq' AS BIGINT) = 1 OR (SELECT l.seq FROM links l \
     WHERE l.instance = value->>'instance' AND l.epoch = CAST(value->>'epoch' AS BIGINT) \
-    AND l.seq = CAST(value->>'seq' AS BIGINT) - 1) THEN value->>'hash' END FROM json_each($rows)";
+    AND l.seq = CAST(value->>'seq' AS BIGINT) - 1) IS NOT NULL THEN value->>'hash' END FROM json_each($rows)";
 
 /// The hash of the link at a place.
 pub async fn hash_at(store: &Store, run: &Run, seq: u64) -> Result<Option<String>, sqlx::Error> {

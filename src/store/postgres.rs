@@ -33,7 +33,11 @@ const LIMITS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
 const WRITER_PROCESS: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = off";
 const WRITER_POWER: &str = "SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on";
 /// Less than a batch is waited for: a connection without an answer by then has nobody at its other end.
-const COMMITS: &str = "SET statement_timeout = '8s'; SET lock_timeout = '8s'";
+///
+/// What a commit looks up it looks up by its key: the planner, which expects a hundred rows in every batch, would else
+/// read whole tables for one.
+const COMMITS: &str = "SET statement_timeout = '8s'; SET lock_timeout = '8s'; \
+    SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 const READER: &str = "SET default_transaction_read_only = on";
 
 pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store, StoreError> {

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::RecommendedWatcher;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{FILE, Lock};
+use crate::folder_watch;
 use crate::mcp::Fleet;
 
 /// How long the file must be left alone before it is read: editors write in several steps.
@@ -44,19 +45,14 @@ pub async fn watch(fleet: Fleet, folder: PathBuf, in_force: Option<Lock>, ending
 
 /// The folder is watched and not the file, which is another one after each writing.
 fn watcher(folder: &Path, changed: watch::Sender<()>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let is_ours = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default();
-            // A mounted `ConfigMap` changes by another link of such a name.
-            name == FILE || name.to_string_lossy().starts_with("..")
-        };
-        let concerns = |event: &notify::Event| !event.kind.is_access() && event.paths.iter().any(is_ours);
-        if event.as_ref().map_or(true, |event| concerns(event) || event.need_rescan()) {
-            changed.send_replace(());
-        }
-    })?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
+    let concerns = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        // A mounted `ConfigMap` changes by another link of such a name.
+        name == FILE || name.to_string_lossy().starts_with("..")
+    };
+    folder_watch::watch([folder], concerns, move || {
+        changed.send_replace(());
+    })
 }
 
 fn take(fleet: &Fleet, path: &Path, in_force: &mut Option<Lock>) {

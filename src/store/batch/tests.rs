@@ -246,3 +246,41 @@ async fn what_is_acknowledged_is_there_after_sqlite_has_rolled_back_by_itself() 
     let other = Store::open_read_only(&at).await.unwrap();
     assert_eq!(records::of(&other, id).await.unwrap().len(), 1);
 }
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
+async fn a_commit_reads_no_whole_table_of_postgresql() {
+    let store = postgres().await;
+    let id = InterceptionId::new();
+    let (first, second) = (call(id, 0), call(id, 1));
+    let rows = [Row::Start(Box::new(start(id))), Row::ToolUse(Box::new(first.clone()))];
+    commit(&store, &batch(1, "1", rows.to_vec())).await;
+    let mut connection = store.commits.acquire().await.unwrap();
+    for sql in [
+        "INSERT INTO links SELECT instance, epoch, s, made_at, leaves, hash FROM links, generate_series(2, 5000) s",
+        "INSERT INTO people SELECT 'p' || s, 'u' || s, NULL, started_at, started_at FROM interceptions, generate_series(1, 5000) s",
+        "ANALYZE",
+    ] {
+        connection.execute(sql).await.unwrap();
+    }
+    let rows = [Row::Outcome(outcome(&first)), Row::ToolUse(Box::new(second)), Row::End(Box::new(end(id)))];
+    let mut batch = batch(5001, "5001", rows.to_vec());
+    batch.content = vec![Content { id: "c".into(), person: "p1".into(), body: vec![1] }];
+    batch.words = vec![Words { interception_id: id, person: "p1".into(), words: "word".into() }];
+    let parts = Prepared::new(&batch).unwrap().parts;
+    let sql = joined(
+        &parts.iter().map(|part| part.what.sql(Database::Postgres)).collect::<Vec<_>>(),
+        Database::Postgres,
+    );
+    connection.execute(AssertSqlSafe(format!("PREPARE it AS {sql}"))).await.unwrap();
+    let values = vec!["'{}'"; parts.len()].join(", ");
+    let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE it ({values})")))
+        .fetch_all(&mut *connection)
+        .await
+        .unwrap();
+    let plan = plan.join("\n");
+    assert!(
+        plan.contains("Insert on links") && !plan.contains("Seq Scan") && !plan.contains("hashed"),
+        "{plan}"
+    );
+}
