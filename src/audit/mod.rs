@@ -166,6 +166,12 @@ impl Audit {
         }
     }
 
+    /// Returns when everything recorded so far is committed, but for ends, or nothing can be written now.
+    #[doc(hidden)]
+    pub async fn settled(&self) {
+        self.queue.settled().await;
+    }
+
     /// Refuses everything new, commits everything queued, and ends the writer. Interceptions that have no end
     /// by then become `interrupted`. While the store is away it goes on trying for a while; tells how many records were
     /// lost in this life of the gateway.

@@ -201,6 +201,11 @@ impl Queue {
         if is_gone { Some(stopped()) } else { self.trouble.borrow().clone() }
     }
 
+    /// Waits until everything sent so far is committed, but for ends, or nothing can be written.
+    pub(super) async fn settled(&self) {
+        let _all_or_trouble = self.acquire(&self.places, self.capacity).await;
+    }
+
     pub(super) fn close(&self) {
         self.places.close();
         self.ends.close();
@@ -213,11 +218,6 @@ impl Queue {
     /// Waits until the writer has written again.
     pub(super) async fn recovered(&self) {
         self.trouble.clone().wait_for(Option::is_none).await.unwrap();
-    }
-
-    /// Waits until everything sent so far is committed, but for ends.
-    pub(super) async fn settled(&self) {
-        let _all = Arc::clone(&self.places).acquire_many_owned(self.capacity).await.unwrap();
     }
 }
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use toolgate::app::{App, ServeError};
+use toolgate::audit::Audit;
 use toolgate::config::{
     Auth, Config, Key, Pattern, PolicySource, Provider as ProviderConfig, ProviderKind, Server, Transport,
 };
@@ -35,6 +36,7 @@ pub struct World {
     pub http: reqwest::Client,
     /// The caller's key that requests carry; none where the gateway asks for none.
     pub key: Option<String>,
+    audit: Audit,
     config: Config,
     stop: CancellationToken,
     served: tokio::task::JoinHandle<Result<(), ServeError>>,
@@ -141,6 +143,8 @@ impl World {
 
     /// The newest interceptions, newest first, ended or not.
     pub async fn newest(&self) -> Vec<InterceptionId> {
+        // A record waits for others before it is written.
+        self.audit.settled().await;
         newest(&self.store, 100).await
     }
 
@@ -187,6 +191,7 @@ impl World {
     async fn launch(config: Config, provider: Provider, folder: TempDir) -> Self {
         let app = App::start(config.clone()).await.unwrap();
         app.gateway().fleet.settled().await;
+        let audit = app.gateway().audit.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let gateway = listener.local_addr().unwrap();
         let (store, stop) = (app.store.clone(), CancellationToken::new());
@@ -196,7 +201,7 @@ impl World {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { gateway, provider, store, folder, http, key: None, config, stop, served }
+        Self { gateway, provider, store, folder, http, key: None, audit, config, stop, served }
     }
 }
 
