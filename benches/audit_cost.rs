@@ -50,7 +50,8 @@ const PROVIDER: Duration = Duration::from_millis(20);
 const TOOL: Duration = Duration::from_millis(10);
 /// A request, its tool rounds, and how many at once: what it takes by itself, and where others want the same processors.
 const CASES: [(&str, u32, usize); 4] =
-    [("plain", 0, 1), ("plain", 0, 4), ("tool round", 1, 1), ("tool round", 1, 4)];
+    [("plain", 0, 1), ("plain", 0, CLIENTS), ("tool round", 1, 1), ("tool round", 1, CLIENTS)];
+const CLIENTS: usize = 4;
 /// Requests of one client in one turn, and turns of each gateway.
 const REQUESTS: u64 = 50;
 const TURNS: usize = 20;
@@ -109,7 +110,7 @@ impl Gateway {
         let address = listener.local_addr().unwrap();
         tokio::spawn(app.serve(listener, CancellationToken::new()));
         let client = |_| reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, clients: (0..4).map(client).collect(), _folder: folder }
+        Self { address, clients: (0..CLIENTS).map(client).collect(), _folder: folder }
     }
 
     /// One turn: how long each request took, to the last byte.

@@ -126,7 +126,7 @@ impl Prepared {
 
     /// Writes it to SQLite, in a transaction of its own.
     async fn write_at_once(&self, connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-        self.execute(connection, Database::Sqlite, |sql| format!("BEGIN IMMEDIATE; {sql}; COMMIT")).await
+        self.execute(connection, format!("BEGIN IMMEDIATE; {}; COMMIT", self.sql(Database::Sqlite))).await
     }
 
     /// Writes it in a transaction in which more is done.
@@ -135,17 +135,16 @@ impl Prepared {
         connection: &mut AnyConnection,
         database: Database,
     ) -> Result<(), sqlx::Error> {
-        self.execute(connection, database, |sql| sql).await
+        self.execute(connection, self.sql(database)).await
     }
 
-    async fn execute(
-        &self,
-        connection: &mut AnyConnection,
-        database: Database,
-        framed: impl FnOnce(String) -> String,
-    ) -> Result<(), sqlx::Error> {
+    fn sql(&self, database: Database) -> String {
         let statements: Vec<_> = self.parts.iter().map(|part| part.what.sql(database)).collect();
-        let query = sqlx::query(AssertSqlSafe(framed(joined(&statements, database))));
+        joined(&statements, database)
+    }
+
+    async fn execute(&self, connection: &mut AnyConnection, sql: String) -> Result<(), sqlx::Error> {
+        let query = sqlx::query(AssertSqlSafe(sql));
         let query = self.parts.iter().fold(query, |query, part| query.bind(part.rows.as_str()));
         query.execute(connection).await.map(drop)
     }

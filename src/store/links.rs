@@ -42,7 +42,7 @@ pub(super) const INSERT: &str = "INSERT INTO links (instance, epoch, seq, made_a
     unhex(value->>'leaves'), value->>'hash' FROM json_each($rows)";
 
 /// As [`INSERT`], where the database may have lost what it acknowledged, as PostgreSQL may with `synchronous_commit` off:
-/// a link without the one before it is refused, for it has no hash.
+/// a link without the one before it is refused, for it has no hash. With `EXISTS` the planner would read all links for it.
 pub(super) const INSERT_BEHIND: &str = "INSERT INTO links (instance, epoch, seq, made_at, leaves, hash) \
     SELECT value->>'instance', CAST(value->>'epoch' AS BIGINT), CAST(value->>'seq' AS BIGINT), value->>'made_at', \
     unhex(value->>'leaves'), CASE WHEN CAST(value->>'seq' AS BIGINT) = 1 OR (SELECT l.seq FROM links l \

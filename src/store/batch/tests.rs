@@ -267,13 +267,10 @@ async fn a_commit_reads_no_whole_table_of_postgresql() {
     let mut batch = batch(5001, "5001", rows.to_vec());
     batch.content = vec![Content { id: "c".into(), person: "p1".into(), body: vec![1] }];
     batch.words = vec![Words { interception_id: id, person: "p1".into(), words: "word".into() }];
-    let parts = Prepared::new(&batch).unwrap().parts;
-    let sql = joined(
-        &parts.iter().map(|part| part.what.sql(Database::Postgres)).collect::<Vec<_>>(),
-        Database::Postgres,
-    );
+    let prepared = Prepared::new(&batch).unwrap();
+    let sql = prepared.sql(Database::Postgres);
     connection.execute(AssertSqlSafe(format!("PREPARE it AS {sql}"))).await.unwrap();
-    let values = vec!["'{}'"; parts.len()].join(", ");
+    let values = vec!["'{}'"; prepared.parts.len()].join(", ");
     let plan: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!("EXPLAIN EXECUTE it ({values})")))
         .fetch_all(&mut *connection)
         .await
