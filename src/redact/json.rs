@@ -120,11 +120,14 @@ pub(super) fn redact(text: &str, depth: u8) -> Cow<'_, str> {
 fn redact_string(string: &str, name: Option<&str>, depth: u8) -> Option<String> {
     let content = unescape(inner(string));
     let name = name.map(|name| unescape(inner(name)));
-    if name.is_some_and(|name| names::hides(&name, &content)) {
+    let hides = |text: &str| name.as_ref().is_some_and(|name| names::hides(name, text));
+    if hides(&content) {
         return Some(quote(rules::SECRET));
     }
     match redact_to(&content, depth - 1) {
         Cow::Borrowed(_) => None,
+        // What is left may look like a secret only without what was taken out.
+        Cow::Owned(redacted) if hides(&redacted) => Some(quote(rules::SECRET)),
         Cow::Owned(redacted) => Some(quote(&redacted)),
     }
 }

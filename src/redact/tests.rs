@@ -252,6 +252,12 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn what_looks_like_a_secret_only_without_what_was_taken_out_goes_at_once() {
+    let text = r#"{"access_token":"4111 1111 1111 1111\\n4111111111111111"}"#;
+    assert_eq!(redact(text), r#"{"access_token":"[secret]"}"#);
+}
+
 proptest! {
     #[test]
     fn a_second_time_changes_nothing(text in pieces()) {
