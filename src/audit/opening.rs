@@ -17,11 +17,13 @@ use super::prepare::Preparer;
 use super::queue::{Queue, Sent};
 use super::replay::{Replay, lost_texts_of, replay};
 use super::spool::Spool;
+use super::write_ahead::WriteAhead;
 use super::writer::Writer;
 use super::{Audit, Outlets, Settings};
-use crate::config::OnUnavailable;
+use crate::config::{Durability, OnUnavailable};
 use crate::seal::Sealer;
 use crate::store::batch::{Batch, CommitError};
+use crate::store::records::{self, Row};
 use crate::store::{Store, StoreError};
 
 /// Why the audit cannot begin.
@@ -38,10 +40,18 @@ pub enum OpenError {
         /// The system's word.
         source: io::Error,
     },
+    /// The file beside the database in which records may wait for it.
+    #[error("cannot use {path}, the write-ahead file of the store: {source}")]
+    WriteAhead {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
 }
 
 impl Audit {
-    /// Takes the store, brings in what was spooled, closes what earlier runs of this gateway left open, and starts the
+    /// Takes the store, brings in what waited for it in files, closes what earlier runs of this gateway left open, and starts the
     /// writer. The outlets are told of every record that is durable.
     ///
     /// Interceptions without an end become `interrupted`, calls without an outcome `unknown`.
@@ -52,6 +62,8 @@ impl Audit {
         settings: Settings,
     ) -> Result<Self, OpenError> {
         let claim = store.claim()?;
+        // What is there was written before anything that is in the spool.
+        let ahead = open_write_ahead(&store, &settings).await?;
         let spool = open_spool(&store, &settings).await?;
         let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
@@ -87,6 +99,7 @@ impl Audit {
             preparer: Some(Preparer::new(!closer.outlets.is_empty())),
             chain: OwnChain::new(run),
             run: current,
+            ahead,
             replay: spool.map(new_replay),
             spooling: false,
             doubts: false,
@@ -130,6 +143,28 @@ async fn discard(mut sent: Sent) {
     }
 }
 
+/// The write-ahead file, where there is to be one; what an earlier run left in it is in the store then.
+async fn open_write_ahead(store: &Store, settings: &Settings) -> Result<Option<WriteAhead>, OpenError> {
+    let Some(database) = store.path() else { return Ok(None) };
+    let path = &WriteAhead::path(database);
+    let failed = |source| OpenError::WriteAhead { path: path.clone(), source };
+    if let Some(batch) = WriteAhead::left_in(path).map_err(failed)? {
+        let mut left = Spool::open_own(path, false).await.map_err(failed)?;
+        // Where the database refused it as a whole, parts of it are there.
+        let keys: Vec<_> = batch.rows.iter().map(Row::key).collect();
+        let there = records::fetch(store, &keys).await.map_err(StoreError::from)?;
+        if !there.is_empty() {
+            let missing = |batch: &mut Batch| batch.rows.retain(|row| !there.contains_key(&row.key()));
+            left.rewrite(0, missing).await.map_err(failed)?;
+        }
+        bring_in(store, settings, &mut left, &failed).await?;
+    }
+    let mut ahead = WriteAhead::open(path).map_err(failed)?;
+    ahead.clear().map_err(failed)?;
+    // Where a disk has to be waited for, it is waited for once.
+    Ok((settings.durability == Durability::Process).then_some(ahead))
+}
+
 /// The spool, empty, where there is to be one; what an earlier run left in it is in the store then.
 async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>, OpenError> {
     let path = &settings.spool;
@@ -138,35 +173,47 @@ async fn open_spool(store: &Store, settings: &Settings) -> Result<Option<Spool>,
         return Ok(None);
     }
     let failed = |source| OpenError::Spool { path: path.clone(), source };
-    let mut spool = Spool::open(path, settings.sync_spool).await.map_err(failed)?;
+    let sync = settings.durability == Durability::Power;
+    let mut spool = Spool::open(path, sync).await.map_err(failed)?;
     if spool.length() > 0 {
-        tracing::warn!(target: "toolgate::audit", spool = %path.display(), bytes = spool.length(), "records of an earlier run wait in the spool");
-        let left = AtomicU64::new(u64::MAX);
-        let mut from = 0;
-        loop {
-            let progress = replay(store, path, from, spool.length(), &left).await;
-            match progress.stopped {
-                None => break,
-                Some(CommitError::Database(error)) => return Err(StoreError::from(error).into()),
-                // Somebody has closed that run: what is left goes under a run of its own.
-                Some(CommitError::Fenced(_)) => {
-                    let lost = match &progress.loss {
-                        Some(_) => lost_texts_of(store, &spool, progress.offset).await.map_err(failed)?,
-                        None => HashSet::new(),
-                    };
-                    let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
-                    let mut chain = match progress.loss {
-                        Some(loss) => OwnChain::after_loss(run, loss),
-                        None => OwnChain::anew(run),
-                    };
-                    let relink = |batch: &mut Batch| chain.relink_without(batch, &lost);
-                    spool.rewrite(progress.offset, relink).await.map_err(failed)?;
-                    from = 0;
-                }
-            }
-        }
+        bring_in(store, settings, &mut spool, &failed).await?;
         spool.empty().await.map_err(failed)?;
-        tracing::info!(target: "toolgate::audit", "everything that was spooled is in the store");
     }
     Ok(wanted.then_some(spool))
+}
+
+/// Commits what an earlier run left in a file.
+async fn bring_in(
+    store: &Store,
+    settings: &Settings,
+    left: &mut Spool,
+    failed: &impl Fn(io::Error) -> OpenError,
+) -> Result<(), OpenError> {
+    let path = left.path().to_owned();
+    tracing::warn!(target: "toolgate::audit", file = %path.display(), bytes = left.length(), "records of an earlier run wait in a file");
+    let (mut from, count) = (0, AtomicU64::new(u64::MAX));
+    loop {
+        let progress = replay(store, &path, from, left.length(), &count).await;
+        match progress.stopped {
+            None => break,
+            Some(CommitError::Database(error)) => return Err(StoreError::from(error).into()),
+            // Somebody has closed that run: what is left goes under a run of its own.
+            Some(CommitError::Fenced(_)) => {
+                let lost = match &progress.loss {
+                    Some(_) => lost_texts_of(store, left, progress.offset).await.map_err(failed)?,
+                    None => HashSet::new(),
+                };
+                let run = instance::begin(store, settings).await.map_err(StoreError::from)?;
+                let mut chain = match progress.loss {
+                    Some(loss) => OwnChain::after_loss(run, loss),
+                    None => OwnChain::anew(run),
+                };
+                let relink = |batch: &mut Batch| chain.relink_without(batch, &lost);
+                left.rewrite(progress.offset, relink).await.map_err(failed)?;
+                from = 0;
+            }
+        }
+    }
+    tracing::info!(target: "toolgate::audit", file = %path.display(), "everything that waited there is in the store");
+    Ok(())
 }

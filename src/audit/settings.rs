@@ -31,8 +31,8 @@ pub struct Settings {
     pub on_unavailable: OnUnavailable,
     /// Where records wait for the store, if they do.
     pub spool: PathBuf,
-    /// Whether what waits there survives a power cut.
-    pub sync_spool: bool,
+    /// What records survive, wherever they are.
+    pub durability: Durability,
 }
 
 /// Interceptions over the limit whose refusals can be recorded at once.
@@ -51,7 +51,7 @@ impl Settings {
             on_full: config.audit.on_full,
             on_unavailable: config.audit.on_unavailable,
             spool: config.audit.spool.clone(),
-            sync_spool: config.store.durability == Durability::Power,
+            durability: config.store.durability,
             ..defaults
         }
     }
@@ -71,7 +71,7 @@ impl Default for Settings {
             on_full: OnFull::default(),
             on_unavailable: OnUnavailable::default(),
             spool: PathBuf::from("toolgate.spool"),
-            sync_spool: false,
+            durability: Durability::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::store::batch::Batch;
 use crate::store::records::Row;
 
 /// The most that one line may hold, bytes; a batch holds far less.
-const LINE: u64 = 256 << 20;
+pub(super) const LINE: u64 = 256 << 20;
 
 /// Hexadecimal digits of a line's digest.
 const DIGEST: usize = 64;
@@ -27,7 +27,7 @@ pub(super) struct Spool {
     sync: bool,
     file: File,
     length: u64,
-    _lock: std::fs::File,
+    _lock: Option<std::fs::File>,
 }
 
 /// The lines of a spool, one after the other.
@@ -44,10 +44,15 @@ impl Spool {
     /// Opens the file and takes it for this gateway; makes it, for its owner alone, where it is missing.
     pub(super) async fn open(path: &Path, sync: bool) -> io::Result<Self> {
         let lock = lock(&beside(path, ".lock"))?;
+        Ok(Self { _lock: Some(lock), ..Self::open_own(path, sync).await? })
+    }
+
+    /// The same, where nobody else can have it.
+    pub(super) async fn open_own(path: &Path, sync: bool) -> io::Result<Self> {
         let file = options().open(path).await?;
         let length = file.metadata().await?.len();
         sync_folder(path).await?;
-        Ok(Self { path: path.to_owned(), sync, file, length, _lock: lock })
+        Ok(Self { path: path.to_owned(), sync, file, length, _lock: None })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -60,7 +65,7 @@ impl Spool {
 
     /// Adds a batch; it is durable when this returns. After an error the file is as it was.
     pub(super) async fn append(&mut self, batch: &Batch) -> io::Result<()> {
-        let line = line(batch)?;
+        let line = line_of(batch)?;
         // Also what an earlier try left half-written, and could not take back.
         self.file.set_len(self.length).await?;
         if let Err(error) = write(&mut self.file, &line, self.sync).await {
@@ -89,7 +94,7 @@ impl Spool {
         let mut length = 0;
         while let Some(mut batch) = lines.next().await? {
             change(&mut batch);
-            let line = line(&batch)?;
+            let line = line_of(&batch)?;
             length += line.len() as u64;
             write(&mut new, &line, false).await?;
         }
@@ -120,7 +125,7 @@ impl Lines {
             }
             let offset = self.offset;
             self.offset += read as u64;
-            if let Some(batch) = batch(&line) {
+            if let Some(batch) = batch_of(&line) {
                 return Ok(Some(batch));
             }
             self.damaged += 1;
@@ -140,10 +145,11 @@ pub(super) async fn set_aside(spool: &Path, batch: &Batch, why: &sqlx::Error) ->
         error = %why, file = %path.display(), rows = ?batch.rows.iter().map(Row::key).collect::<Vec<_>>(),
         "the database refuses a batch that was spooled: it is set aside",
     );
-    write(&mut options().open(&path).await?, &line(batch)?, true).await
+    write(&mut options().open(&path).await?, &line_of(batch)?, true).await
 }
 
-fn line(batch: &Batch) -> io::Result<Vec<u8>> {
+/// The line of a batch.
+pub(super) fn line_of(batch: &Batch) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(batch)?;
     let mut line = Vec::with_capacity(DIGEST + 1 + json.len() + 1);
     line.extend_from_slice(blake3::hash(&json).to_hex().as_bytes());
@@ -153,7 +159,8 @@ fn line(batch: &Batch) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-fn batch(line: &[u8]) -> Option<Batch> {
+/// The batch of a line, if it is whole.
+pub(super) fn batch_of(line: &[u8]) -> Option<Batch> {
     let (digest, rest) = line.split_at_checked(DIGEST)?;
     let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
     let fits = blake3::hash(json).to_hex().as_bytes() == digest;

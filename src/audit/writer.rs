@@ -1,6 +1,7 @@
 //! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
 //! listens.
 
+mod ahead;
 mod closing;
 mod refused;
 mod spooling;
@@ -22,6 +23,7 @@ use super::people::{Face, Newcomers, People};
 use super::prepare::{Aside, Complete, Preparer};
 use super::queue::Sent;
 use super::replay::{MAX_PAUSE, Replay};
+use super::write_ahead::WriteAhead;
 use super::{AuditUnavailable, Published, Settings};
 use crate::store::batch::{Batch, CommitError, Prepared};
 use crate::store::links::Run;
@@ -51,6 +53,8 @@ pub(super) struct Writer {
     pub chain: OwnChain,
     /// Under which run this gateway writes, for who keeps its lease.
     pub run: Arc<ArcSwap<Run>>,
+    /// What calls wait for instead of an embedded store.
+    pub ahead: Option<WriteAhead>,
     /// Where batches wait for the store, if they are to.
     pub replay: Option<Replay>,
     /// Whether they do.
@@ -288,6 +292,7 @@ impl Writer {
             self.commit_whole(lot).await?;
         }
         self.commit_parts(lot).await?;
+        self.clear_ahead();
         // What is in the spool alone may yet have to be told to the store once more.
         if !self.spooling {
             self.people.note_written(&lot.batch.people, &lot.batch.callers);
@@ -312,6 +317,7 @@ impl Writer {
             {
                 self.go_on_anew(lot, Some(loss)).await?;
             }
+            self.write_ahead(lot);
             match self.store.commit(&Prepared::new(&lot.batch)?).await {
                 Ok(()) => return Ok(()),
                 // The link before this one is gone, or another stands in its place.
@@ -333,15 +339,19 @@ impl Writer {
     }
 
     /// Tells who waits that a batch is durable, then who listens.
-    fn settle(&self, lot: Lot) {
-        for waiting in lot.waiting {
-            let is_closed = waiting.interception.is_some_and(|id| self.chain.is_closed(id));
-            waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
-        }
+    fn settle(&self, mut lot: Lot) {
+        self.answer(&mut lot);
         let records = lot.batch.rows.into_iter().zip(lot.asides);
         let records: Vec<_> =
             records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
         self.closer.outlets.publish(&records);
+    }
+
+    fn answer(&self, lot: &mut Lot) {
+        for waiting in lot.waiting.drain(..) {
+            let is_closed = waiting.interception.is_some_and(|id| self.chain.is_closed(id));
+            waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
+        }
     }
 
     fn recovered(&self) {

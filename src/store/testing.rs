@@ -70,7 +70,7 @@ pub(super) fn run(epoch: u64) -> Run {
 }
 
 /// A batch at this place of the chain of run 1; its hash is no real one.
-pub(super) fn batch(seq: u64, hash: &str, rows: Vec<Row>) -> Batch {
+pub(crate) fn batch(seq: u64, hash: &str, rows: Vec<Row>) -> Batch {
     let Run { instance, epoch } = run(1);
     let link =
         Link { instance, epoch, seq, made_at: time(), leaves: vec![0, 1, 254, 255], hash: hash.into() };

@@ -1,5 +1,6 @@
 //! A gateway's audit over a file, and a second connection that sees only what is committed.
 
+mod ahead;
 mod clearing;
 mod closing;
 mod erasing;
@@ -191,8 +192,14 @@ fn store_in(folder: &TempDir) -> config::Store {
     config::Store::sqlite(folder.path().join("a.db"), Durability::Process)
 }
 
+/// Without a write-ahead file, as most stores are.
 fn quick(settings: Settings) -> Settings {
-    Settings { retry_after: Duration::from_millis(1), last_tries: Duration::from_millis(10), ..settings }
+    Settings {
+        retry_after: Duration::from_millis(1),
+        last_tries: Duration::from_millis(10),
+        durability: Durability::Power,
+        ..settings
+    }
 }
 
 /// A clock that goes on one second each time it is read.

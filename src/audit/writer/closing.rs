@@ -27,6 +27,7 @@ impl Writer {
     pub(super) fn lose(mut self, mut pending: VecDeque<Entry>, lot: Option<&Lot>) {
         self.sent.entries.close();
         self.take_what_is_there(&mut pending);
+        let lot = lot.filter(|lot| !self.is_ahead(lot));
         let rows = || lot.into_iter().flat_map(Lot::left);
         let ends = rows().filter(|row| matches!(row, Row::End(_))).count();
         let records = rows().count() + pending.iter().map(|entry| entry.records.len()).sum::<usize>();

@@ -1,0 +1,156 @@
+//! Calls that need not wait for the database.
+
+use std::path::PathBuf;
+
+use futures::future::join_all;
+
+use super::*;
+use crate::audit::spool::{batch_of, line_of};
+
+fn ahead() -> Settings {
+    Settings { durability: Durability::Process, ..quick(Settings::default()) }
+}
+
+async fn world() -> World {
+    World::open(TempDir::new().unwrap(), Arc::new(Sealer::random()), ahead()).await
+}
+
+fn file_of(folder: &TempDir) -> PathBuf {
+    folder.path().join("a.db.ahead")
+}
+
+fn is_clear(folder: &TempDir) -> bool {
+    std::fs::read(file_of(folder)).unwrap().iter().all(|byte| *byte == 0)
+}
+
+/// A gateway that ended while its database took nothing; what stands in its file, and what it has cleared.
+async fn left_ahead() -> (World, Vec<u8>, InterceptionId) {
+    let world = world().await;
+    world.break_it().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    trail.prompt(Role::User, "write to bob@example.com".into());
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    assert!(world.told(trail.id()).await.start.is_none(), "it stands in the file alone");
+    let id = trail.id();
+    assert_eq!(world.audit.close().await, 0, "what stands in the file is not lost");
+    world.store.close().await;
+    let line = std::fs::read(file_of(&world.folder)).unwrap();
+    (world, line, id)
+}
+
+async fn open_again(world: World) -> World {
+    World::open(world.folder, world.sealer, ahead()).await
+}
+
+/// Opens the database of a gateway that has ended, and makes it whole.
+async fn heal(world: &World) {
+    let store = Store::open(&store_in(&world.folder)).await.unwrap();
+    let mut transaction = store.begin().await.unwrap();
+    transaction.execute("DROP TRIGGER broken").await.unwrap();
+    transaction.commit().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_with_the_next_start() {
+    let (world, line, id) = left_ahead().await;
+    let line = String::from_utf8(line).unwrap();
+    assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
+    heal(&world).await;
+    let world = open_again(world).await;
+    assert!(is_clear(&world.folder));
+    let told = world.told(id).await;
+    assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
+    assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
+    assert_eq!(told.start.unwrap().epoch, 1);
+    world.audit.close().await;
+    verify(&world.reader).await;
+}
+
+/// After the commit, and before the file was cleared.
+#[tokio::test]
+async fn what_is_in_the_database_already_does_not_come_in_twice() {
+    let (world, line, id) = left_ahead().await;
+    heal(&world).await;
+    let world = open_again(world).await;
+    let links = world.links().await;
+    world.audit.close().await;
+    world.store.close().await;
+    std::fs::write(file_of(&world.folder), line).unwrap();
+    let world = open_again(world).await;
+    assert!(is_clear(&world.folder));
+    assert_eq!(world.told(id).await.calls.len(), 1);
+    world.audit.close().await;
+    assert_eq!(world.links().await, links);
+    verify(&world.reader).await;
+}
+
+/// As when it was refused as a whole, and taken apart.
+#[tokio::test]
+async fn what_came_in_under_another_link_is_left_out() {
+    let (world, line, id) = left_ahead().await;
+    heal(&world).await;
+    let world = open_again(world).await;
+    world.audit.close().await;
+    world.store.close().await;
+    let mut batch = batch_of(&line).unwrap();
+    batch.link.hash = "another".into();
+    std::fs::write(file_of(&world.folder), line_of(&batch).unwrap()).unwrap();
+    let world = open_again(world).await;
+    assert!(is_clear(&world.folder));
+    assert_eq!(world.told(id).await.calls.len(), 1);
+    world.audit.close().await;
+    let report = verifying::check(&world).await;
+    assert!(report.is_sound(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_in_the_database_is_no_longer_beside_it() {
+    let world = world().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    trail.prompt(Role::User, "sesame".into());
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    let id = trail.id();
+    world.audit.queue.settled().await;
+    assert!(std::fs::metadata(file_of(&world.folder)).unwrap().len() > 0);
+    assert!(is_clear(&world.folder));
+    assert_eq!(world.told(id).await.calls.len(), 1);
+    trail.end(completed());
+    world.audit.close().await;
+    verify(&world.reader).await;
+}
+
+/// One that stands there alone is enough.
+#[tokio::test]
+async fn calls_wait_for_a_database_that_has_failed() {
+    let world = world().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    let mut other = world.audit.begin(start()).await.unwrap();
+    world.audit.queue.settled().await;
+    world.break_it().await;
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    other.clear(vec![intent("refused")]).await.unwrap_err();
+    world.heal().await;
+    trail.clear(vec![intent("runs again")]).await.unwrap();
+    let ids = [trail.id(), other.id()];
+    trail.end(completed());
+    other.end(completed());
+    world.audit.close().await;
+    let outcomes = ids.map(async |id| world.told(id).await.call_outcomes().join(" "));
+    assert_eq!(join_all(outcomes).await, ["unknown unknown", "not_executed"]);
+    verify(&world.reader).await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn calls_wait_for_the_database_where_the_file_cannot_be_written() {
+    let folder = TempDir::new().unwrap();
+    std::os::unix::fs::symlink("/dev/full", file_of(&folder)).unwrap();
+    let world = World::open(folder, Arc::new(Sealer::random()), ahead()).await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    assert_eq!(world.told(trail.id()).await.calls.len(), 1);
+    trail.end(completed());
+    world.audit.close().await;
+    verify(&world.reader).await;
+}

@@ -1,0 +1,36 @@
+//! What the writer does so that calls need not wait for an embedded store.
+
+use super::{Lot, Writer};
+use crate::audit::write_ahead::WriteAhead;
+
+impl Writer {
+    /// Makes a batch durable for the calls that wait for it, before it is committed. After a failed commit they wait for
+    /// the store itself: what stands in the file alone does not grow.
+    pub(super) fn write_ahead(&mut self, lot: &mut Lot) {
+        let Some(ahead) = &mut self.ahead else { return };
+        let calls_wait = lot.waiting.iter().any(|waiting| waiting.interception.is_some());
+        // One that was linked again has to be there as it is now.
+        let is_changed = ahead.holds_any() && !ahead.holds(&lot.batch);
+        if !is_changed && (!calls_wait || self.doubts) {
+            return;
+        }
+        match ahead.put(&lot.batch) {
+            Ok(()) => self.answer(lot),
+            Err(error) => {
+                tracing::warn!(target: "toolgate::audit", %error, "the write-ahead file cannot be written: calls wait for the store");
+            }
+        }
+    }
+
+    /// Forgets what is in the store, or in the spool.
+    pub(super) fn clear_ahead(&mut self) {
+        if let Some(Err(error)) = self.ahead.as_mut().map(WriteAhead::clear) {
+            tracing::warn!(target: "toolgate::audit", %error, "the write-ahead file cannot be overwritten");
+        }
+    }
+
+    /// Whether the next start finds a batch all the same.
+    pub(super) fn is_ahead(&self, lot: &Lot) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.holds(&lot.batch))
+    }
+}
