@@ -63,8 +63,8 @@ impl Audit {
     ) -> Result<Self, OpenError> {
         let claim = store.claim()?;
         // What is there was written before anything that is in the spool.
-        let ahead = open_write_ahead(&store, &settings).await?;
-        let spool = open_spool(&store, &settings).await?;
+        let ahead = Box::pin(open_write_ahead(&store, &settings)).await?;
+        let spool = Box::pin(open_spool(&store, &settings)).await?;
         let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
         let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;

@@ -39,6 +39,16 @@ pub(super) struct Sent {
     pub closing: CancellationToken,
 }
 
+impl Sent {
+    /// Waits until somebody waits, or the gateway closes.
+    pub(super) async fn hurried(&self) {
+        tokio::select! {
+            () = self.hurry.notified() => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+}
+
 /// Counts records that are nowhere and never will be.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Lost(Arc<AtomicU64>);

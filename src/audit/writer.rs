@@ -154,13 +154,7 @@ impl Writer {
         if !self.wait_for_entries(pending).await {
             return false;
         }
-        let hurried = async {
-            tokio::select! {
-                () = self.sent.hurry.notified() => {}
-                () = self.sent.closing.cancelled() => {}
-            }
-        };
-        let _ = timeout(GATHERING, hurried).await;
+        let _ = timeout(GATHERING, self.sent.hurried()).await;
         self.take_what_is_there(pending);
         true
     }
@@ -317,7 +311,7 @@ impl Writer {
             {
                 self.go_on_anew(lot, Some(loss)).await?;
             }
-            self.write_ahead(lot);
+            self.write_ahead(lot).await;
             match self.store.commit(&Prepared::new(&lot.batch)?).await {
                 Ok(()) => return Ok(()),
                 // The link before this one is gone, or another stands in its place.
