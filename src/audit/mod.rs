@@ -33,7 +33,7 @@ mod settings;
 mod spool;
 mod trail;
 pub mod verify;
-mod write_ahead;
+pub mod write_ahead;
 mod writer;
 
 use std::sync::Arc;

@@ -125,7 +125,7 @@ impl Lines {
             }
             let offset = self.offset;
             self.offset += read as u64;
-            if let Some(batch) = batch_of(&line) {
+            if let Some(Ok(batch)) = batch_of(&line) {
                 return Ok(Some(batch));
             }
             self.damaged += 1;
@@ -159,12 +159,12 @@ pub(super) fn line_of(batch: &Batch) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// The batch of a line, if it is whole.
-pub(super) fn batch_of(line: &[u8]) -> Option<Batch> {
+/// The batch of a line, if it is whole; an error where that cannot be read.
+pub(super) fn batch_of(line: &[u8]) -> Option<serde_json::Result<Batch>> {
     let (digest, rest) = line.split_at_checked(DIGEST)?;
     let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
     let fits = blake3::hash(json).to_hex().as_bytes() == digest;
-    if fits { serde_json::from_slice(json).ok() } else { None }
+    fits.then(|| serde_json::from_slice(json))
 }
 
 async fn write(file: &mut File, line: &[u8], sync: bool) -> io::Result<()> {

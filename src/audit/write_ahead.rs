@@ -4,10 +4,11 @@
 //! holds one line of a spool, or nothing but zeros: what is in the database is overwritten.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::spool::{LINE, batch_of, line_of};
+use crate::store::Store;
 use crate::store::batch::Batch;
 
 /// The file, of the gateway that has claimed the store.
@@ -29,20 +30,25 @@ impl WriteAhead {
     }
 
     /// The batch that an earlier run left in this file; what is behind it is cut off. None where no line is whole: nobody
-    /// was told that its batch is durable.
+    /// was told that its batch is durable. An error where another version wrote it, so that nothing is lost.
     pub(super) fn left_in(path: &Path) -> io::Result<Option<Batch>> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
         };
         let mut reader = BufReader::new(&file);
-        if reader.fill_buf()?.first().is_none_or(|byte| *byte == 0) {
+        if is_empty(&mut reader)? {
             return Ok(None);
         }
         let mut line = Vec::new();
         let length = reader.take(LINE).read_until(b'\n', &mut line)? as u64;
+        let Some(batch) = batch_of(&line) else {
+            tracing::warn!(target: "toolgate::audit", file = %path.display(), "a batch was being written when the gateway ended: no call waited for it any more");
+            return Ok(None);
+        };
+        let batch = batch?;
         file.set_len(length)?;
-        Ok(batch_of(&line))
+        Ok(Some(batch))
     }
 
     /// Takes the file; makes it, for its owner alone, where it is missing.
@@ -91,6 +97,22 @@ impl WriteAhead {
     }
 }
 
+/// The write-ahead file of a store, where a gateway that is gone left something in it. Its next start brings that in:
+/// what is done with the records before would miss it.
+pub fn left_behind(store: &Store) -> io::Result<Option<PathBuf>> {
+    let Some(path) = store.path().map(WriteAhead::path) else { return Ok(None) };
+    // A gateway that runs overwrites it at once.
+    let Ok(_claim) = store.claim() else { return Ok(None) };
+    match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        file => Ok((!is_empty(&mut BufReader::new(file?))?).then_some(path)),
+    }
+}
+
+fn is_empty(file: &mut impl BufRead) -> io::Result<bool> {
+    Ok(file.fill_buf()?.first().is_none_or(|byte| *byte == 0))
+}
+
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -128,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_none() {
+    fn a_torn_line_is_none_and_one_of_another_version_an_error() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("a.db.ahead");
         let mut ahead = WriteAhead::open(&path).unwrap();
@@ -138,6 +160,10 @@ mod tests {
             std::fs::write(&path, [torn, &[0; 9]].concat()).unwrap();
             assert_eq!(WriteAhead::left_in(&path).unwrap(), None);
         }
+        let json = b"{}";
+        let digest = blake3::hash(json).to_hex();
+        std::fs::write(&path, [digest.as_bytes(), b" ", json, b"\n"].concat()).unwrap();
+        WriteAhead::left_in(&path).unwrap_err();
         std::fs::write(&path, [&whole[..], &whole[..9]].concat()).unwrap();
         assert!(WriteAhead::left_in(&path).unwrap().is_some());
         assert_eq!(std::fs::read(&path).unwrap(), whole);

@@ -73,6 +73,8 @@ struct Lot {
     before: Head,
     asides: Vec<Aside>,
     waiting: Vec<Waiting>,
+    /// Whether it has so much text that a write of it would hold up others.
+    is_large: bool,
     /// What is left to be written of a batch that the database does not take as a whole.
     parts: VecDeque<Batch>,
     /// What goes out with the rows of these parts; those that are written stand in the batch again.
@@ -203,6 +205,10 @@ impl Writer {
             Some(lot) => lot,
             None => self.prepare(pending).await?,
         };
+        if !pending.is_empty() {
+            // Those who are not in this batch wait for its end.
+            self.sent.hurry.notify_one();
+        }
         let written = self.commit(&mut next).await;
         if written.is_err() {
             *lot = Some(next);
@@ -240,6 +246,7 @@ impl Writer {
             before,
             asides,
             waiting,
+            is_large: bytes > LARGE,
             parts: VecDeque::new(),
             apart: HashMap::new(),
             _places: places,

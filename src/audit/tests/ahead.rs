@@ -6,6 +6,7 @@ use futures::future::join_all;
 
 use super::*;
 use crate::audit::spool::{batch_of, line_of};
+use crate::audit::write_ahead::left_behind;
 
 fn ahead() -> Settings {
     Settings { durability: Durability::Process, ..quick(Settings::default()) }
@@ -26,6 +27,8 @@ fn is_clear(folder: &TempDir) -> bool {
 /// A gateway that ended while its database took nothing; what stands in its file, and what it has cleared.
 async fn left_ahead() -> (World, Vec<u8>, InterceptionId) {
     let world = world().await;
+    world.audit.begin(start()).await.unwrap().end(completed());
+    world.audit.queue.settled().await;
     world.break_it().await;
     let mut trail = world.audit.begin(start()).await.unwrap();
     trail.prompt(Role::User, "write to bob@example.com".into());
@@ -42,10 +45,14 @@ async fn open_again(world: World) -> World {
     World::open(world.folder, world.sealer, ahead()).await
 }
 
-/// Opens the database of a gateway that has ended, and makes it whole.
-async fn heal(world: &World) {
+/// Opens the database of a gateway that has ended, takes rows out of these tables, and makes it whole.
+async fn heal(world: &World, emptied: &[&str]) {
     let store = Store::open(&store_in(&world.folder)).await.unwrap();
+    assert_eq!(left_behind(&store).unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
     let mut transaction = store.begin().await.unwrap();
+    for table in emptied {
+        transaction.execute(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).await.unwrap();
+    }
     transaction.execute("DROP TRIGGER broken").await.unwrap();
     transaction.commit().await.unwrap();
     store.close().await;
@@ -56,9 +63,10 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     let (world, line, id) = left_ahead().await;
     let line = String::from_utf8(line).unwrap();
     assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
-    heal(&world).await;
+    heal(&world, &[]).await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
+    assert_eq!(left_behind(&world.store).unwrap(), None);
     let told = world.told(id).await;
     assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
@@ -71,7 +79,7 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
 #[tokio::test]
 async fn what_is_in_the_database_already_does_not_come_in_twice() {
     let (world, line, id) = left_ahead().await;
-    heal(&world).await;
+    heal(&world, &[]).await;
     let world = open_again(world).await;
     let links = world.links().await;
     world.audit.close().await;
@@ -85,15 +93,30 @@ async fn what_is_in_the_database_already_does_not_come_in_twice() {
     verify(&world.reader).await;
 }
 
+/// As after a power cut.
+#[tokio::test]
+async fn the_file_tells_of_people_whom_the_database_lost() {
+    let (world, _, id) = left_ahead().await;
+    heal(&world, &["interceptions", "callers", "people", "content", "links"]).await;
+    let world = open_again(world).await;
+    let told = world.told(id).await;
+    assert_eq!(told.call_outcomes(), [OUTCOME_UNKNOWN]);
+    assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
+    assert_eq!(events(&world.reader, "lost").await.len(), 1);
+    world.audit.close().await;
+    let report = verifying::check(&world).await;
+    assert!(report.is_sound(), "{report:?}");
+}
+
 /// As when it was refused as a whole, and taken apart.
 #[tokio::test]
 async fn what_came_in_under_another_link_is_left_out() {
     let (world, line, id) = left_ahead().await;
-    heal(&world).await;
+    heal(&world, &[]).await;
     let world = open_again(world).await;
     world.audit.close().await;
     world.store.close().await;
-    let mut batch = batch_of(&line).unwrap();
+    let mut batch = batch_of(&line).unwrap().unwrap();
     batch.link.hash = "another".into();
     std::fs::write(file_of(&world.folder), line_of(&batch).unwrap()).unwrap();
     let world = open_again(world).await;

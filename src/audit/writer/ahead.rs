@@ -1,5 +1,7 @@
 //! What the writer does so that calls need not wait for an embedded store.
 
+use std::io;
+
 use tokio::time::{Duration, timeout};
 
 use super::{Lot, Writer};
@@ -9,25 +11,35 @@ use crate::audit::write_ahead::WriteAhead;
 const HEAD_START: Duration = Duration::from_millis(3);
 
 impl Writer {
-    /// Makes a batch durable for the calls that wait for it, before it is committed. After a failed commit they wait for
-    /// the store itself: what stands in the file alone does not grow.
+    /// Makes a batch durable for the calls that wait for it, before it is committed.
     pub(super) async fn write_ahead(&mut self, lot: &mut Lot) {
-        let Some(ahead) = &mut self.ahead else { return };
         let calls_wait = lot.waiting.iter().any(|waiting| waiting.interception.is_some());
         // One that was linked again has to be there as it is now.
-        let is_changed = ahead.holds_any() && !ahead.holds(&lot.batch);
-        if !is_changed && (!calls_wait || self.doubts) {
+        let is_changed =
+            self.ahead.as_ref().is_some_and(|ahead| ahead.holds_any() && !ahead.holds(&lot.batch));
+        if !is_changed && (!calls_wait || lot.is_large) {
             return;
         }
-        match ahead.put(&lot.batch) {
-            Ok(()) => {
+        match self.put_ahead(lot) {
+            None => {}
+            Some(Ok(())) => {
                 self.answer(lot);
                 self.give_head_start().await;
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 tracing::warn!(target: "toolgate::audit", %error, "the write-ahead file cannot be written: calls wait for the store");
             }
         }
+    }
+
+    /// The file tells of all people, for a power cut may take from the database what was told before.
+    fn put_ahead(&mut self, lot: &mut Lot) -> Option<io::Result<()>> {
+        self.ahead.as_ref()?;
+        let (people, callers) = (lot.batch.people.clone(), lot.batch.callers.clone());
+        self.restate(lot);
+        let put = self.ahead.as_mut().map(|ahead| ahead.put(&lot.batch));
+        (lot.batch.people, lot.batch.callers) = (people, callers);
+        put
     }
 
     /// Lets the calls begin before the database does, unless others wait by now.

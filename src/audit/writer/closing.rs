@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::{Entry, Lot, WriteError, Writer};
+use crate::audit::write_ahead::WriteAhead;
 use crate::store::batch::CommitError;
 use crate::store::instances;
 use crate::store::records::Row;
@@ -28,6 +29,9 @@ impl Writer {
         self.sent.entries.close();
         self.take_what_is_there(&mut pending);
         let lot = lot.filter(|lot| !self.is_ahead(lot));
+        if self.ahead.as_ref().is_some_and(WriteAhead::holds_any) {
+            tracing::warn!(target: "toolgate::audit", "what calls have run with waits in the write-ahead file for the next start");
+        }
         let rows = || lot.into_iter().flat_map(Lot::left);
         let ends = rows().filter(|row| matches!(row, Row::End(_))).count();
         let records = rows().count() + pending.iter().map(|entry| entry.records.len()).sum::<usize>();

@@ -27,6 +27,11 @@ impl Writer {
     pub(super) fn doubt(&mut self, lot: &mut Lot) {
         self.doubts = true;
         self.forget_written();
+        self.restate(lot);
+    }
+
+    /// Tells once more of everybody whose records a batch holds.
+    pub(super) fn restate(&self, lot: &mut Lot) {
         let batch = &mut lot.batch;
         let mut newcomers = Newcomers {
             people: std::mem::take(&mut batch.people),

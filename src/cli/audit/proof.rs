@@ -17,6 +17,7 @@ use crate::app;
 use crate::audit::checkpoint::Signer;
 use crate::audit::erase::erase;
 use crate::audit::verify::{Evidence, Report, verify};
+use crate::audit::write_ahead::left_behind;
 use crate::cli::output::{print, print_json};
 use crate::config::{self, Config, Retention};
 use crate::store::checkpoints::Checkpoint;
@@ -124,6 +125,9 @@ async fn forget(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         bail!("this makes all recorded texts of {} unreadable for ever: say --yes", args.user);
     }
     let reader = args.place.open().await?;
+    if let Some(file) = left_behind(reader.store())? {
+        bail!("records of a gateway that is gone wait in {}: start it once, then erase", file.display());
+    }
     let by = config::user_name().unwrap_or_default();
     let Some(erased) = erase(reader.store(), &args.user, args.identity, &by, Timestamp::now()).await? else {
         bail!("there is nothing to erase of a user called {}: see `toolgate audit users`", args.user);
