@@ -141,7 +141,7 @@ async fn the_place_of_the_one_that_was_idle_longest_is_taken() {
 #[tokio::test]
 async fn an_unused_one_is_closed_and_a_used_one_is_not() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = PoolLimits { idle: Duration::from_millis(50), ..ROOMY };
+    let limits = PoolLimits { idle: Duration::from_millis(300), ..ROOMY };
     let pool = pool_of(&telling_script(folder.path()), Sharing::PerCaller, limits).await;
     let held = pool.connection_for(&user("alice")).await.unwrap();
     let bob = process_of(&pool, &user("bob")).await;
