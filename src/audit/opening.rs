@@ -16,15 +16,16 @@ use super::people::People;
 use super::prepare::Preparer;
 use super::queue::{Queue, Sent};
 use super::replay::{Replay, lost_texts_of, replay};
-use super::spool::Spool;
+use super::spool::{Lines, Spool};
 use super::write_ahead::WriteAhead;
 use super::writer::Writer;
 use super::{Audit, Outlets, Settings};
 use crate::config::{Durability, OnUnavailable};
 use crate::seal::Sealer;
 use crate::store::batch::{Batch, CommitError};
+use crate::store::links::{Link, Run};
 use crate::store::records::{self, Row};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, instances};
 
 /// Why the audit cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +64,7 @@ impl Audit {
     ) -> Result<Self, OpenError> {
         let claim = store.claim()?;
         // What is there was written before anything that is in the spool.
-        let ahead = Box::pin(open_write_ahead(&store, &settings)).await?;
+        let ahead = Box::pin(open_write_ahead(&store, &settings, &outlets)).await?;
         let spool = Box::pin(open_spool(&store, &settings)).await?;
         let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
@@ -143,21 +144,27 @@ async fn discard(mut sent: Sent) {
     }
 }
 
-/// The write-ahead file, where there is to be one; what an earlier run left in it is in the store then.
-async fn open_write_ahead(store: &Store, settings: &Settings) -> Result<Option<WriteAhead>, OpenError> {
+/// The write-ahead file, where there is to be one; what an earlier run left in it is in the store then, and told of.
+async fn open_write_ahead(
+    store: &Store,
+    settings: &Settings,
+    outlets: &Outlets,
+) -> Result<Option<WriteAhead>, OpenError> {
     let Some(database) = store.path() else { return Ok(None) };
     let path = &WriteAhead::path(database);
     let failed = |source| OpenError::WriteAhead { path: path.clone(), source };
-    if let Some(batch) = WriteAhead::left_in(path).map_err(failed)? {
+    if let Some(mut batch) = WriteAhead::left_in(path).map_err(failed)? {
         let mut left = Spool::open_own(path, false).await.map_err(failed)?;
         // Where the database refused it as a whole, parts of it are there.
         let keys: Vec<_> = batch.rows.iter().map(Row::key).collect();
         let there = records::fetch(store, &keys).await.map_err(StoreError::from)?;
+        let retain_missing = |batch: &mut Batch| batch.rows.retain(|row| !there.contains_key(&row.key()));
         if !there.is_empty() {
-            let missing = |batch: &mut Batch| batch.rows.retain(|row| !there.contains_key(&row.key()));
-            left.rewrite(0, missing).await.map_err(failed)?;
+            left.rewrite(0, retain_missing).await.map_err(failed)?;
         }
         bring_in(store, settings, &mut left, &failed).await?;
+        retain_missing(&mut batch);
+        outlets.publish_rows(batch.rows);
     }
     let mut ahead = WriteAhead::open(path).map_err(failed)?;
     ahead.clear().map_err(failed)?;
@@ -191,6 +198,12 @@ async fn bring_in(
 ) -> Result<(), OpenError> {
     let path = left.path().to_owned();
     tracing::warn!(target: "toolgate::audit", file = %path.display(), bytes = left.length(), "records of an earlier run wait in a file");
+    let mut lines = Lines::open(&path, 0, left.length()).await.map_err(failed)?;
+    if let Some(Batch { link: Link { instance, epoch, .. }, .. }) = lines.next().await.map_err(failed)? {
+        // A database that is older than the file may lack the run, and nobody would ever close it.
+        let run = Run { instance, epoch };
+        instances::know(store, &run, settings.clock.now()).await.map_err(StoreError::from)?;
+    }
     let (mut from, count) = (0, AtomicU64::new(u64::MAX));
     loop {
         let progress = replay(store, &path, from, left.length(), &count).await;
@@ -211,6 +224,12 @@ async fn bring_in(
                 let relink = |batch: &mut Batch| chain.relink_without(batch, &lost);
                 left.rewrite(progress.offset, relink).await.map_err(failed)?;
                 from = 0;
+                // Behind a line that was refused there may be none that could tell of it.
+                if left.length() == 0
+                    && let Some(batch) = chain.tell_of_loss(settings.clock.now())
+                {
+                    left.append(&batch).await.map_err(failed)?;
+                }
             }
         }
     }

@@ -69,11 +69,7 @@ impl OwnChain {
     /// Puts a batch of an earlier run under this one. The first of them tells what was lost before it.
     pub(super) fn relink(&mut self, batch: &mut Batch) {
         let made_at = batch.link.made_at;
-        if let Some(Loss { of, commits, behind, why }) = self.untold.take() {
-            let Run { instance, epoch } = of;
-            let detail = json!({ "instance": instance, "epoch": epoch, "commits": commits, "behind_link": behind, "why": why });
-            batch.rows.push(self.event(Action::Lost, detail, made_at));
-        }
+        batch.rows.extend(self.loss(made_at));
         batch.link = self.link(&mut batch.rows, made_at);
     }
 
@@ -81,6 +77,19 @@ impl OwnChain {
     pub(super) fn relink_without(&mut self, batch: &mut Batch, lost: &HashSet<String>) {
         lost_texts::drop_from(batch, lost);
         self.relink(batch);
+    }
+
+    /// A batch that tells what was lost, where there was none to tell it.
+    pub(super) fn tell_of_loss(&mut self, now: Timestamp) -> Option<Batch> {
+        let mut rows = vec![self.loss(now)?];
+        Some(Batch::of_rows(self.link(&mut rows, now), rows))
+    }
+
+    /// What was lost, as long as nothing tells it.
+    fn loss(&mut self, now: Timestamp) -> Option<Row> {
+        let Loss { of: Run { instance, epoch }, commits, behind, why } = self.untold.take()?;
+        let detail = json!({ "instance": instance, "epoch": epoch, "commits": commits, "behind_link": behind, "why": why });
+        Some(self.event(Action::Lost, detail, now))
     }
 
     /// Puts rows under this run and makes the next link of them. An end that comes too late for its own row becomes an

@@ -92,6 +92,21 @@ async fn try_to_begin(
     Ok(epoch)
 }
 
+/// Makes sure that the store knows of a run: one that it lacks has ended by now, and is to be closed.
+pub async fn know(store: &Store, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
+    let mut transaction = store.begin().await?;
+    sqlx::query(
+        "INSERT INTO instances (instance, epoch, started_at, lease_until) VALUES ($1, $2, $3, $3) \
+         ON CONFLICT (instance, epoch) DO NOTHING",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .bind(time_text(now))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
 /// Holds a run that nobody ever has to end, until the end of the transaction: whoever else wants it waits.
 pub async fn hold(connection: &mut AnyConnection, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query(

@@ -45,15 +45,13 @@ async fn open_again(world: World) -> World {
     World::open(world.folder, world.sealer, ahead()).await
 }
 
-/// Opens the database of a gateway that has ended, takes rows out of these tables, and makes it whole.
-async fn heal(world: &World, emptied: &[&str]) {
+/// Makes the database of a gateway that has ended whole, and does this to it.
+async fn heal(world: &World, also: &'static str) {
     let store = Store::open(&store_in(&world.folder)).await.unwrap();
     assert_eq!(left_behind(&store).unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
     let mut transaction = store.begin().await.unwrap();
-    for table in emptied {
-        transaction.execute(sqlx::AssertSqlSafe(format!("DELETE FROM {table}"))).await.unwrap();
-    }
     transaction.execute("DROP TRIGGER broken").await.unwrap();
+    transaction.execute(also).await.unwrap();
     transaction.commit().await.unwrap();
     store.close().await;
 }
@@ -63,7 +61,7 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     let (world, line, id) = left_ahead().await;
     let line = String::from_utf8(line).unwrap();
     assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
-    heal(&world, &[]).await;
+    heal(&world, "").await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
     assert_eq!(left_behind(&world.store).unwrap(), None);
@@ -71,6 +69,8 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
     assert_eq!(told.start.unwrap().epoch, 1);
+    let heard = world.heard.types();
+    assert_eq!(heard[..3], ["interception_start", "prompt_usage", "tool_usage"], "{heard:?}");
     world.audit.close().await;
     verify(&world.reader).await;
 }
@@ -79,7 +79,7 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
 #[tokio::test]
 async fn what_is_in_the_database_already_does_not_come_in_twice() {
     let (world, line, id) = left_ahead().await;
-    heal(&world, &[]).await;
+    heal(&world, "").await;
     let world = open_again(world).await;
     let links = world.links().await;
     world.audit.close().await;
@@ -95,11 +95,14 @@ async fn what_is_in_the_database_already_does_not_come_in_twice() {
 
 /// As after a power cut.
 #[tokio::test]
-async fn the_file_tells_of_people_whom_the_database_lost() {
+async fn the_file_tells_of_people_and_of_a_run_that_the_database_lost() {
     let (world, _, id) = left_ahead().await;
-    heal(&world, &["interceptions", "callers", "people", "content", "links"]).await;
+    let lost = "DELETE FROM interceptions; DELETE FROM callers; DELETE FROM people; DELETE FROM content; \
+                DELETE FROM links; DELETE FROM instances";
+    heal(&world, lost).await;
     let world = open_again(world).await;
     let told = world.told(id).await;
+    assert_eq!((told.outcome(), told.start.as_ref().unwrap().epoch), ("interrupted", 2));
     assert_eq!(told.call_outcomes(), [OUTCOME_UNKNOWN]);
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
     assert_eq!(events(&world.reader, "lost").await.len(), 1);
@@ -112,7 +115,7 @@ async fn the_file_tells_of_people_whom_the_database_lost() {
 #[tokio::test]
 async fn what_came_in_under_another_link_is_left_out() {
     let (world, line, id) = left_ahead().await;
-    heal(&world, &[]).await;
+    heal(&world, "").await;
     let world = open_again(world).await;
     world.audit.close().await;
     world.store.close().await;
@@ -122,6 +125,24 @@ async fn what_came_in_under_another_link_is_left_out() {
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
     assert_eq!(world.told(id).await.calls.len(), 1);
+    world.audit.close().await;
+    let report = verifying::check(&world).await;
+    assert!(report.is_sound(), "{report:?}");
+}
+
+#[tokio::test]
+async fn what_the_database_refuses_at_the_start_is_set_aside_and_told() {
+    let (world, line, id) = left_ahead().await;
+    let picky = "CREATE TABLE picky (number BIGINT CHECK (number > 0)); \
+                 CREATE TRIGGER picky_prompts BEFORE INSERT ON prompt_usage BEGIN INSERT INTO picky VALUES (0); END";
+    heal(&world, picky).await;
+    let world = open_again(world).await;
+    assert!(is_clear(&world.folder));
+    assert!(world.told(id).await.start.is_none());
+    let refused = std::fs::read(world.folder.path().join("a.db.ahead.refused")).unwrap();
+    assert_eq!(batch_of(&refused).unwrap().unwrap(), batch_of(&line).unwrap().unwrap());
+    let lost = events(&world.reader, "lost").await;
+    assert_eq!((lost.len(), &lost[0]["epoch"], &lost[0]["commits"]), (1, &1.into(), &1.into()));
     world.audit.close().await;
     let report = verifying::check(&world).await;
     assert!(report.is_sound(), "{report:?}");
