@@ -2,8 +2,9 @@
 //!
 //! One [`Audit`] per gateway, one [`Trail`] per interception. Records go through one bounded queue (`queue.rs`) to one
 //! writer, which makes rows of what is there (`prepare.rs`), links them to the chain (`own_chain.rs`) and commits them
-//! together; only an intent waits until it is durable. While the store is away they may go into a file (`spool.rs`,
-//! `replay.rs`). `instance.rs` closes what gateways that are gone left open.
+//! together; only an intent waits until it is durable, with an embedded store in a file beside it (`write_ahead.rs`).
+//! While the store is away they may go into a file, too (`spool.rs`, `replay.rs`). `leftovers.rs` brings in what gateways
+//! that are gone left in files, `instance.rs` closes what they left open.
 
 mod bounds;
 pub mod chain;
@@ -16,6 +17,8 @@ pub mod export;
 pub mod erase;
 pub mod event;
 mod instance;
+mod leftovers;
+mod line;
 mod lineage;
 mod lost_texts;
 mod opening;

@@ -1,7 +1,7 @@
-//! The file in which batches wait for the store: one line a batch, its digest before it.
+//! The file in which batches wait for the store, one line a batch.
 //!
-//! It is only ever appended to, and emptied when all of it is in the store. A line counts when its digest fits: the
-//! last one may have been torn by the end of the process, and nobody was told that it is durable.
+//! It is only ever appended to, and emptied when all of it is in the store. The last line may have been torn by the end
+//! of the process, and nobody was told that it is durable.
 
 use std::fs::TryLockError;
 use std::io::{self, SeekFrom};
@@ -10,14 +10,9 @@ use std::path::{Path, PathBuf};
 use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, BufReader};
 
+use super::line::{LONGEST, batch_of, line_of};
 use crate::store::batch::Batch;
 use crate::store::records::Row;
-
-/// The most that one line may hold, bytes; a batch holds far less.
-pub(super) const LINE: u64 = 256 << 20;
-
-/// Hexadecimal digits of a line's digest.
-const DIGEST: usize = 64;
 
 /// The file, held by this gateway alone.
 #[derive(Debug)]
@@ -114,24 +109,24 @@ impl Lines {
         Ok(Self { path: path.to_owned(), reader, offset: from, end, damaged: 0 })
     }
 
-    /// The next batch; `None` at the end. Lines that are damaged are left out, and said to be.
+    /// The next batch; `None` at the end. Lines that are damaged are left out, and said to be; one that another version
+    /// wrote, and this one cannot read, is an error.
     pub(super) async fn next(&mut self) -> io::Result<Option<Batch>> {
         while self.offset < self.end {
             let mut line = Vec::new();
-            let most = LINE.min(self.end - self.offset);
+            let most = LONGEST.min(self.end - self.offset);
             let read = (&mut self.reader).take(most).read_until(b'\n', &mut line).await?;
             if read == 0 {
                 break;
             }
             let offset = self.offset;
             self.offset += read as u64;
-            if let Some(Ok(batch)) = batch_of(&line) {
-                return Ok(Some(batch));
+            if let Some(batch) = batch_of(&line) {
+                return Ok(Some(batch?));
             }
             self.damaged += 1;
-            let spool = self.path.display();
-            let damaged = self.damaged;
-            tracing::error!(target: "toolgate::audit", %spool, offset, bytes = read, damaged, "a line of the spool is damaged and left out");
+            let (file, damaged) = (self.path.display(), self.damaged);
+            tracing::error!(target: "toolgate::audit", %file, offset, bytes = read, damaged, "a line of the file is damaged and left out");
         }
         Ok(None)
     }
@@ -143,28 +138,9 @@ pub(super) async fn set_aside(spool: &Path, batch: &Batch, why: &sqlx::Error) ->
     tracing::error!(
         target: "toolgate::audit",
         error = %why, file = %path.display(), rows = ?batch.rows.iter().map(Row::key).collect::<Vec<_>>(),
-        "the database refuses a batch that was spooled: it is set aside",
+        "the database refuses a batch that waited in a file: it is set aside",
     );
     write(&mut options().open(&path).await?, &line_of(batch)?, true).await
-}
-
-/// The line of a batch.
-pub(super) fn line_of(batch: &Batch) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(batch)?;
-    let mut line = Vec::with_capacity(DIGEST + 1 + json.len() + 1);
-    line.extend_from_slice(blake3::hash(&json).to_hex().as_bytes());
-    line.push(b' ');
-    line.extend_from_slice(&json);
-    line.push(b'\n');
-    Ok(line)
-}
-
-/// The batch of a line, if it is whole; an error where that cannot be read.
-pub(super) fn batch_of(line: &[u8]) -> Option<serde_json::Result<Batch>> {
-    let (digest, rest) = line.split_at_checked(DIGEST)?;
-    let json = rest.strip_prefix(b" ")?.strip_suffix(b"\n")?;
-    let fits = blake3::hash(json).to_hex().as_bytes() == digest;
-    fits.then(|| serde_json::from_slice(json))
 }
 
 async fn write(file: &mut File, line: &[u8], sync: bool) -> io::Result<()> {
@@ -204,7 +180,7 @@ fn lock(path: &Path) -> io::Result<std::fs::File> {
     }
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -7,31 +7,34 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::spool::{LINE, batch_of, line_of};
-use crate::store::Store;
+use super::line::{LONGEST, batch_of, line_of};
+use super::spool::beside;
 use crate::store::batch::Batch;
+use crate::store::{Store, StoreError};
 
 /// The file, of the gateway that has claimed the store.
 #[derive(Debug)]
 pub(super) struct WriteAhead {
+    path: PathBuf,
     file: File,
     /// The link of the batch in it.
     holds: Option<String>,
     /// How much of it is not zeros, bytes.
     used: usize,
+    /// Whether it could be written the last time.
+    is_well: bool,
 }
 
 impl WriteAhead {
     /// Where it is, for a database in this file.
     pub(super) fn path(database: &Path) -> PathBuf {
-        let mut name = database.as_os_str().to_owned();
-        name.push(".ahead");
-        PathBuf::from(name)
+        beside(database, ".ahead")
     }
 
-    /// The batch that an earlier run left in this file; what is behind it is cut off. None where no line is whole: nobody
-    /// was told that its batch is durable. An error where another version wrote it, so that nothing is lost.
-    pub(super) fn left_in(path: &Path) -> io::Result<Option<Batch>> {
+    /// Gives the batch that an earlier run left in this file, and cuts off what is behind it: who reads it next goes by
+    /// the file's length. None where no line is whole: nobody was told that its batch is durable. An error where another
+    /// version wrote it, so that nothing is lost.
+    pub(super) fn recover(path: &Path) -> io::Result<Option<Batch>> {
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             file => file?,
@@ -41,9 +44,13 @@ impl WriteAhead {
             return Ok(None);
         }
         let mut line = Vec::new();
-        let length = reader.take(LINE).read_until(b'\n', &mut line)? as u64;
+        let length = reader.take(LONGEST).read_until(b'\n', &mut line)? as u64;
         let Some(batch) = batch_of(&line) else {
-            tracing::warn!(target: "toolgate::audit", file = %path.display(), "a batch was being written when the gateway ended: no call waited for it any more");
+            tracing::warn!(
+                target: "toolgate::audit",
+                file = %path.display(),
+                "the batch in this file is not whole: no call has run with it, unless the file was damaged since",
+            );
             return Ok(None);
         };
         let batch = batch?;
@@ -51,7 +58,7 @@ impl WriteAhead {
         Ok(Some(batch))
     }
 
-    /// Takes the file; makes it, for its owner alone, where it is missing.
+    /// Takes the file, and overwrites what is in it; makes it, for its owner alone, where it is missing.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
@@ -59,7 +66,13 @@ impl WriteAhead {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let used = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        Ok(Self { file, holds: None, used })
+        let mut opened = Self { path: path.to_owned(), file, holds: None, used, is_well: true };
+        opened.try_to_clear()?;
+        Ok(opened)
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn holds_any(&self) -> bool {
@@ -70,10 +83,23 @@ impl WriteAhead {
         self.holds.as_ref() == Some(&batch.link.hash)
     }
 
-    /// Puts a batch into the file, in place of what is there; it is durable when this returns.
+    /// Puts a batch into the file, in place of what is there; true when it is durable.
     ///
     /// It waits for the system's memory, not for a disk: less than a way to another thread takes.
-    pub(super) fn put(&mut self, batch: &Batch) -> io::Result<()> {
+    pub(super) fn put(&mut self, batch: &Batch) -> bool {
+        let written = self.try_to_put(batch);
+        self.noted(written)
+    }
+
+    /// Overwrites what is in the file.
+    pub(super) fn clear(&mut self) {
+        if self.used > 0 {
+            let written = self.try_to_clear();
+            self.noted(written);
+        }
+    }
+
+    fn try_to_put(&mut self, batch: &Batch) -> io::Result<()> {
         let line = line_of(batch)?;
         self.holds = None;
         self.used = self.used.max(line.len());
@@ -82,12 +108,9 @@ impl WriteAhead {
         Ok(())
     }
 
-    /// Overwrites what is in the file.
-    pub(super) fn clear(&mut self) -> io::Result<()> {
-        if self.used > 0 {
-            self.write(&vec![0; self.used])?;
-            (self.holds, self.used) = (None, 0);
-        }
+    fn try_to_clear(&mut self) -> io::Result<()> {
+        self.write(&vec![0; self.used])?;
+        (self.holds, self.used) = (None, 0);
         Ok(())
     }
 
@@ -95,17 +118,40 @@ impl WriteAhead {
         self.file.rewind()?;
         self.file.write_all(bytes)
     }
+
+    /// Says when the file cannot be written any more, and when it can again; true when it can.
+    fn noted(&mut self, written: io::Result<()>) -> bool {
+        let (file, was_well) = (self.path.display(), self.is_well);
+        self.is_well = written.is_ok();
+        match written {
+            Err(error) if was_well => {
+                tracing::warn!(target: "toolgate::audit", %file, %error, "the file cannot be written: calls wait for the database");
+            }
+            Ok(()) if !was_well => {
+                tracing::info!(target: "toolgate::audit", %file, "the file can be written again");
+            }
+            _ => {}
+        }
+        self.is_well
+    }
 }
 
 /// The write-ahead file of a store, where a gateway that is gone left something in it. Its next start brings that in:
 /// what is done with the records before would miss it.
-pub fn left_behind(store: &Store) -> io::Result<Option<PathBuf>> {
+pub fn left_behind(store: &Store) -> Result<Option<PathBuf>, StoreError> {
     let Some(path) = store.path().map(WriteAhead::path) else { return Ok(None) };
-    // A gateway that runs overwrites it at once.
-    let Ok(_claim) = store.claim() else { return Ok(None) };
-    match File::open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        file => Ok((!is_empty(&mut BufReader::new(file?))?).then_some(path)),
+    let _claim = match store.claim() {
+        // A gateway that runs has it in its database, or tries.
+        Err(StoreError::InUse(_)) => return Ok(None),
+        claim => claim?,
+    };
+    let left = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.and_then(|file| Ok(!is_empty(&mut BufReader::new(file))?)),
+    };
+    match left {
+        Ok(left) => Ok(left.then_some(path)),
+        Err(error) => Err(sqlx::Error::Io(error).into()),
     }
 }
 
@@ -128,25 +174,25 @@ mod tests {
     fn holds_one_batch_and_forgets_it() {
         let folder = TempDir::new().unwrap();
         let path = WriteAhead::path(&folder.path().join("a.db"));
-        assert_eq!(WriteAhead::left_in(&path).unwrap(), None);
+        assert_eq!(WriteAhead::recover(&path).unwrap(), None);
         let mut ahead = WriteAhead::open(&path).unwrap();
         let (long, short) = (batch(1, &"long".repeat(99), Vec::new()), batch(2, "short", Vec::new()));
         for batch in [&long, &short] {
-            ahead.put(batch).unwrap();
+            assert!(ahead.put(batch));
             assert!(ahead.holds(batch));
         }
         assert!(!ahead.holds(&long));
-        assert_eq!(WriteAhead::left_in(&path).unwrap().unwrap(), short);
+        assert_eq!(WriteAhead::recover(&path).unwrap().unwrap(), short);
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes.last(), Some(&b'\n'), "the end of the longer one is cut off");
 
+        ahead.clear();
+        assert!(is_zeros(&path) && !ahead.holds(&short));
         // By this gateway, or by the next.
-        for mut ahead in [ahead, WriteAhead::open(&path).unwrap()] {
-            std::fs::write(&path, &bytes).unwrap();
-            ahead.clear().unwrap();
-            assert!(is_zeros(&path) && !ahead.holds(&short));
-        }
-        assert_eq!(WriteAhead::left_in(&path).unwrap(), None);
+        std::fs::write(&path, &bytes).unwrap();
+        WriteAhead::open(&path).unwrap();
+        assert!(is_zeros(&path));
+        assert_eq!(WriteAhead::recover(&path).unwrap(), None);
     }
 
     #[test]
@@ -154,18 +200,18 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("a.db.ahead");
         let mut ahead = WriteAhead::open(&path).unwrap();
-        ahead.put(&batch(1, "one", Vec::new())).unwrap();
+        assert!(ahead.put(&batch(1, "one", Vec::new())));
         let whole = std::fs::read(&path).unwrap();
         for torn in [&whole[..whole.len() - 1], &whole[..70], b"\n", b""] {
             std::fs::write(&path, [torn, &[0; 9]].concat()).unwrap();
-            assert_eq!(WriteAhead::left_in(&path).unwrap(), None);
+            assert_eq!(WriteAhead::recover(&path).unwrap(), None);
         }
         let json = b"{}";
         let digest = blake3::hash(json).to_hex();
         std::fs::write(&path, [digest.as_bytes(), b" ", json, b"\n"].concat()).unwrap();
-        WriteAhead::left_in(&path).unwrap_err();
+        WriteAhead::recover(&path).unwrap_err();
         std::fs::write(&path, [&whole[..], &whole[..9]].concat()).unwrap();
-        assert!(WriteAhead::left_in(&path).unwrap().is_some());
+        assert!(WriteAhead::recover(&path).unwrap().is_some());
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 

@@ -1,12 +1,13 @@
-//! The one task that writes: takes what is there, commits it as one link of the chain, tells who waits, then who
+//! The one task that writes: takes what is there, makes it durable as one link of the chain, tells who waits, then who
 //! listens.
 
 mod ahead;
 mod closing;
+mod lot;
 mod refused;
 mod spooling;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,34 +15,27 @@ use arc_swap::ArcSwap;
 use tokio::time::{Duration, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::chain::Head;
-use super::entry::{Entry, Places, Waiting};
+use super::entry::Entry;
 use super::instance::Closer;
 use super::lineage::Lineage;
 use super::own_chain::OwnChain;
-use super::people::{Face, Newcomers, People};
-use super::prepare::{Aside, Complete, Preparer};
+use super::people::People;
+use super::prepare::{Aside, Preparer};
 use super::queue::Sent;
 use super::replay::{MAX_PAUSE, Replay};
 use super::write_ahead::WriteAhead;
 use super::{AuditUnavailable, Published, Settings};
-use crate::store::batch::{Batch, CommitError, Prepared};
+use crate::store::batch::{CommitError, Prepared};
 use crate::store::links::Run;
 use crate::store::patience::{is_refusal, is_silence};
-use crate::store::records::{Row, RowKey};
 use crate::store::{Claim, Store};
+use lot::Lot;
 
 /// How long entries wait for others, so that one commit serves them all; not where somebody waits for them.
 const GATHERING: Duration = Duration::from_millis(10);
 
 /// The most entries of one commit.
 const ENTRIES: usize = 256;
-
-/// The most text of one commit, bytes, but for a single entry that has more.
-const TEXT: usize = 8 << 20;
-
-/// Texts of more bytes are prepared on a thread of their own.
-const LARGE: usize = 64 << 10;
 
 pub(super) struct Writer {
     pub store: Store,
@@ -64,31 +58,6 @@ pub(super) struct Writer {
     pub closer: Closer,
     pub tasks: TaskTracker,
     pub _claim: Claim,
-}
-
-/// A batch on its way, with all who have to do with it.
-struct Lot {
-    batch: Batch,
-    /// Where the chain ended before it.
-    before: Head,
-    asides: Vec<Aside>,
-    waiting: Vec<Waiting>,
-    /// Whether it has so much text that a write of it would hold up others.
-    is_large: bool,
-    /// What is left to be written of a batch that the database does not take as a whole.
-    parts: VecDeque<Batch>,
-    /// What goes out with the rows of these parts; those that are written stand in the batch again.
-    apart: HashMap<RowKey, Aside>,
-    /// Held until it is durable.
-    _places: Vec<Places>,
-}
-
-impl Lot {
-    /// What is not written yet.
-    fn left(&self) -> impl Iterator<Item = &Row> {
-        let whole = if self.parts.is_empty() { self.batch.rows.as_slice() } else { &[] };
-        whole.iter().chain(self.parts.iter().flat_map(|part| &part.rows))
-    }
 }
 
 /// Why nothing can be written.
@@ -205,10 +174,6 @@ impl Writer {
             Some(lot) => lot,
             None => self.prepare(pending).await?,
         };
-        if !pending.is_empty() {
-            // Those who are not in this batch wait for its end.
-            self.sent.hurry.notify_one();
-        }
         let written = self.commit(&mut next).await;
         if written.is_err() {
             *lot = Some(next);
@@ -218,82 +183,15 @@ impl Writer {
         written
     }
 
-    /// Makes a batch of what waits longest. After an error everything waits as before.
-    async fn prepare(&mut self, pending: &mut VecDeque<Entry>) -> Result<Lot, WriteError> {
-        let now = self.settings.clock.now();
-        let asks = !self.spooling;
-        let (count, bytes) = portion(pending);
-        let mut newcomers = Newcomers::default();
-        let mut faces = Vec::with_capacity(count);
-        for entry in pending.iter().take(count) {
-            faces.push(match &entry.caller {
-                Some(caller) => Some(self.people.face(caller, asks, now, &mut newcomers).await?),
-                None => None,
-            });
-        }
-        let mut entries: Vec<_> = pending.drain(..count).zip(faces).collect();
-        for (entry, face) in &mut entries {
-            self.place(entry, face.as_ref(), asks).await;
-        }
-        let Complete { mut rows, asides, content, words, waiting, places } =
-            self.complete(entries, bytes, now).await?;
-        let before = self.chain.head;
-        let link = self.chain.link(&mut rows, now);
-        let batch =
-            Batch { link, rows, content, people: newcomers.people, callers: newcomers.callers, words };
-        Ok(Lot {
-            batch,
-            before,
-            asides,
-            waiting,
-            is_large: bytes > LARGE,
-            parts: VecDeque::new(),
-            apart: HashMap::new(),
-            _places: places,
-        })
-    }
-
-    /// Puts what an entry begins into its conversation, and remembers by what the next request finds it.
-    async fn place(&self, entry: &mut Entry, face: Option<&Face>, asks: bool) {
-        let Some(face) = face else { return };
-        for record in &mut entry.records {
-            if let (Row::Start(start), Some(follows)) = (&mut record.row, &record.follows) {
-                self.lineage.place(&face.person, start, follows, asks).await;
-            }
-            self.lineage.note(&face.person, record);
-        }
-    }
-
-    async fn complete(
-        &mut self,
-        entries: Vec<(Entry, Option<Face>)>,
-        bytes: usize,
-        now: jiff::Timestamp,
-    ) -> Result<Complete, WriteError> {
-        let mut preparer =
-            self.preparer.take().unwrap_or_else(|| Preparer::new(!self.closer.outlets.is_empty()));
-        let count = entries.iter().map(|(entry, _)| entry.records.len()).sum();
-        let (preparer, complete) = if bytes > LARGE {
-            let completing = move || {
-                let complete = preparer.complete(entries, now);
-                (preparer, complete)
-            };
-            self.tasks.spawn_blocking(completing).await.map_err(|_| self.lost_while_preparing(count))?
-        } else {
-            let complete = preparer.complete(entries, now);
-            (preparer, complete)
-        };
-        self.preparer = Some(preparer);
-        Ok(complete)
-    }
-
     /// Makes a batch durable: in the store, or in the spool where there is something in it already.
     async fn commit(&mut self, lot: &mut Lot) -> Result<(), WriteError> {
         if lot.parts.is_empty() {
             self.commit_whole(lot).await?;
         }
         self.commit_parts(lot).await?;
-        self.clear_ahead();
+        if let Some(ahead) = &mut self.ahead {
+            ahead.clear();
+        }
         // What is in the spool alone may yet have to be told to the store once more.
         if !self.spooling {
             self.people.note_written(&lot.batch.people, &lot.batch.callers);
@@ -341,18 +239,11 @@ impl Writer {
 
     /// Tells who waits that a batch is durable, then who listens.
     fn settle(&self, mut lot: Lot) {
-        self.answer(&mut lot);
+        lot.answer(&self.chain);
         let records = lot.batch.rows.into_iter().zip(lot.asides);
         let records: Vec<_> =
             records.map(|(row, Aside { text, caller })| Published { row, text, caller }).collect();
         self.closer.outlets.publish(&records);
-    }
-
-    fn answer(&self, lot: &mut Lot) {
-        for waiting in lot.waiting.drain(..) {
-            let is_closed = waiting.interception.is_some_and(|id| self.chain.is_closed(id));
-            waiting.answer(if is_closed { Err(closed()) } else { Ok(()) });
-        }
     }
 
     fn recovered(&self) {
@@ -369,9 +260,8 @@ impl Writer {
         let mut refused = pending.iter_mut().filter_map(|entry| entry.refuse(&why).then_some(())).count();
         let mut waiting: usize = pending.iter().map(|entry| entry.records.len()).sum();
         if let Some(lot) = lot {
-            refused += lot.waiting.len();
+            refused += lot.refuse(&why);
             waiting += lot.left().count();
-            lot.waiting.drain(..).for_each(|waiting| waiting.answer(Err(why.clone())));
         }
         if was_well || refused > 0 {
             tracing::error!(
@@ -400,23 +290,6 @@ impl Writer {
             progress = passed => self.replayed(progress).await,
         }
     }
-}
-
-/// How many entries go into the next batch, and how much text they have.
-fn portion(pending: &VecDeque<Entry>) -> (usize, usize) {
-    let (mut count, mut bytes) = (0, 0);
-    for entry in pending.iter().take(ENTRIES) {
-        let more = entry.bytes();
-        if count > 0 && bytes + more > TEXT {
-            break;
-        }
-        (count, bytes) = (count + 1, bytes + more);
-    }
-    (count, bytes)
-}
-
-fn closed() -> AuditUnavailable {
-    AuditUnavailable("another gateway took this one for gone and closed this interception".to_owned())
 }
 
 impl fmt::Debug for Writer {

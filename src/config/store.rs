@@ -25,7 +25,7 @@ const DEFAULT: &str = "toolgate.db";
 pub struct Store {
     /// Which database.
     pub at: Location,
-    /// What a committed record survives.
+    /// What a record that was waited for survives.
     pub durability: Durability,
 }
 
@@ -95,12 +95,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// What a committed record survives.
+/// What a record that was waited for survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// A killed gateway (SQLite: WAL with `synchronous=NORMAL`; PostgreSQL: `synchronous_commit=off`, so that a
-    /// crash of the server may cost the last second).
+    /// A killed gateway (SQLite: calls wait for a file beside the database, which has `synchronous=NORMAL`; PostgreSQL:
+    /// `synchronous_commit=off`). A power cut, or a crash of the server, may cost the last records.
     #[default]
     Process,
     /// A power cut (SQLite: WAL with `synchronous=FULL`; PostgreSQL: `synchronous_commit=on`).

@@ -154,7 +154,10 @@ impl Rounds<'_> {
             self.trail.give_back(clearances);
             return Err(why.into());
         }
-        self.run_cleared(clearances, places, answers).await
+        self.run_cleared(clearances, places, answers).await?;
+        // While the provider thinks: the next round's calls do not have to wait for what these gave.
+        self.trail.flush().await;
+        Ok(())
     }
 
     /// Runs cleared calls side by side. When the client goes away, only those that change nothing are

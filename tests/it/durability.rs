@@ -26,6 +26,7 @@ async fn after_kill_9_while_tools_run_every_call_has_its_intent_and_nothing_is_o
         McpServer::new().tool_with("write", json!({"type": "object"}), |_| Box::pin(std::future::pending()));
     let folder = ConfigFolder::new(&provider, "");
     folder.server("srv", &server.start().await);
+    let mut left_ahead = 0;
     for kill in 0..KILLS {
         let process = Process::serve(&folder, &[]).await;
         // The start closed what the last kill left open.
@@ -59,11 +60,20 @@ async fn after_kill_9_while_tools_run_every_call_has_its_intent_and_nothing_is_o
             () = server.arrived(moment) => {}
         }
         process.kill().await;
+        left_ahead += usize::from(has_left(&folder));
     }
+    println!("left beside the database after {left_ahead} of {KILLS} kills");
+    assert!(left_ahead > 0, "each call waited for the database");
     let app = start(&folder).await;
     app.close().await;
     assert_all_on_record(&folder, &server).await;
     assert!(server.calls().len() >= KILLS);
+}
+
+/// Whether a batch stands beside the database that may not be in it.
+fn has_left(folder: &ConfigFolder) -> bool {
+    let ahead = folder.database().with_extension("db.ahead");
+    std::fs::read(ahead).unwrap().first().is_some_and(|byte| *byte != 0)
 }
 
 /// Every call that the server saw has its intent and, its outcome being unknown, says so; nothing is open.

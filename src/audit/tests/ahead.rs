@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use futures::future::join_all;
 
 use super::*;
-use crate::audit::spool::{batch_of, line_of};
+use crate::audit::line::{batch_of, line_of};
 use crate::audit::write_ahead::left_behind;
 
 fn ahead() -> Settings {
@@ -24,7 +24,7 @@ fn is_clear(folder: &TempDir) -> bool {
     std::fs::read(file_of(folder)).unwrap().iter().all(|byte| *byte == 0)
 }
 
-/// A gateway that ended while its database took nothing; what stands in its file, and what it has cleared.
+/// A gateway that ended while its database took nothing; what stands in its file, and whose call has run.
 async fn left_ahead() -> (World, Vec<u8>, InterceptionId) {
     let world = world().await;
     world.audit.begin(start()).await.unwrap().end(completed());
@@ -46,9 +46,8 @@ async fn open_again(world: World) -> World {
 }
 
 /// Makes the database of a gateway that has ended whole, and does this to it.
-async fn heal(world: &World, also: &'static str) {
+async fn mend_closed(world: &World, also: &'static str) {
     let store = Store::open(&store_in(&world.folder)).await.unwrap();
-    assert_eq!(left_behind(&store).unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
     let mut transaction = store.begin().await.unwrap();
     transaction.execute("DROP TRIGGER broken").await.unwrap();
     transaction.execute(also).await.unwrap();
@@ -61,7 +60,10 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     let (world, line, id) = left_ahead().await;
     let line = String::from_utf8(line).unwrap();
     assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
-    heal(&world, "").await;
+    let closed = Store::open(&store_in(&world.folder)).await.unwrap();
+    assert_eq!(left_behind(&closed).unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
+    closed.close().await;
+    mend_closed(&world, "").await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
     assert_eq!(left_behind(&world.store).unwrap(), None);
@@ -79,7 +81,7 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
 #[tokio::test]
 async fn what_is_in_the_database_already_does_not_come_in_twice() {
     let (world, line, id) = left_ahead().await;
-    heal(&world, "").await;
+    mend_closed(&world, "").await;
     let world = open_again(world).await;
     let links = world.links().await;
     world.audit.close().await;
@@ -99,10 +101,15 @@ async fn the_file_tells_of_people_and_of_a_run_that_the_database_lost() {
     let (world, _, id) = left_ahead().await;
     let lost = "DELETE FROM interceptions; DELETE FROM callers; DELETE FROM people; DELETE FROM content; \
                 DELETE FROM links; DELETE FROM instances";
-    heal(&world, lost).await;
+    mend_closed(&world, lost).await;
     let world = open_again(world).await;
     let told = world.told(id).await;
     assert_eq!((told.outcome(), told.start.as_ref().unwrap().epoch), ("interrupted", 2));
+    let heard = world.heard.0.lock().unwrap().iter().find_map(|row| match row {
+        Row::Start(start) => Some(start.epoch),
+        _ => None,
+    });
+    assert_eq!(heard, Some(2));
     assert_eq!(told.call_outcomes(), [OUTCOME_UNKNOWN]);
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
     assert_eq!(events(&world.reader, "lost").await.len(), 1);
@@ -115,7 +122,7 @@ async fn the_file_tells_of_people_and_of_a_run_that_the_database_lost() {
 #[tokio::test]
 async fn what_came_in_under_another_link_is_left_out() {
     let (world, line, id) = left_ahead().await;
-    heal(&world, "").await;
+    mend_closed(&world, "").await;
     let world = open_again(world).await;
     world.audit.close().await;
     world.store.close().await;
@@ -135,10 +142,11 @@ async fn what_the_database_refuses_at_the_start_is_set_aside_and_told() {
     let (world, line, id) = left_ahead().await;
     let picky = "CREATE TABLE picky (number BIGINT CHECK (number > 0)); \
                  CREATE TRIGGER picky_prompts BEFORE INSERT ON prompt_usage BEGIN INSERT INTO picky VALUES (0); END";
-    heal(&world, picky).await;
+    mend_closed(&world, picky).await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
     assert!(world.told(id).await.start.is_none());
+    assert!(!world.heard.types().contains(&"interception_start"));
     let refused = std::fs::read(world.folder.path().join("a.db.ahead.refused")).unwrap();
     assert_eq!(batch_of(&refused).unwrap().unwrap(), batch_of(&line).unwrap().unwrap());
     let lost = events(&world.reader, "lost").await;
@@ -164,7 +172,7 @@ async fn a_batch_that_is_in_the_database_is_no_longer_beside_it() {
     verify(&world.reader).await;
 }
 
-/// One that stands there alone is enough.
+/// A second batch waits while the first stands in the file alone.
 #[tokio::test]
 async fn calls_wait_for_a_database_that_has_failed() {
     let world = world().await;
@@ -183,6 +191,47 @@ async fn calls_wait_for_a_database_that_has_failed() {
     let outcomes = ids.map(async |id| world.told(id).await.call_outcomes().join(" "));
     assert_eq!(join_all(outcomes).await, ["unknown unknown", "not_executed"]);
     verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn calls_wait_for_the_database_where_a_batch_has_much_text() {
+    let world = world().await;
+    let mut trail = world.audit.begin(start()).await.unwrap();
+    trail.prompt(Role::User, "word ".repeat(20_000));
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    assert_eq!(world.told(trail.id()).await.calls.len(), 1);
+    trail.end(completed());
+    world.audit.close().await;
+    verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn what_was_left_comes_in_also_where_there_is_to_be_no_file_any_more() {
+    let (world, _, id) = left_ahead().await;
+    mend_closed(&world, "").await;
+    let power = Settings { durability: Durability::Power, ..ahead() };
+    let world = World::open(world.folder, world.sealer, power).await;
+    assert_eq!(world.told(id).await.call_outcomes(), [OUTCOME_UNKNOWN]);
+    assert!(is_clear(&world.folder));
+    world.audit.close().await;
+    verify(&world.reader).await;
+}
+
+#[tokio::test]
+async fn what_another_version_wrote_stops_the_start_and_stays() {
+    let digest = blake3::hash(b"{}").to_hex();
+    for name in ["a.db.ahead", "a.spool"] {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join(name);
+        std::fs::write(&file, format!("{digest} {{}}\n")).unwrap();
+        let store = Store::open(&store_in(&folder)).await.unwrap();
+        let settings = Settings { spool: folder.path().join("a.spool"), ..ahead() };
+        let sealer = Arc::new(Sealer::random());
+        let error = Audit::open(store, sealer, Outlets::default(), settings).await.unwrap_err();
+        assert!(matches!(&error, OpenError::File { path, .. } if path.ends_with(name)), "{error}");
+        assert!(error.to_string().contains("missing field"), "{error}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), format!("{digest} {{}}\n"));
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -192,7 +192,7 @@ fn store_in(folder: &TempDir) -> config::Store {
     config::Store::sqlite(folder.path().join("a.db"), Durability::Process)
 }
 
-/// Without a write-ahead file, as most stores are.
+/// Calls wait for the database, which most tests look into at once; those in `ahead.rs` do not.
 fn quick(settings: Settings) -> Settings {
     Settings {
         retry_after: Duration::from_millis(1),

@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::{Entry, Lot, WriteError, Writer};
-use crate::audit::write_ahead::WriteAhead;
+use super::{Entry, Lot, Writer};
 use crate::store::batch::CommitError;
 use crate::store::instances;
 use crate::store::records::Row;
@@ -28,27 +27,24 @@ impl Writer {
     pub(super) fn lose(mut self, mut pending: VecDeque<Entry>, lot: Option<&Lot>) {
         self.sent.entries.close();
         self.take_what_is_there(&mut pending);
-        let lot = lot.filter(|lot| !self.is_ahead(lot));
-        if self.ahead.as_ref().is_some_and(WriteAhead::holds_any) {
-            tracing::warn!(target: "toolgate::audit", "what calls have run with waits in the write-ahead file for the next start");
+        let ahead = self.ahead.as_ref().filter(|ahead| lot.is_some_and(|lot| ahead.holds(&lot.batch)));
+        if let Some(ahead) = ahead {
+            let file = ahead.file().display();
+            tracing::warn!(target: "toolgate::audit", %file, "the records that calls have run with wait in this file for the next start");
         }
+        let lot = lot.filter(|_| ahead.is_none());
         let rows = || lot.into_iter().flat_map(Lot::left);
         let ends = rows().filter(|row| matches!(row, Row::End(_))).count();
         let records = rows().count() + pending.iter().map(|entry| entry.records.len()).sum::<usize>();
         self.sent.lost.add(records);
-        tracing::error!(
-            target: "toolgate::audit",
-            records,
-            interceptions_ended = ends + pending.iter().map(Entry::ends).sum::<usize>(),
-            "the gateway stops and its audit still cannot write: these records are lost",
-        );
-    }
-
-    /// The thread that prepared these records is gone.
-    pub(super) fn lost_while_preparing(&self, records: usize) -> WriteError {
-        self.sent.lost.add(records);
-        tracing::error!(target: "toolgate::audit", records, "records were lost while they were prepared");
-        WriteError::Lost(records)
+        if records > 0 {
+            tracing::error!(
+                target: "toolgate::audit",
+                records,
+                interceptions_ended = ends + pending.iter().map(Entry::ends).sum::<usize>(),
+                "the gateway stops and its audit still cannot write: these records are lost",
+            );
+        }
     }
 
     /// At the very end nobody can write an end any more: what is open now was lost.

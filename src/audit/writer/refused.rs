@@ -9,7 +9,6 @@ use crate::audit::chain::Head;
 use crate::audit::instance;
 use crate::audit::lost_texts;
 use crate::audit::own_chain::{LOST, Loss, OwnChain};
-use crate::audit::people::Newcomers;
 use crate::audit::prepare::Aside;
 use crate::domain::Digest;
 use crate::store::Store;
@@ -27,20 +26,8 @@ impl Writer {
     pub(super) fn doubt(&mut self, lot: &mut Lot) {
         self.doubts = true;
         self.forget_written();
-        self.restate(lot);
-    }
-
-    /// Tells once more of everybody whose records a batch holds.
-    pub(super) fn restate(&self, lot: &mut Lot) {
-        let batch = &mut lot.batch;
-        let mut newcomers = Newcomers {
-            people: std::mem::take(&mut batch.people),
-            callers: std::mem::take(&mut batch.callers),
-        };
-        for caller in lot.asides.iter().filter_map(|aside| aside.caller.as_ref()) {
-            self.people.restate(caller, &mut newcomers);
-        }
-        (batch.people, batch.callers) = (newcomers.people, newcomers.callers);
+        let all = self.everybody(lot);
+        (lot.batch.people, lot.batch.callers) = (all.people, all.callers);
     }
 
     /// Forgets what was taken to be in the store.

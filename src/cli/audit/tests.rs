@@ -266,6 +266,30 @@ async fn the_commands_read_a_database_file_and_every_reading_is_recorded() {
 }
 
 #[tokio::test]
+async fn nothing_is_erased_while_something_waits_beside_the_database() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = &file(folder.path()).await;
+    let erase = || {
+        <Line as clap::Parser>::parse_from([
+            "audit",
+            "erase",
+            "--user",
+            "person-alice",
+            "--yes",
+            "--store",
+            path,
+        ])
+    };
+    let ahead = format!("{path}.ahead");
+    std::fs::write(&ahead, "what a killed gateway left").unwrap();
+    let error = run(erase().args).await.unwrap_err().to_string();
+    assert!(error.contains(&ahead) && error.contains("start it once, then erase"), "{error}");
+    std::fs::write(&ahead, [0; 9]).unwrap();
+    let error = run(erase().args).await.unwrap_err().to_string();
+    assert!(error.contains("nothing to erase of a user called person-alice"), "{error}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named() {
     let folder = tempfile::TempDir::new().unwrap();
     let path = &file(folder.path()).await;
