@@ -56,7 +56,7 @@ impl Audit {
         outlets: Outlets,
         settings: Settings,
     ) -> Result<Self, OpenError> {
-        let claim = store.claim()?;
+        let claim = store.claim().await?;
         // What is there was written before anything that is in the spool. Both are large futures, and soon done.
         let ahead = Box::pin(leftovers::write_ahead(&store, &settings, &outlets)).await?;
         let spool = Box::pin(leftovers::spool(&store, &settings)).await?;

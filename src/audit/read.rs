@@ -17,10 +17,8 @@ use crate::seal::Sealer;
 use crate::store::column::micros;
 use crate::store::content::{self, Content};
 use crate::store::people;
-use crate::store::queries::{
-    self, Cursor, Filter, Interception, PageRequest, Parts, TextPlace, Tokens, ToolCall, Turn,
-};
-use crate::store::records::Kept;
+use crate::store::queries::{self, Cursor, Filter, Interception, PageRequest, Tokens, ToolCall, Turn};
+use crate::store::records::{self, Body, Kept, Row};
 use crate::store::{Store, StoreError};
 
 /// What opens the records' texts. Whoever uses it records that first.
@@ -161,6 +159,31 @@ pub enum TextState {
     Unreadable,
 }
 
+impl Round {
+    fn of(row: records::Tokens, texts: &Texts) -> Self {
+        Self {
+            round: row.round,
+            model: row.model,
+            response_id: row.response_id,
+            request_id: row.request_id,
+            status: row.status,
+            stop_reason: row.stop_reason,
+            tokens: Tokens {
+                input: row.input,
+                output: row.output,
+                cache_read: row.cache_read,
+                cache_write: row.cache_write_short + row.cache_write_long,
+                reasoning: row.reasoning,
+            },
+            cache_write_long: row.cache_write_long,
+            answer: texts.open(&row.body),
+            first_byte_us: row.first_byte_us,
+            duration_us: row.duration_us,
+            recorded_at: row.recorded_at,
+        }
+    }
+}
+
 impl Whole {
     /// How much text is open, bytes.
     fn opened(&self) -> usize {
@@ -260,57 +283,56 @@ impl Reader {
     }
 
     async fn open(&self, interception: Interception) -> Result<Whole, StoreError> {
-        let parts = queries::parts(&self.store, interception.id).await?;
-        let texts = self.texts(&parts).await?;
-        let prompts = parts.prompts.into_iter().map(|part| Prompt {
-            role: part.role,
-            prompt: texts.open(&part.text),
-            recorded_at: part.recorded_at,
-        });
-        let rounds = parts.rounds.into_iter().map(|part| Round {
-            round: part.round,
-            model: part.model,
-            response_id: part.response_id,
-            request_id: part.request_id,
-            status: part.status,
-            stop_reason: part.stop_reason,
-            tokens: part.tokens,
-            cache_write_long: part.cache_write_long,
-            answer: texts.open(&part.text),
-            first_byte_us: part.first_byte_us,
-            duration_us: part.duration_us,
-            recorded_at: part.recorded_at,
-        });
-        let thoughts = parts.thoughts.into_iter().map(|part| Thought {
-            round: part.round,
-            thought: texts.open(&part.text),
-            recorded_at: part.recorded_at,
-        });
-        let calls = parts.calls.into_iter().map(|call| Call {
+        let rows = records::of(&self.store, interception.id).await?;
+        let texts = self.texts(&rows).await?;
+        let calls = queries::calls_of(&self.store, interception.id).await?;
+        let (mut prompts, mut rounds, mut thoughts) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            match row {
+                Row::Prompt(row) => prompts.push(Prompt {
+                    role: row.role,
+                    prompt: texts.open(&row.body),
+                    recorded_at: row.recorded_at,
+                }),
+                Row::Tokens(row) => rounds.push(Round::of(*row, &texts)),
+                Row::Thought(row) => thoughts.push(Thought {
+                    round: row.round,
+                    thought: texts.open(&row.body),
+                    recorded_at: row.recorded_at,
+                }),
+                Row::Start(_) | Row::End(_) | Row::ToolUse(_) | Row::Outcome(_) | Row::Event(_) => {}
+            }
+        }
+        let calls = calls.into_iter().map(|call| Call {
             arguments: texts.open(&call.arguments),
-            result: call.result.as_ref().map(|place| texts.open(place)),
+            result: call.result.as_ref().map(|body| texts.open(body)),
             call,
         });
         Ok(Whole {
             interception,
-            prompt_usage: prompts.collect(),
-            token_usage: rounds.collect(),
-            model_thought: thoughts.collect(),
+            prompt_usage: prompts,
+            token_usage: rounds,
+            model_thought: thoughts,
             tool_usage: calls.collect(),
         })
     }
 
     /// All sealed texts of an interception, and the keys of those whose they are.
-    async fn texts(&self, parts: &Parts) -> Result<Texts, StoreError> {
-        let sealed = content::fetch(&self.store, &parts.text_ids()).await?;
+    async fn texts(&self, rows: &[Row]) -> Result<Texts, StoreError> {
+        let ids: Vec<_> = rows.iter().filter_map(|row| row.body()?.id.as_deref()).collect();
+        let sealed = content::fetch(&self.store, &ids).await?;
+        let person = rows.iter().find_map(|row| match row {
+            Row::Start(start) => start.who.person.clone(),
+            _ => None,
+        });
         let mut keys = HashMap::new();
         let owners = sealed.values().map(|content| content.person.as_str());
-        for person in owners.chain(parts.person.as_deref()) {
+        for person in owners.chain(person.as_deref()) {
             if !keys.contains_key(person) {
                 keys.insert(person.to_owned(), self.key(person).await?);
             }
         }
-        Ok(Texts { sealed, keys, person: parts.person.clone(), room: Cell::new(OPENED) })
+        Ok(Texts { sealed, keys, person, room: Cell::new(OPENED) })
     }
 
     async fn key(&self, person: &str) -> Result<Key, StoreError> {
@@ -341,20 +363,20 @@ struct Texts {
 }
 
 impl Texts {
-    fn open(&self, place: &TextPlace) -> Text {
-        let (text, state) = match place.kept {
+    fn open(&self, body: &Body) -> Text {
+        let (text, state) = match body.kept {
             Kept::None => (None, TextState::None),
             Kept::Digest => (None, TextState::Digest),
             Kept::Dropped => (None, TextState::Dropped),
-            Kept::Redacted => self.unseal(place, TextState::Redacted),
-            Kept::Full => self.unseal(place, TextState::Full),
-            Kept::Cut => self.unseal(place, TextState::Cut),
+            Kept::Redacted => self.unseal(body, TextState::Redacted),
+            Kept::Full => self.unseal(body, TextState::Full),
+            Kept::Cut => self.unseal(body, TextState::Cut),
         };
-        Text { text, state, digest: place.id.clone(), bytes: place.bytes }
+        Text { text, state, digest: body.id.clone(), bytes: body.bytes }
     }
 
-    fn unseal(&self, place: &TextPlace, state: TextState) -> (Option<String>, TextState) {
-        let sealed = place.id.as_ref().and_then(|id| self.sealed.get(id));
+    fn unseal(&self, body: &Body, state: TextState) -> (Option<String>, TextState) {
+        let sealed = body.id.as_ref().and_then(|id| self.sealed.get(id));
         let owner = sealed.map(|content| &content.person).or(self.person.as_ref());
         let key = owner.and_then(|owner| self.keys.get(owner));
         match (sealed, key) {

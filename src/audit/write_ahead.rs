@@ -138,9 +138,9 @@ impl WriteAhead {
 
 /// The write-ahead file of a store, where a gateway that is gone left something in it. Its next start brings that in:
 /// what is done with the records before would miss it.
-pub fn left_behind(store: &Store) -> Result<Option<PathBuf>, StoreError> {
+pub async fn left_behind(store: &Store) -> Result<Option<PathBuf>, StoreError> {
     let Some(path) = store.path().map(WriteAhead::path) else { return Ok(None) };
-    let _claim = match store.claim() {
+    let _claim = match store.claim().await {
         // A gateway that runs has it in its database, or tries.
         Err(StoreError::InUse(_)) => return Ok(None),
         claim => claim?,

@@ -138,6 +138,10 @@ impl Prepared {
         self.execute(connection, self.sql(database)).await
     }
 
+    fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows.len() as u64).sum()
+    }
+
     fn sql(&self, database: Database) -> String {
         let statements: Vec<_> = self.parts.iter().map(|part| part.what.sql(database)).collect();
         joined(&statements, database)
@@ -181,9 +185,11 @@ impl Store {
             Database::Sqlite => {
                 let mut connection = self.commits.acquire().await?;
                 let written = batch.write_at_once(&mut connection).await;
-                if written.is_err() {
+                match (&written, &self.wal) {
                     // It fails where SQLite has rolled back by itself, as it does when the disk is full.
-                    let _rolled_back = connection.execute("ROLLBACK").await;
+                    (Err(_), _) => drop(connection.execute("ROLLBACK").await),
+                    (Ok(()), Some(wal)) => wal.note(batch.bytes()),
+                    (Ok(()), None) => {}
                 }
                 written
             }

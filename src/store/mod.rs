@@ -25,6 +25,7 @@ pub mod records;
 mod schema;
 pub mod search;
 mod sqlite;
+mod wal;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,8 @@ use sqlx::{Any, AnyPool, Transaction};
 use tokio::time::{Duration, timeout};
 
 use crate::config::{self, Location};
+
+use wal::Wal;
 
 pub use sqlite::Claim;
 
@@ -52,6 +55,8 @@ pub struct Store {
     /// How long a question may take, where that is limited.
     longest: Option<Duration>,
     path: Option<PathBuf>,
+    /// SQLite's log, where this store writes to it.
+    wal: Option<Wal>,
 }
 
 /// How many questions of people are asked at once.
@@ -148,8 +153,8 @@ impl Store {
 
     /// Takes the store for one gateway until the claim is dropped, also by the end of the process; a store that is
     /// shared can be claimed by all.
-    pub fn claim(&self) -> Result<Claim, StoreError> {
-        sqlite::claim(self.path.as_deref())
+    pub async fn claim(&self) -> Result<Claim, StoreError> {
+        sqlite::claim(self.path.as_deref()).await
     }
 
     /// What is in force on the connection of the audit's batches, as the database tells it: names and values.
@@ -201,6 +206,9 @@ impl Store {
 
     /// Closes all connections, after the queries that run.
     pub async fn close(&self) {
+        if let Some(wal) = &self.wal {
+            wal.close().await;
+        }
         self.questions.close().await;
         self.readers.close().await;
         self.writer.close().await;

@@ -51,7 +51,16 @@ pub(super) async fn open(at: &Postgres, durability: Durability) -> Result<Store,
     let writer = connect(at, &[LIMITS, settings], Use { connections: WRITERS, tested: true }).await?;
     let readers = connect(at, &[LIMITS, READER], Use { connections: READERS, tested: true }).await?;
     let questions = apart(&readers, QUESTIONS);
-    Ok(Store { database: Database::Postgres, commits, writer, readers, questions, longest: None, path: None })
+    Ok(Store {
+        database: Database::Postgres,
+        commits,
+        writer,
+        readers,
+        questions,
+        longest: None,
+        path: None,
+        wal: None,
+    })
 }
 
 pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
@@ -68,6 +77,7 @@ pub(super) async fn open_read_only(at: &Postgres) -> Result<Store, StoreError> {
             readers,
             longest: None,
             path: None,
+            wal: None,
         }),
     }
 }

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use tokio::time::{Duration, sleep};
 use uuid::Uuid;
 
 use super::batch::render;
@@ -27,6 +28,10 @@ const UNKNOWN: &str = "NOT EXISTS (SELECT 1 FROM callers c WHERE c.person = p.id
     AND NOT EXISTS (SELECT 1 FROM interceptions i WHERE i.person = p.id) \
     AND NOT EXISTS (SELECT 1 FROM audit_events e WHERE e.person = p.id) \
     AND NOT EXISTS (SELECT 1 FROM content t WHERE t.person = p.id)";
+
+/// How often SQLite's log is tried to be emptied, and the pause between two tries.
+const EMPTYING: u32 = 50;
+const EMPTYING_PAUSE: Duration = Duration::from_millis(20);
 
 /// The least id that was made at this time or later.
 pub fn first_id(at: Timestamp) -> Uuid {
@@ -279,7 +284,15 @@ pub async fn person(
 /// Sees to it that what is gone is not in SQLite's write-ahead log any more either, as far as nobody reads it just now.
 pub async fn empty_log(store: &Store) -> Result<(), sqlx::Error> {
     if store.database() == Database::Sqlite {
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&store.writer).await?;
+        for _ in 0..EMPTYING {
+            let is_busy: i64 =
+                sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&store.writer).await?;
+            if is_busy == 0 {
+                break;
+            }
+            // A gateway that runs may be bringing it over just now, which SQLite does not wait for.
+            sleep(EMPTYING_PAUSE).await;
+        }
     }
     Ok(())
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection, Executor, Row};
+use tokio::time::sleep;
 
 use super::schema::{self, Schema};
+use super::wal::Wal;
 use super::{Database, QUESTIONS, Store, StoreError, apart};
 use crate::config::Durability;
 
@@ -19,16 +21,20 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 const SCHEMA: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
 const READERS: u32 = 4;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const CLAIM_TRIES: u32 = 10;
+const CLAIM_PAUSE: Duration = Duration::from_millis(20);
 
 // journal_mode is kept in the file; the rest is forgotten with each connection. What is deleted is overwritten: keys that were
-// thrown away, and words of the search index, which is written anew all the time, would else stay in the file.
+// thrown away, and words of the search index, which is written anew all the time, would else stay in the file. The log is brought over
+// by `wal.rs`; where it cannot keep up, by the writer at 16 MiB.
 const WRITER_PROCESS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
-    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
+    PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const WRITER_POWER: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-    PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
+    PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const READER: &str = "PRAGMA busy_timeout = 2000; PRAGMA query_only = ON";
+const WAL: &str = "PRAGMA busy_timeout = 2000; PRAGMA synchronous = NORMAL";
 const MEMORY: &str = "PRAGMA foreign_keys = ON";
 
 /// The proof that this gateway alone writes to the store.
@@ -47,9 +53,10 @@ pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, S
     let writer = connect(&path, "rw", settings, 1).await?;
     migrate(&path, &writer).await?;
     let readers = connect(&path, "rw", READER, READERS).await?;
+    let wal = Some(Wal::new(connect(&path, "rw", WAL, 1).await?));
     let (commits, questions) = (writer.clone(), apart(&readers, QUESTIONS));
     let path = Some(path);
-    Ok(Store { database: Database::Sqlite, commits, writer, readers, questions, longest: None, path })
+    Ok(Store { database: Database::Sqlite, commits, writer, readers, questions, longest: None, path, wal })
 }
 
 pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
@@ -70,6 +77,7 @@ pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {
             readers,
             longest: None,
             path: Some(path),
+            wal: None,
         }),
     }
 }
@@ -88,19 +96,26 @@ pub(super) async fn in_memory() -> Result<Store, StoreError> {
         questions,
         longest: None,
         path: None,
+        wal: None,
     })
 }
 
-pub(super) fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {
+pub(super) async fn claim(path: Option<&Path>) -> Result<Claim, StoreError> {
     let Some(database) = path else { return Ok(Claim { _lock: None }) };
     // A file of its own: closing any handle of the database file would drop SQLite's own locks on it.
     let path = with_suffix(database, ".lock");
     let file = private_file().create(true).truncate(false).open(&path);
     let file = file.map_err(|source| StoreError::Create { path: path.clone(), source })?;
-    match file.try_lock() {
-        Ok(()) => Ok(Claim { _lock: Some(file) }),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(database.to_owned())),
-        Err(TryLockError::Error(source)) => Err(StoreError::Create { path, source }),
+    let mut tries = 0;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(Claim { _lock: Some(file) }),
+            // A process that was just being started holds what its parent held, until it becomes another program.
+            Err(TryLockError::WouldBlock) if tries < CLAIM_TRIES => sleep(CLAIM_PAUSE).await,
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(database.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(StoreError::Create { path, source }),
+        }
+        tries += 1;
     }
 }
 
@@ -137,7 +152,7 @@ pub(super) async fn bytes(pool: &AnyPool) -> Result<u64, sqlx::Error> {
 async fn migrate(path: &Path, pool: &AnyPool) -> Result<(), StoreError> {
     let _claim = match compare(path, pool).await? {
         Schema::Current | Schema::Ahead => None,
-        Schema::Missing | Schema::Behind => Some(claim(Some(path))?),
+        Schema::Missing | Schema::Behind => Some(claim(Some(path)).await?),
     };
     MIGRATIONS.run(pool).await.map_err(|source| migration_error(path, source))
 }

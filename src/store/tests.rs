@@ -36,7 +36,7 @@ async fn the_pragmas_in_force_are_those_that_durability_promises() {
             ("synchronous", synchronous),
             ("foreign_keys", "1"),
             ("busy_timeout", "2000"),
-            ("wal_autocheckpoint", "1000"),
+            ("wal_autocheckpoint", "4096"),
         ];
         assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
@@ -112,10 +112,11 @@ async fn one_gateway_at_a_time() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);
     let (first, second) = (Store::open(&at).await.unwrap(), Store::open(&at).await.unwrap());
-    let claim = first.claim().unwrap();
-    assert!(matches!(second.claim(), Err(StoreError::InUse(_))));
-    drop(claim);
-    second.claim().unwrap();
+    let claim = first.claim().await.unwrap();
+    assert!(matches!(second.claim().await, Err(StoreError::InUse(_))));
+    // It is given back a moment after it is asked for.
+    let (claimed, ()) = futures::future::join(second.claim(), async { drop(claim) }).await;
+    claimed.unwrap();
 }
 
 #[tokio::test]
@@ -232,7 +233,7 @@ async fn gateways_that_start_at_once_make_the_tables_of_postgresql_once() {
     assert!(matches!(empty, StoreError::Foreign(_)), "{empty}");
     let stores = futures::future::join_all((0..4).map(|_| Store::open(&at))).await;
     for store in stores {
-        store.unwrap().claim().unwrap();
+        store.unwrap().claim().await.unwrap();
     }
     let store = Store::open_read_only(&at).await.unwrap();
     let refused = issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap_err();
@@ -276,7 +277,7 @@ async fn an_older_schema_is_brought_up_to_date_by_one_gateway_alone() {
     transaction.commit().await.unwrap();
     let behind = Store::open_read_only(&at).await.unwrap_err();
     assert!(matches!(behind, StoreError::Behind(_)), "{behind}");
-    let claim = store.claim().unwrap();
+    let claim = store.claim().await.unwrap();
     assert!(matches!(Store::open(&at).await, Err(StoreError::InUse(_))));
     drop(claim);
     let store = Store::open(&at).await.unwrap();

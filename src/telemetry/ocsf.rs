@@ -32,7 +32,7 @@ pub fn interception(row: &Interception) -> Value {
         &mut event,
         "api",
         json!({
-            "operation": if is_mcp { "tools/call" } else { row.dialect.as_str() },
+            "operation": row.dialect,
             "service": {"name": provider},
             "request": some([("uid", Some(row.id.to_string().into()))]),
             "response": end.and_then(|end| end.status).map(|status| json!({"code": status})),
@@ -289,8 +289,8 @@ fn without_nulls(value: Value) -> Value {
 mod tests {
     use super::*;
     use crate::domain::{InterceptionId, ToolUseId};
-    use crate::store::queries::{CallEnded, Ended, TextPlace, Tokens};
-    use crate::store::records::Kept;
+    use crate::store::queries::{CallEnded, Ended, Tokens};
+    use crate::store::records::{Body, Kept};
 
     /// What the schema requires of every event of the class, and of the objects in it.
     fn assert_valid(event: &Value) {
@@ -410,7 +410,7 @@ mod tests {
                 result_bytes: Some(8),
                 truncated: false,
             }),
-            arguments: TextPlace { id: None, bytes: 2, kept: Kept::None },
+            arguments: Body { id: None, bytes: 2, kept: Kept::None },
             result: None,
         }
     }

@@ -61,12 +61,12 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     let line = String::from_utf8(line).unwrap();
     assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
     let closed = Store::open(&store_in(&world.folder)).await.unwrap();
-    assert_eq!(left_behind(&closed).unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
+    assert_eq!(left_behind(&closed).await.unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
     closed.close().await;
     mend_closed(&world, "").await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
-    assert_eq!(left_behind(&world.store).unwrap(), None);
+    assert_eq!(left_behind(&world.store).await.unwrap(), None);
     let told = world.told(id).await;
     assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));

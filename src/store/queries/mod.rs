@@ -7,7 +7,6 @@ mod events;
 mod filter;
 mod interceptions;
 mod page;
-mod parts;
 mod statistics;
 mod threads;
 mod tool_calls;
@@ -19,12 +18,11 @@ pub use events::{AuditEvent, events};
 pub use filter::{Filter, MAX_VALUE};
 pub use interceptions::{Ended, Interception, Tokens, ids_like, interception, interceptions, of_ids};
 pub use page::{Cursor, Page, PageRequest, Turn};
-pub use parts::{Parts, PromptPart, RoundPart, TextPlace, ThoughtPart, parts};
 pub use statistics::{
     By, Dimension, TokenStatistics, ToolBy, ToolStatistics, token_statistics, tool_statistics,
 };
 pub use threads::{Thread, thread, threads};
-pub use tool_calls::{CallEnded, ToolCall, tool_calls};
+pub use tool_calls::{CallEnded, ToolCall, calls_of, tool_calls};
 pub use users::{User, users};
 
 /// The word for what has not ended.

@@ -7,10 +7,10 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{micros, micros_if_any, read_parsed, read_time_if_any};
-use super::compose::{number, small};
+use super::super::column::{micros, micros_if_any, read_parsed};
+use super::super::records::{Body, tools};
 use super::conditions::Conditions;
-use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql, TextPlace};
+use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::{InterceptionId, ToolUseId};
 
 /// One tool call.
@@ -77,10 +77,10 @@ pub struct ToolCall {
     pub end: Option<CallEnded>,
     /// Where its arguments are.
     #[serde(skip)]
-    pub arguments: TextPlace,
+    pub arguments: Body,
     /// Where its result is.
     #[serde(skip)]
-    pub result: Option<TextPlace>,
+    pub result: Option<Body>,
 }
 
 /// How a call went.
@@ -123,27 +123,29 @@ pub async fn tool_calls(
 }
 
 /// The calls of one interception, in order.
-pub(super) async fn calls_of(store: &Store, id: InterceptionId) -> Result<Vec<ToolCall>, sqlx::Error> {
+pub async fn calls_of(store: &Store, id: InterceptionId) -> Result<Vec<ToolCall>, sqlx::Error> {
     let mut sql = Sql::new(ROWS);
     sql.push("t.interception_id = ").value(id.to_string()).push(" ORDER BY t.seq");
     sql.fetch(store, read).await
 }
 
 fn read(row: &AnyRow) -> Result<ToolCall, sqlx::Error> {
-    let outcome = row.try_get::<Option<String>, _>("outcome")?;
-    let end = match &outcome {
-        Some(_) => Some(CallEnded {
-            ended_at: read_time_if_any(row, "ended_at")?,
-            duration_us: number(row, "duration_us")?,
-            result_bytes: number(row, "result_bytes")?,
-            truncated: number(row, "truncated")? == Some(1),
-        }),
-        None => None,
-    };
+    let call = tools::read(row)?;
+    let mut result = None;
+    let (mut word, mut end) = (RUNNING.to_owned(), None);
+    if let Some(outcome) = tools::read_outcome(row)? {
+        end = Some(CallEnded {
+            ended_at: Some(outcome.ended_at),
+            duration_us: outcome.duration_us,
+            result_bytes: outcome.body.as_ref().map(|body| body.bytes),
+            truncated: outcome.truncated,
+        });
+        (word, result) = (outcome.outcome, outcome.body);
+    }
     Ok(ToolCall {
-        id: read_parsed(row, "id")?,
-        interception_id: read_parsed(row, "interception_id")?,
-        seq: small(row, "seq")?.unwrap_or_default(),
+        id: call.id,
+        interception_id: call.interception_id,
+        seq: call.seq,
         thread: read_parsed(row, "thread")?,
         caller_user: row.try_get("user_name")?,
         caller_key: row.try_get("key_name")?,
@@ -151,23 +153,23 @@ fn read(row: &AnyRow) -> Result<ToolCall, sqlx::Error> {
         model: row.try_get("model")?,
         client: row.try_get("client")?,
         client_session: row.try_get("client_session")?,
-        round: small(row, "round")?.unwrap_or_default(),
-        call_id: row.try_get("call_id")?,
-        tool: row.try_get("tool")?,
-        server: row.try_get("server")?,
-        server_tool: row.try_get("server_tool")?,
-        server_url: row.try_get("server_url")?,
-        definition: row.try_get("definition")?,
-        injected: number(row, "injected")? == Some(1),
-        via: row.try_get("via")?,
-        rule: row.try_get("rule")?,
-        policy: row.try_get("policy")?,
-        approver: row.try_get("approver")?,
-        intended_at: read_time_if_any(row, "intended_at")?,
-        recorded_at: read_parsed(row, "recorded_at")?,
-        outcome: outcome.unwrap_or_else(|| RUNNING.to_owned()),
+        round: call.round,
+        call_id: call.call_id,
+        tool: call.tool,
+        server: call.server,
+        server_tool: call.server_tool,
+        server_url: call.server_url,
+        definition: call.definition,
+        injected: call.injected,
+        via: call.via,
+        rule: call.rule,
+        policy: call.policy,
+        approver: call.approver,
+        intended_at: call.intended_at,
+        recorded_at: call.recorded_at,
+        outcome: word,
         end,
-        arguments: TextPlace::read(row, "content", "bytes", "kept")?.unwrap_or_default(),
-        result: TextPlace::read(row, "result_content", "result_bytes", "result_kept")?,
+        arguments: call.body,
+        result,
     })
 }
