@@ -5,6 +5,7 @@
 //! the first byte of an answer, 10 ms a call. PostgreSQL is measured where `TOOLGATE_TEST_POSTGRES` says where it is.
 //!
 //!     cargo bench --bench audit_cost
+//!     cargo bench --bench audit_cost -- PostgreSQL     # one store alone
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on panics")]
 #![allow(clippy::print_stdout, reason = "prints its table")]
@@ -67,6 +68,8 @@ async fn main() -> ExitCode {
     println!("store       request     at once percentile     without        with  difference");
     let mut stores = vec![("SQLite", "sqlite:toolgate.db".to_owned())];
     stores.extend(std::env::var("TOOLGATE_TEST_POSTGRES").ok().map(|url| ("PostgreSQL", url)));
+    let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    stores.retain(|(name, _)| asked.is_empty() || asked.iter().any(|asked| asked == name));
     let mut passed = true;
     for (name, url) in stores {
         let without = Gateway::start(&url, provider, tools, false).await;
