@@ -11,6 +11,7 @@ use super::{OpenError, Outlets, Settings, instance};
 use crate::config::{Durability, OnUnavailable};
 use crate::store::batch::{Batch, CommitError};
 use crate::store::links::{Link, Run};
+use crate::store::records::events::Action;
 use crate::store::records::{self, Row};
 use crate::store::{Store, instances};
 
@@ -37,7 +38,11 @@ pub(super) async fn write_ahead(
 }
 
 /// The spool, empty, where there is to be one; what an earlier run left in it is in the store then.
-pub(super) async fn spool(store: &Store, settings: &Settings) -> Result<Option<Spool>, OpenError> {
+pub(super) async fn spool(
+    store: &Store,
+    settings: &Settings,
+    outlets: &Outlets,
+) -> Result<Option<Spool>, OpenError> {
     let path = &settings.spool;
     let wanted = settings.on_unavailable == OnUnavailable::Spool;
     if !wanted && !path.exists() {
@@ -47,7 +52,7 @@ pub(super) async fn spool(store: &Store, settings: &Settings) -> Result<Option<S
     let sync = settings.durability == Durability::Power;
     let mut spool = Spool::open(path, sync).await.map_err(unusable)?;
     if spool.length() > 0 {
-        bring_in(store, settings, &mut spool).await?;
+        bring_in(store, settings, outlets, &mut spool).await?;
         spool.empty().await.map_err(unusable)?;
     }
     Ok(wanted.then_some(spool))
@@ -76,14 +81,19 @@ async fn bring_in_missing(
         let rewritten = left.rewrite(0, retain_missing).await;
         rewritten.map_err(|source| OpenError::File { path: path.clone(), source })?;
     }
-    bring_in(store, settings, left).await?;
+    bring_in(store, settings, outlets, left).await?;
     let mut came = records::fetch(store, &missing).await.map_err(failed)?;
     outlets.publish_rows(missing.iter().filter_map(|key| came.remove(key)));
     Ok(())
 }
 
-/// Commits what an earlier run left in a file.
-async fn bring_in(store: &Store, settings: &Settings, left: &mut Spool) -> Result<(), OpenError> {
+/// Commits what an earlier run left in a file; the outlets are told of what was lost before it.
+async fn bring_in(
+    store: &Store,
+    settings: &Settings,
+    outlets: &Outlets,
+    left: &mut Spool,
+) -> Result<(), OpenError> {
     let path = left.path().to_owned();
     let unusable = |source| OpenError::File { path: path.clone(), source };
     let failed = |source: sqlx::Error| OpenError::Left { path: path.clone(), source: source.into() };
@@ -92,9 +102,11 @@ async fn bring_in(store: &Store, settings: &Settings, left: &mut Spool) -> Resul
     if let Some(Batch { link: Link { instance, epoch, .. }, .. }) = lines.next().await.map_err(unusable)? {
         // A database that is older than the file may lack the run, and nobody would ever close it.
         let run = Run { instance, epoch };
-        instances::know(store, &run, settings.clock.now()).await.map_err(failed)?;
+        let now = instances::time_of_leases(store, settings.clock.now()).await.map_err(failed)?;
+        instances::know(store, &run, now).await.map_err(failed)?;
     }
     let (mut from, count) = (0, AtomicU64::new(u64::MAX));
+    let mut losses = Vec::new();
     loop {
         let progress = replay(store, &path, from, left.length(), &count).await;
         match progress.stopped {
@@ -108,21 +120,37 @@ async fn bring_in(store: &Store, settings: &Settings, left: &mut Spool) -> Resul
                 };
                 let run = instance::begin(store, settings).await.map_err(failed)?;
                 let mut chain = match progress.loss {
-                    Some(loss) => OwnChain::after_loss(run, loss),
+                    Some(loss) => {
+                        let (commits, behind, why) = (loss.commits, loss.behind, loss.why);
+                        tracing::error!(target: "toolgate::audit", commits, behind_link = behind, "{why}");
+                        OwnChain::after_loss(run, loss)
+                    }
                     None => OwnChain::anew(run),
                 };
-                let relink = |batch: &mut Batch| chain.relink_without(batch, &lost);
+                let told = losses.len();
+                let relink = |batch: &mut Batch| {
+                    chain.relink_without(batch, &lost);
+                    losses.extend(batch.rows.iter().filter(|row| is_loss(row)).cloned());
+                };
                 left.rewrite(progress.offset, relink).await.map_err(unusable)?;
                 from = 0;
-                // Behind a line that was refused there may be none that could tell of it.
+                // Behind a line that was refused there may be none that could tell of it. Where even that is refused, the
+                // log has told.
                 if left.length() == 0
+                    && told == 0
                     && let Some(batch) = chain.tell_of_loss(settings.clock.now())
                 {
                     left.append(&batch).await.map_err(unusable)?;
+                    losses.extend(batch.rows);
                 }
             }
         }
     }
+    outlets.publish_rows(losses);
     tracing::info!(target: "toolgate::audit", file = %path.display(), "nothing waits there any more");
     Ok(())
+}
+
+fn is_loss(row: &Row) -> bool {
+    matches!(row, Row::Event(event) if event.action == Action::Lost)
 }

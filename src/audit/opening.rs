@@ -59,7 +59,7 @@ impl Audit {
         let claim = store.claim().await?;
         // What is there was written before anything that is in the spool. Both are large futures, and soon done.
         let ahead = Box::pin(leftovers::write_ahead(&store, &settings, &outlets)).await?;
-        let spool = Box::pin(leftovers::spool(&store, &settings)).await?;
+        let spool = Box::pin(leftovers::spool(&store, &settings, &outlets)).await?;
         let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
         let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;

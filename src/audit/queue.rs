@@ -135,7 +135,8 @@ impl Queue {
         })
     }
 
-    fn place_at_once(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    /// A place for something with so many bytes of texts, if there is one.
+    pub(super) fn place_at_once(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_many_owned(self.places_for(bytes)).ok()
     }
 

@@ -283,9 +283,10 @@ impl Reader {
     }
 
     async fn open(&self, interception: Interception) -> Result<Whole, StoreError> {
+        // Before the rows: what they speak of is there by then.
+        let calls = queries::calls_of(&self.store, interception.id).await?;
         let rows = records::of(&self.store, interception.id).await?;
         let texts = self.texts(&rows).await?;
-        let calls = queries::calls_of(&self.store, interception.id).await?;
         let (mut prompts, mut rounds, mut thoughts) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             match row {

@@ -144,6 +144,17 @@ impl Trail {
         }
     }
 
+    /// The same where it can be done at once: what stays gathered goes with the next flush, intent or end.
+    pub fn flush_if_room(&mut self) {
+        if self.gathered.is_empty() || self.queue.trouble().is_some() {
+            return;
+        }
+        if let Some(place) = self.queue.place_at_once(self.gathered_bytes) {
+            let entry = self.take_gathered(place);
+            self.queue.send(entry);
+        }
+    }
+
     /// How the next request tells the answer, if it goes on from it: by this it finds the interception.
     pub fn answered(&mut self, echo: Option<Digest>) {
         self.echo = echo;

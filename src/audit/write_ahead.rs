@@ -93,9 +93,10 @@ impl WriteAhead {
 
     /// Overwrites what is in the file.
     pub(super) fn clear(&mut self) {
-        if self.used > 0 {
-            let written = self.try_to_clear();
-            self.noted(written);
+        if self.used > 0
+            && let Err(error) = self.try_to_clear()
+        {
+            self.noted(Err(error));
         }
     }
 

@@ -69,8 +69,8 @@ impl Gateway {
             answer.own_header(missing::HEADER, &missing);
         }
         let delivery = admitted.request.delivery;
-        // While the provider thinks: no call has to wait for these texts.
-        trail.flush().await;
+        // No call has to wait for these texts.
+        trail.flush_if_room();
         let line = Line::new(answer, watch, &self.limits, delivery, self.closing.child_token());
         let end = if incoming.operation.generates {
             let mut rounds = Rounds::new(self, &incoming, admitted, admission.injection, line, trail);

@@ -155,8 +155,8 @@ impl Rounds<'_> {
             return Err(why.into());
         }
         self.run_cleared(clearances, places, answers).await?;
-        // While the provider thinks: the next round's calls do not have to wait for what these gave.
-        self.trail.flush().await;
+        // The next round's calls do not have to wait for what these gave.
+        self.trail.flush_if_room();
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! One file a table; what the audit writes is in `records/`, and goes in by `batch.rs`. Queries keep to what SQLite and
 //! PostgreSQL both understand (`$1` placeholders, TEXT, BIGINT and binary columns, `json_each` for many rows); what is
-//! one database's own is in `sqlite.rs` and `postgres.rs`.
+//! one database's own is in `sqlite.rs` (with `wal.rs`) and `postgres.rs`.
 
 pub mod batch;
 pub mod checkpoints;

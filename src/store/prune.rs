@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Executor, Row};
 use tokio::time::{Duration, sleep};
 use uuid::Uuid;
 
@@ -30,8 +30,8 @@ const UNKNOWN: &str = "NOT EXISTS (SELECT 1 FROM callers c WHERE c.person = p.id
     AND NOT EXISTS (SELECT 1 FROM content t WHERE t.person = p.id)";
 
 /// How often SQLite's log is tried to be emptied, and the pause between two tries.
-const EMPTYING: u32 = 50;
-const EMPTYING_PAUSE: Duration = Duration::from_millis(20);
+const EMPTYING: u32 = 20;
+const EMPTYING_PAUSE: Duration = Duration::from_millis(50);
 
 /// The least id that was made at this time or later.
 pub fn first_id(at: Timestamp) -> Uuid {
@@ -281,20 +281,29 @@ pub async fn person(
     Ok(texts.rows_affected())
 }
 
-/// Sees to it that what is gone is not in SQLite's write-ahead log any more either, as far as nobody reads it just now.
-pub async fn empty_log(store: &Store) -> Result<(), sqlx::Error> {
-    if store.database() == Database::Sqlite {
-        for _ in 0..EMPTYING {
-            let is_busy: i64 =
-                sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&store.writer).await?;
-            if is_busy == 0 {
-                break;
-            }
-            // A gateway that runs may be bringing it over just now, which SQLite does not wait for.
-            sleep(EMPTYING_PAUSE).await;
-        }
+/// Sees to it that what is gone is not in SQLite's write-ahead log any more either; false where somebody reads it, or
+/// brings it over, all the time.
+pub async fn empty_log(store: &Store) -> Result<bool, sqlx::Error> {
+    if store.database() != Database::Sqlite {
+        return Ok(true);
     }
-    Ok(())
+    let mut connection = store.writer.acquire().await?;
+    // Nobody can write while a try waits for those who read.
+    connection.execute("PRAGMA busy_timeout = 20").await?;
+    let emptied = try_to_empty(&mut connection).await;
+    connection.execute("PRAGMA busy_timeout = 2000").await?;
+    emptied
+}
+
+async fn try_to_empty(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    for _ in 0..EMPTYING {
+        let empty = sqlx::query_scalar::<_, i64>("PRAGMA wal_checkpoint(TRUNCATE)");
+        if empty.fetch_one(&mut *connection).await? == 0 {
+            return Ok(true);
+        }
+        sleep(EMPTYING_PAUSE).await;
+    }
+    Ok(false)
 }
 
 fn rendered(ids: &[String]) -> Result<String, sqlx::Error> {

@@ -31,10 +31,12 @@ const WRITER_PROCESS: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = 
     PRAGMA synchronous = NORMAL; PRAGMA foreign_keys = ON; \
     PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const WRITER_POWER: &str = "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; \
-    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+    PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; PRAGMA foreign_keys = ON; \
     PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864; PRAGMA secure_delete = ON";
 const READER: &str = "PRAGMA busy_timeout = 2000; PRAGMA query_only = ON";
-const WAL: &str = "PRAGMA busy_timeout = 2000; PRAGMA synchronous = NORMAL";
+const WAL: &str = "PRAGMA busy_timeout = 2000; PRAGMA synchronous = NORMAL; PRAGMA checkpoint_fullfsync = ON";
+/// Before this version a log that one connection brought over while another began it anew could break the database.
+const WAL_IS_SAFE: [u32; 3] = [3, 51, 3];
 const MEMORY: &str = "PRAGMA foreign_keys = ON";
 
 /// The proof that this gateway alone writes to the store.
@@ -53,10 +55,20 @@ pub(super) async fn open(path: &Path, durability: Durability) -> Result<Store, S
     let writer = connect(&path, "rw", settings, 1).await?;
     migrate(&path, &writer).await?;
     let readers = connect(&path, "rw", READER, READERS).await?;
-    let wal = Some(Wal::new(connect(&path, "rw", WAL, 1).await?));
+    let wal = match version(&writer).await.map_err(|source| open_error(&path, source))? {
+        version if version >= WAL_IS_SAFE => Some(Wal::new(connect(&path, "rw", WAL, 1).await?)),
+        _ => None,
+    };
     let (commits, questions) = (writer.clone(), apart(&readers, QUESTIONS));
     let path = Some(path);
     Ok(Store { database: Database::Sqlite, commits, writer, readers, questions, longest: None, path, wal })
+}
+
+/// Of the SQLite that this program was linked with.
+async fn version(pool: &AnyPool) -> Result<[u32; 3], sqlx::Error> {
+    let text: String = sqlx::query_scalar("SELECT sqlite_version()").fetch_one(pool).await?;
+    let mut parts = text.split('.').map(|part| part.parse().unwrap_or(0));
+    Ok([(); 3].map(|()| parts.next().unwrap_or(0)))
 }
 
 pub(super) async fn open_read_only(path: &Path) -> Result<Store, StoreError> {

@@ -108,6 +108,20 @@ async fn a_closed_database_can_be_read() {
 }
 
 #[tokio::test]
+async fn the_log_is_emptied_unless_somebody_reads() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(&place(&folder, Durability::Process)).await.unwrap();
+    let mut reading = store.readers().begin().await.unwrap();
+    reading.fetch_one("SELECT COUNT(*) FROM links").await.unwrap();
+    issued::remember(&store, "key", &[issued("a", "b")]).await.unwrap();
+    assert!(!prune::empty_log(&store).await.unwrap());
+    reading.rollback().await.unwrap();
+    assert!(prune::empty_log(&store).await.unwrap());
+    let settings = store.settings().await.unwrap();
+    assert!(settings.contains(&("busy_timeout".to_owned(), "2000".to_owned())), "{settings:?}");
+}
+
+#[tokio::test]
 async fn one_gateway_at_a_time() {
     let folder = TempDir::new().unwrap();
     let at = place(&folder, Durability::Process);

@@ -1,7 +1,7 @@
-//! SQLite's log comes into its database in the background, so that no transaction waits for the disk meanwhile.
+//! SQLite's log comes into its database in the background.
 //!
-//! By itself SQLite does it within the transaction that made the log long: everything else that writes waits for two
-//! flushes, which take a tenth of a second on a slow disk.
+//! By itself SQLite does it within the transaction that made the log long: everything else that writes waits for all
+//! that is copied, and for two flushes of the disk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

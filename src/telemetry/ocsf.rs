@@ -32,7 +32,7 @@ pub fn interception(row: &Interception) -> Value {
         &mut event,
         "api",
         json!({
-            "operation": row.dialect,
+            "operation": if is_mcp { "tools/call" } else { row.dialect.as_str() },
             "service": {"name": provider},
             "request": some([("uid", Some(row.id.to_string().into()))]),
             "response": end.and_then(|end| end.status).map(|status| json!({"code": status})),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sqlx::any::AnyRow;
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, Row as _};
 
 use super::super::Store;
 
@@ -117,4 +117,15 @@ impl Sql {
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// A column with a number that may be missing. One that cannot be is left out: a list must not end at a row that somebody
+/// has changed, and `verify` finds it.
+pub(super) fn number(row: &AnyRow, name: &str) -> Result<Option<u64>, sqlx::Error> {
+    Ok(row.try_get::<Option<i64>, _>(name)?.and_then(|number| u64::try_from(number).ok()))
+}
+
+/// A column with a small number that may be missing.
+pub(super) fn small<T: TryFrom<u64>>(row: &AnyRow, name: &str) -> Result<Option<T>, sqlx::Error> {
+    Ok(number(row, name)?.and_then(|number| T::try_from(number).ok()))
 }

@@ -7,11 +7,10 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{
-    micros, read_count, read_count_if_any, read_list, read_parsed, read_parsed_if_any,
-};
+use super::super::column::{micros, read_list, read_parsed, read_parsed_if_any};
 use super::super::records::End;
 use super::super::records::interceptions::read_end;
+use super::compose::number;
 use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::InterceptionId;
@@ -185,7 +184,7 @@ fn read(row: &AnyRow) -> Result<Interception, sqlx::Error> {
     Ok(Interception {
         id: read_parsed(row, "id")?,
         instance: row.try_get("instance")?,
-        epoch: read_count(row, "epoch")?,
+        epoch: number(row, "epoch")?.unwrap_or_default(),
         caller_user: row.try_get("user_name")?,
         caller_key: row.try_get("key_name")?,
         caller_groups: match row.try_get::<Option<String>, _>("group_names")? {
@@ -245,7 +244,7 @@ impl From<End> for Ended {
 
 /// The columns of this name, summed up or not.
 pub(super) fn tokens(row: &AnyRow) -> Result<Tokens, sqlx::Error> {
-    let count = |name| read_count_if_any(row, name).map(Option::unwrap_or_default);
+    let count = |name| number(row, name).map(Option::unwrap_or_default);
     Ok(Tokens {
         input: count("input")?,
         output: count("output")?,

@@ -8,7 +8,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{read_count_if_any, time_text};
+use super::super::column::time_text;
+use super::compose::number;
 use super::conditions::Conditions;
 use super::interceptions::tokens;
 use super::{Filter, Sql, Tokens};
@@ -204,7 +205,7 @@ pub async fn token_statistics(
     }
     finish(&mut sql, by, by.iter().any(|by| matches!(by, By::Day | By::Hour)));
     sql.fetch(store, |row| {
-        let sum = |name| read_count_if_any(row, name).map(Option::unwrap_or_default);
+        let sum = |name| number(row, name).map(Option::unwrap_or_default);
         Ok(TokenStatistics {
             group: group(row, by.len())?,
             interceptions: sum("interceptions")?,
@@ -277,7 +278,7 @@ pub async fn tool_statistics(
     }
     finish(&mut sql, by, by.iter().any(|by| matches!(by, ToolBy::Day | ToolBy::Hour)));
     sql.fetch(store, |row| {
-        let sum = |name| read_count_if_any(row, name).map(Option::unwrap_or_default);
+        let sum = |name| number(row, name).map(Option::unwrap_or_default);
         Ok(ToolStatistics {
             group: group(row, by.len())?,
             calls: sum("calls")?,

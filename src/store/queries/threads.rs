@@ -9,7 +9,8 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{micros, read_count_if_any, read_parsed};
+use super::super::column::{micros, read_parsed};
+use super::compose::number;
 use super::conditions::Conditions;
 use super::interceptions::tokens;
 use super::{Cursor, Filter, Page, PageRequest, Sql, Tokens};
@@ -141,7 +142,7 @@ async fn sums(store: &Store, firsts: &[First]) -> Result<HashMap<InterceptionId,
     let ids: Vec<String> = firsts.iter().map(|first| first.thread.id.to_string()).collect();
     let mut sql = Sql::new(SUMS);
     sql.list(&ids).push(") GROUP BY i.thread");
-    let count = |row: &AnyRow, name| read_count_if_any(row, name).map(Option::unwrap_or_default);
+    let count = |row: &AnyRow, name| number(row, name).map(Option::unwrap_or_default);
     let sums = sql.fetch(store, |row| {
         let sums = Sums {
             last_at: Some(read_parsed(row, "last_at")?),

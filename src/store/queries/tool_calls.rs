@@ -7,8 +7,9 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{micros, micros_if_any, read_parsed};
-use super::super::records::{Body, tools};
+use super::super::column::{micros, micros_if_any, read_body, read_parsed, read_time_if_any, read_word};
+use super::super::records::Body;
+use super::compose::{number, small};
 use super::conditions::Conditions;
 use super::{Cursor, Filter, Page, PageRequest, RUNNING, Sql};
 use crate::domain::{InterceptionId, ToolUseId};
@@ -130,22 +131,20 @@ pub async fn calls_of(store: &Store, id: InterceptionId) -> Result<Vec<ToolCall>
 }
 
 fn read(row: &AnyRow) -> Result<ToolCall, sqlx::Error> {
-    let call = tools::read(row)?;
-    let mut result = None;
-    let (mut word, mut end) = (RUNNING.to_owned(), None);
-    if let Some(outcome) = tools::read_outcome(row)? {
-        end = Some(CallEnded {
-            ended_at: Some(outcome.ended_at),
-            duration_us: outcome.duration_us,
-            result_bytes: outcome.body.as_ref().map(|body| body.bytes),
-            truncated: outcome.truncated,
-        });
-        (word, result) = (outcome.outcome, outcome.body);
-    }
+    let outcome = row.try_get::<Option<String>, _>("outcome")?;
+    let end = match &outcome {
+        Some(_) => Some(CallEnded {
+            ended_at: read_time_if_any(row, "ended_at")?,
+            duration_us: number(row, "duration_us")?,
+            result_bytes: number(row, "result_bytes")?,
+            truncated: number(row, "truncated")? == Some(1),
+        }),
+        None => None,
+    };
     Ok(ToolCall {
-        id: call.id,
-        interception_id: call.interception_id,
-        seq: call.seq,
+        id: read_parsed(row, "id")?,
+        interception_id: read_parsed(row, "interception_id")?,
+        seq: small(row, "seq")?.unwrap_or_default(),
         thread: read_parsed(row, "thread")?,
         caller_user: row.try_get("user_name")?,
         caller_key: row.try_get("key_name")?,
@@ -153,23 +152,31 @@ fn read(row: &AnyRow) -> Result<ToolCall, sqlx::Error> {
         model: row.try_get("model")?,
         client: row.try_get("client")?,
         client_session: row.try_get("client_session")?,
-        round: call.round,
-        call_id: call.call_id,
-        tool: call.tool,
-        server: call.server,
-        server_tool: call.server_tool,
-        server_url: call.server_url,
-        definition: call.definition,
-        injected: call.injected,
-        via: call.via,
-        rule: call.rule,
-        policy: call.policy,
-        approver: call.approver,
-        intended_at: call.intended_at,
-        recorded_at: call.recorded_at,
-        outcome: word,
+        round: small(row, "round")?.unwrap_or_default(),
+        call_id: row.try_get("call_id")?,
+        tool: row.try_get("tool")?,
+        server: row.try_get("server")?,
+        server_tool: row.try_get("server_tool")?,
+        server_url: row.try_get("server_url")?,
+        definition: row.try_get("definition")?,
+        injected: number(row, "injected")? == Some(1),
+        via: row.try_get("via")?,
+        rule: row.try_get("rule")?,
+        policy: row.try_get("policy")?,
+        approver: row.try_get("approver")?,
+        intended_at: read_time_if_any(row, "intended_at")?,
+        recorded_at: read_parsed(row, "recorded_at")?,
+        outcome: outcome.unwrap_or_else(|| RUNNING.to_owned()),
         end,
-        arguments: call.body,
-        result,
+        arguments: read_body(row)?,
+        result: result(row)?,
     })
+}
+
+fn result(row: &AnyRow) -> Result<Option<Body>, sqlx::Error> {
+    if row.try_get::<Option<String>, _>("result_kept")?.is_none() {
+        return Ok(None);
+    }
+    let bytes = number(row, "result_bytes")?.unwrap_or_default();
+    Ok(Some(Body { id: row.try_get("result_content")?, bytes, kept: read_word(row, "result_kept")? }))
 }

@@ -101,7 +101,8 @@ pub async fn of(store: &Store, id: InterceptionId) -> Result<Vec<Row>, sqlx::Err
     let mut found = Vec::new();
     for table in TABLES {
         let Some(query) = table.of_interception else { continue };
-        for row in sqlx::query(query).bind(id.to_string()).fetch_all(store.readers()).await? {
+        let rows = sqlx::query(query).bind(id.to_string()).fetch_all(store.readers());
+        for row in store.wait(rows).await? {
             found.extend((table.read)(&row)?);
         }
     }

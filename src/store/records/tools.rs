@@ -107,7 +107,7 @@ pub(in crate::store) const SETTLE: &str = "UPDATE tool_usage SET outcome = value
     duration_us = CAST(value->>'duration_us' AS BIGINT), ended_at = value->>'ended_at' \
     FROM json_each($rows) WHERE tool_usage.id = value->>'id' AND tool_usage.outcome IS NULL";
 
-pub(in crate::store) fn read(row: &AnyRow) -> Result<ToolUse, sqlx::Error> {
+pub(super) fn read(row: &AnyRow) -> Result<ToolUse, sqlx::Error> {
     Ok(ToolUse {
         id: read_parsed(row, "id")?,
         interception_id: read_parsed(row, "interception_id")?,
@@ -133,7 +133,7 @@ pub(in crate::store) fn read(row: &AnyRow) -> Result<ToolUse, sqlx::Error> {
 /// What is said of a result, besides what is kept of it.
 const RESULT: [&str; 2] = ["result_content", "result_bytes"];
 
-pub(in crate::store) fn read_outcome(row: &AnyRow) -> Result<Option<Outcome>, sqlx::Error> {
+pub(super) fn read_outcome(row: &AnyRow) -> Result<Option<Outcome>, sqlx::Error> {
     let Some(outcome) = row.try_get("outcome")? else {
         expect_empty(row, &RESULT)?;
         expect_empty(row, &["result_kept", "truncated", "duration_us", "ended_at"])?;
