@@ -94,17 +94,9 @@ async fn try_to_begin(
 
 /// Makes sure that the store knows of a run: one that it lacks has ended by now, and is to be closed.
 pub async fn know(store: &Store, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
-    let mut transaction = store.begin().await?;
-    sqlx::query(
-        "INSERT INTO instances (instance, epoch, started_at, lease_until) VALUES ($1, $2, $3, $3) \
-         ON CONFLICT (instance, epoch) DO NOTHING",
-    )
-    .bind(&run.instance)
-    .bind(count(run.epoch))
-    .bind(time_text(now))
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await
+    let sql = "INSERT INTO instances (instance, epoch, started_at, lease_until) VALUES ($1, $2, $3, $3) \
+        ON CONFLICT (instance, epoch) DO NOTHING";
+    write(store, sql, run, now).await.map(drop)
 }
 
 /// Holds a run that nobody ever has to end, until the end of the transaction: whoever else wants it waits.
@@ -123,29 +115,23 @@ pub async fn hold(connection: &mut AnyConnection, run: &Run, now: Timestamp) -> 
 
 /// Renews the lease of a run; false where somebody has ended it meanwhile.
 pub async fn renew(store: &Store, run: &Run, lease_until: Timestamp) -> Result<bool, sqlx::Error> {
-    let mut transaction = store.begin().await?;
-    let renewed = sqlx::query(
-        "UPDATE instances SET lease_until = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL",
-    )
-    .bind(&run.instance)
-    .bind(count(run.epoch))
-    .bind(time_text(lease_until))
-    .execute(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(renewed.rows_affected() > 0)
+    let sql = "UPDATE instances SET lease_until = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL";
+    Ok(write(store, sql, run, lease_until).await? > 0)
 }
 
 /// Notes that a run has ended, unless that is known.
 pub async fn end(store: &Store, run: &Run, now: Timestamp) -> Result<(), sqlx::Error> {
+    let sql = "UPDATE instances SET ended_at = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL";
+    write(store, sql, run, now).await.map(drop)
+}
+
+/// Writes something of a run (`$1`, `$2`) and a time (`$3`), in a transaction of its own; gives how many rows that were.
+async fn write(store: &Store, sql: &'static str, run: &Run, time: Timestamp) -> Result<u64, sqlx::Error> {
     let mut transaction = store.begin().await?;
-    sqlx::query("UPDATE instances SET ended_at = $3 WHERE instance = $1 AND epoch = $2 AND ended_at IS NULL")
-        .bind(&run.instance)
-        .bind(count(run.epoch))
-        .bind(time_text(now))
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
+    let query = sqlx::query(sql).bind(&run.instance).bind(count(run.epoch)).bind(time_text(time));
+    let written = query.execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(written.rows_affected())
 }
 
 /// The runs that nobody has ended and whose lease is over.

@@ -70,6 +70,21 @@ over_both_stores! {
     a_statement_holds_no_word_of_the_question
 }
 
+/// `verify` finds it; what is older must be found, too.
+#[tokio::test]
+async fn a_list_does_not_end_at_figures_that_somebody_has_changed() {
+    let store = Store::in_memory().await.unwrap();
+    fill(&store).await;
+    let mut transaction = store.begin().await.unwrap();
+    sqlx::query("UPDATE tool_usage SET bytes = -1, result_bytes = -1, duration_us = -1, truncated = 2")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let page = tool_calls(&store, &Filter::default(), &PageRequest::newest(10)).await.unwrap();
+    assert_eq!(page.items.len(), 3);
+}
+
 async fn found(store: &Store, pairs: &[(&str, &str)]) -> Vec<InterceptionId> {
     let page = interceptions(store, &filter(pairs), &PageRequest::newest(10)).await.unwrap();
     page.items.iter().map(|row| row.id).collect()

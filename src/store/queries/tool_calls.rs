@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
 use super::super::Store;
-use super::super::column::{micros, micros_if_any, read_body, read_parsed, read_time_if_any, read_word};
+use super::super::column::{micros, micros_if_any, read_parsed, read_time_if_any, read_word};
 use super::super::records::Body;
 use super::compose::{number, small};
 use super::conditions::Conditions;
@@ -168,15 +168,16 @@ fn read(row: &AnyRow) -> Result<ToolCall, sqlx::Error> {
         recorded_at: read_parsed(row, "recorded_at")?,
         outcome: outcome.unwrap_or_else(|| RUNNING.to_owned()),
         end,
-        arguments: read_body(row)?,
-        result: result(row)?,
+        arguments: text(row, "content", "bytes", "kept")?.unwrap_or_default(),
+        result: text(row, "result_content", "result_bytes", "result_kept")?,
     })
 }
 
-fn result(row: &AnyRow) -> Result<Option<Body>, sqlx::Error> {
-    if row.try_get::<Option<String>, _>("result_kept")?.is_none() {
+/// The text whose id, size and word stand in these columns; `None` where there is none.
+fn text(row: &AnyRow, id: &str, bytes: &str, kept: &str) -> Result<Option<Body>, sqlx::Error> {
+    if row.try_get::<Option<String>, _>(kept)?.is_none() {
         return Ok(None);
     }
-    let bytes = number(row, "result_bytes")?.unwrap_or_default();
-    Ok(Some(Body { id: row.try_get("result_content")?, bytes, kept: read_word(row, "result_kept")? }))
+    let bytes = number(row, bytes)?.unwrap_or_default();
+    Ok(Some(Body { id: row.try_get(id)?, bytes, kept: read_word(row, kept)? }))
 }
