@@ -125,6 +125,13 @@ fn json_keeps_every_byte_that_need_not_change() {
 }
 
 #[test]
+fn what_is_taken_out_leaves_nothing_that_a_second_time_would_take_for_something_else() {
+    let secret = "wJ4lrXUtn7EMI/K7MD3NGb9xRfiC2Ez5Mq8Le0Ky";
+    let text = format!("https://:\u{a1}{secret}ada@example.com{secret}");
+    assert_eq!(redact(&text), "https://:[password]@example.[token]");
+}
+
+#[test]
 fn what_a_secret_name_holds_is_secret_in_lists_and_as_a_value_too() {
     for (text, redacted) in [
         (
