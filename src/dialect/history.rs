@@ -171,8 +171,6 @@ pub enum Restoration<'a> {
         /// What comes before them is what it was when they were made; otherwise their thinking, which their
         /// provider vouches for in its place alone, is left out.
         with_thinking: bool,
-        /// The answer broke off after these rounds: text of the echo that goes beyond theirs stays behind them.
-        broken: bool,
     },
     /// It stays, without thinking; what the gateway showed in it, and what claims to be of the gateway,
     /// becomes plain text.

@@ -66,6 +66,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Puts turns of the history, by their numbers, into the form in which they go up.
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]);
 
+    /// What a turn says beyond these rounds, after which its answer broke off, as one more round.
+    fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound>;
+
     /// The rounds of a turn as its echo tells them, the last one too; `proven` are its echoes, in their order.
     fn rebuild(&self, _request: &Request, _turn: &EchoedTurn, _proven: &[Proven]) -> Option<Vec<KeptRound>> {
         None
@@ -131,7 +134,8 @@ pub trait Splicer: Send + Sync {
     /// Writes the API's in-stream error; nothing where an answer has no such form.
     fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
-    /// What is known of the round under way, for the records of a round that breaks off: facts, text, thoughts, stop.
+    /// What is known of the round under way, should it break off: facts, text, thoughts and stop, and of its items and
+    /// calls those that are complete.
     fn so_far(&self) -> Round;
 
     /// The ids that the client has been given and may send back; empty where the provider stores nothing.

@@ -9,6 +9,9 @@ use crate::domain::{Digest, ToolResult};
 const BROKEN_OFF: &str =
     "No result: the answer broke off before the call had one. What the call did is not known.";
 
+/// What the model is told of a call of a round that broke off before its end.
+const NOT_RUN: &str = "No result: the answer broke off before the call was run.";
+
 impl Rounds<'_> {
     /// Takes a round that is done into the conversation.
     pub(super) fn take_in(&mut self, round: &Round, results: &[ToolResult]) -> KeptRound {
@@ -50,9 +53,20 @@ impl Rounds<'_> {
             let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
             let results: Vec<ToolResult> = open.results.into_iter().map(result).collect();
             answer.add(&open.round, self.incoming.operation.dialect.keep(&open.round, &results));
+        } else if let Some(torn) = self.torn_round() {
+            let results = vec![ToolResult::error(NOT_RUN); torn.injected_calls().count()];
+            answer.add(&torn, self.incoming.operation.dialect.keep(&torn, &results));
         }
         let Some(entry) = answer.broken() else { return };
         self.keep(&[answer.place()], &entry).await;
+    }
+
+    /// What has come of a round that broke off, where the client may act on a call of its own in it.
+    fn torn_round(&self) -> Option<Round> {
+        let is_under_way = self.past.answer.added() + 1 == self.number as usize;
+        let so_far = self.line.splicer.as_ref().filter(|_| is_under_way)?.so_far();
+        let has_client_calls = so_far.client_calls().next().is_some();
+        has_client_calls.then_some(so_far)
     }
 
     async fn keep(&self, places: &[Digest], entry: &KeptAnswer) {

@@ -149,7 +149,7 @@ proptest! {
             prop_assert_eq!(history.beginning, before.beginning, "{:?}", api);
             prop_assert!(answered.visible.is_echoed_by(&turn.visible), "{:?}: {:?} {:?}", api, answered.visible, turn.visible);
 
-            let restoration = Restoration::Rounds { rounds: &answered.kept, with_thinking: true, broken: false };
+            let restoration = Restoration::Rounds { rounds: &answered.kept, with_thinking: true };
             dialect.restore(&mut request, &history, &[(0, restoration)]);
             let up = elements(api, &request);
             let (same, rest) = up.split_at(answered.went_up.len());

@@ -58,6 +58,7 @@ mod stored_ids;
 mod strict_model;
 mod tool_loop;
 mod tools;
+mod torn;
 mod trace;
 mod unrecorded;
 mod upstream;

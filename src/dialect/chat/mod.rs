@@ -28,8 +28,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, History, KeptRound, NextRound, Request, Restoration, Round, SpliceSettings, Splicer,
-    is_event_stream, openai,
+    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Request, Restoration, Round,
+    SpliceSettings, Splicer, is_event_stream, openai,
 };
 use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
 
@@ -56,6 +56,10 @@ impl Dialect for Chat {
 
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
         restore::restore(request, history, changes);
+    }
+
+    fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
+        restore::beyond(request, turn, rounds)
     }
 
     fn definition(&self, tool: &ToolDefinition) -> String {

@@ -11,7 +11,7 @@ use super::reasoning;
 use super::strip;
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::result::NO_RESULT;
-use crate::dialect::{EchoedTurn, History, KeptRound, Request, Restoration, dense};
+use crate::dialect::{EchoedTurn, History, Items, KeptRound, Request, Restoration, dense};
 use crate::domain::{ToolCall, ToolResult};
 
 /// Puts turns of the history into the form in which they go up.
@@ -28,18 +28,28 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                 let said = messages.get(turn.elements.clone()).unwrap_or_default();
                 (turn.elements.clone(), strip::turn(said))
             }
-            Restoration::Rounds { rounds, with_thinking, broken } => {
+            Restoration::Rounds { rounds, with_thinking } => {
                 let echoed = Echoed { messages: &messages, turn, own: &own };
-                let (elements, mut new) = restored(&echoed, rounds, *with_thinking);
-                if let Some(rest) = broken.then(|| echoed.beyond(rounds)).flatten() {
-                    new.push(&rest);
-                }
+                let (elements, new) = restored(&echoed, rounds, *with_thinking);
                 (elements, new.all())
             }
         };
         edits.push((elements, new));
     }
     request.draft.replace_elements("messages", edits);
+}
+
+/// What the client was told beyond these rounds, after which its answer broke off.
+pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
+    let said = |text: &str| Object::within(text).map(|message| content::said(&message)).unwrap_or_default();
+    let messages = request.draft.object().array("messages");
+    let echoed: Vec<String> = messages.get(turn.elements.clone())?.iter().map(|text| said(text)).collect();
+    let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
+    let mut beyond = dense::beyond(&echoed, rounds.iter().map(|round| said(&round.items.0)));
+    beyond.retain(|text| !text.trim_ascii().is_empty());
+    let text = quote(beyond.join("\n\n").trim());
+    let items = || Items(format!(r#"{{"role":"assistant","content":{text}}}"#));
+    (!beyond.is_empty()).then(|| KeptRound { items: items(), calls: Vec::new() })
 }
 
 /// A turn as the client tells it, among all messages.
@@ -135,19 +145,6 @@ impl<'a> Echoed<'a> {
             found.end += 1;
         }
         found
-    }
-
-    /// What the client was told beyond these rounds, of one that broke off, as a message.
-    fn beyond(&self, rounds: &[KeptRound]) -> Option<String> {
-        let said =
-            |text: &str| Object::within(text).map(|message| content::said(&message)).unwrap_or_default();
-        let echoed: Vec<String> =
-            self.messages.get(self.turn.elements.clone())?.iter().map(|text| said(text)).collect();
-        let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
-        let mut beyond = dense::beyond(&echoed, rounds.iter().map(|round| said(&round.items.0)));
-        beyond.retain(|text| !text.trim_ascii().is_empty());
-        let text = quote(beyond.join("\n\n").trim());
-        (!beyond.is_empty()).then(|| format!(r#"{{"role":"assistant","content":{text}}}"#))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::dialect::raw::{self, Object, quote};
+use crate::dialect::raw::{self, Object, Patch, quote};
 
 /// What the ids of the calls that the gateway shows begin with; the seal follows.
 pub const SHOWN_ID: &str = "mcptoolu_tg";
@@ -89,6 +89,13 @@ impl<'a> Part<'a> {
     /// Whether it is thinking, for which its provider vouches in its place alone.
     pub fn is_thinking(&self) -> bool {
         matches!(&*self.kind, "thinking" | "redacted_thinking")
+    }
+
+    /// The block without a cache marker.
+    pub fn unmarked(&self) -> String {
+        let mut patch = Patch::default();
+        patch.remove(self.json, &self.fields, &["cache_control"]);
+        patch.apply(self.json)
     }
 
     /// The id of the call that it is or answers, where it has the API's form for tools that the provider's

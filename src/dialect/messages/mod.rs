@@ -55,6 +55,10 @@ impl Dialect for Messages {
         restore::restore(request, history, changes);
     }
 
+    fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
+        restore::beyond(request, turn, rounds)
+    }
+
     fn rebuild(&self, request: &Request, turn: &EchoedTurn, proven: &[Proven]) -> Option<Vec<KeptRound>> {
         rebuild::rebuild(request, turn, proven)
     }

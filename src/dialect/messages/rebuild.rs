@@ -3,7 +3,7 @@
 use super::append::tool_result;
 use super::message::{Message, Part, brings_servers, messages};
 use super::strip::is_line;
-use crate::dialect::raw::{Patch, quote};
+use crate::dialect::raw::quote;
 use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::ToolResult;
 
@@ -54,9 +54,7 @@ struct RoundUnderWay {
 impl Rebuilt {
     /// Takes a block of the model's that the client has seen as it was.
     fn own(&mut self, part: &Part<'_>) -> Option<()> {
-        let mut patch = Patch::default();
-        patch.remove(part.json, &part.fields, &["cache_control"]);
-        let block = patch.apply(part.json);
+        let block = part.unmarked();
         if part.kind == "tool_use" {
             self.calls.push((part.string("id").into_owned(), block));
             return Some(());

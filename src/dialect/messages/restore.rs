@@ -8,7 +8,7 @@ use super::append::{assistant, turn};
 use super::message::{Message, Part, brings_servers, messages, text_block};
 use super::strip;
 use crate::dialect::raw::{self, Patch};
-use crate::dialect::{History, Items, KeptRound, Request, Restoration, dense};
+use crate::dialect::{EchoedTurn, History, Items, KeptRound, Request, Restoration, dense};
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
@@ -18,9 +18,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     for (number, change) in changes {
         let Some(turn) = history.turns.get(*number) else { continue };
         let (elements, new) = match change {
-            Restoration::Rounds { rounds, with_thinking, broken } => {
-                echo.rounds(*number, rounds, *with_thinking, *broken)
-            }
+            Restoration::Rounds { rounds, with_thinking } => echo.rounds(*number, rounds, *with_thinking),
             Restoration::Stripped => {
                 let said = &echo.messages[turn.elements.clone()];
                 (turn.elements.clone(), strip::turn(said, brings_servers(&object)))
@@ -33,6 +31,31 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     for (key, value) in without_thinking {
         request.draft.set(key, value);
     }
+}
+
+/// The texts of a turn beyond those of these rounds, after which its answer broke off.
+pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
+    let text_of = |block: &str| {
+        let part = Part::read(block);
+        if part.kind == "text" { part.string("text").into_owned() } else { String::new() }
+    };
+    let object = request.draft.object();
+    let messages = messages(&object);
+    let blocks: Vec<_> = messages.get(turn.elements.clone())?.iter().flat_map(Message::part_texts).collect();
+    let texts: Vec<String> = blocks.iter().map(|block| text_of(block)).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let told = rounds.iter().flat_map(|round| raw::elements(&round.items.0).unwrap_or_default()).map(text_of);
+    let beyond = dense::beyond(&texts, told).into_iter().zip(&texts).zip(blocks);
+    let items: Vec<String> = beyond
+        .filter(|((rest, _), _)| !rest.trim_ascii().is_empty())
+        .map(
+            |((rest, text), block)| {
+                if rest == *text { Part::read(&block).unmarked() } else { text_block(rest) }
+            },
+        )
+        .collect();
+    let items_of = || Items(format!("[{}]", items.join(",")));
+    (!items.is_empty()).then(|| KeptRound { items: items_of(), calls: Vec::new() })
 }
 
 /// A history and what is to become of it.
@@ -50,7 +73,6 @@ impl<'a> Echoed<'_, 'a> {
         number: usize,
         rounds: &[KeptRound],
         with_thinking: bool,
-        broken: bool,
     ) -> (Range<usize>, Vec<String>) {
         let mut elements = self.history.turns[number].elements.clone();
         let stripped: Vec<KeptRound>;
@@ -63,8 +85,7 @@ impl<'a> Echoed<'_, 'a> {
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
         let mut new: Vec<String> = before.iter().map(turn).collect();
         let said = &self.messages[elements.clone()];
-        let beyond = if broken { beyond(said, rounds) } else { Vec::new() };
-        let marker = said.last().filter(|_| beyond.is_empty()).and_then(Message::marker);
+        let marker = said.last().and_then(Message::marker);
         let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
         if last.has_client_calls() {
             new.push(assistant(&last.items));
@@ -76,9 +97,6 @@ impl<'a> Echoed<'_, 'a> {
             new.push(turn(&last));
         } else if last.items.0 != "[]" {
             new.push(assistant(&last.items));
-        }
-        if !beyond.is_empty() {
-            new.push(assistant(&Items(format!("[{}]", beyond.join(",")))));
         }
         (elements, new)
     }
@@ -159,23 +177,6 @@ impl<'a> Echoed<'_, 'a> {
         }
         false
     }
-}
-
-/// The texts of a turn that broke off, beyond those of its rounds, as blocks.
-fn beyond(said: &[Message<'_>], rounds: &[KeptRound]) -> Vec<String> {
-    let text_of = |block: &str| {
-        let part = Part::read(block);
-        if part.kind == "text" { part.string("text").into_owned() } else { String::new() }
-    };
-    let blocks: Vec<_> = said.iter().flat_map(Message::part_texts).collect();
-    let texts: Vec<String> = blocks.iter().map(|block| text_of(block)).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let told = rounds.iter().flat_map(|round| raw::elements(&round.items.0).unwrap_or_default()).map(text_of);
-    let beyond = dense::beyond(&texts, told).into_iter().zip(&texts).zip(blocks);
-    beyond
-        .filter(|((rest, _), _)| !rest.trim_ascii().is_empty())
-        .map(|((rest, text), block)| if rest == *text { block.into_owned() } else { text_block(rest) })
-        .collect()
 }
 
 /// The items with the client's cache marker on the last block that takes one.

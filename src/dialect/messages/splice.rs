@@ -18,7 +18,7 @@ use crate::dialect::{
     Broken, Ending, Items, Reported, Round, RoundCall, RoundFacts, Showing, SpliceSettings, Splicer,
     is_event_stream,
 };
-use crate::domain::Failure;
+use crate::domain::{Failure, ToolCall};
 
 /// Streamed rounds as one streamed message.
 ///
@@ -223,6 +223,27 @@ impl Stream {
         sse::write("message_stop", r#"{"type":"message_stop"}"#, out);
     }
 
+    /// The round under way, with the calls and items of these blocks.
+    fn of_blocks<'a>(&self, blocks: impl Iterator<Item = &'a Block> + Clone) -> Round {
+        let call = |call: ToolCall| RoundCall { injected: self.injected.contains(&call.name), call };
+        let items: Vec<String> = blocks.clone().filter_map(Block::render).collect();
+        let all = || self.round.blocks.values();
+        let thoughts: Vec<String> = all().filter_map(Block::thought).collect();
+        Round {
+            calls: blocks.filter_map(Block::call).map(call).collect(),
+            stop_reason: self.round.stop_reason.clone(),
+            thoughts: thoughts.join("\n"),
+            facts: RoundFacts {
+                response_id: self.round.response_id.clone(),
+                model: self.round.model.clone(),
+                usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
+            },
+            text: all().filter_map(Block::text).collect(),
+            items: Items(format!("[{}]", items.join(","))),
+            ..Round::default()
+        }
+    }
+
     /// What becomes of a `message_delta`: the usage of all rounds, and this stop reason if one is given.
     fn ended(&self, delta: &str, stop: Option<&str>) -> Patch {
         let mut patch = Patch::default();
@@ -257,18 +278,10 @@ impl Splicer for Stream {
         if !self.round.stopped && self.round.stop_reason.is_none() {
             return Err(Broken::Malformed("the provider's stream ended before its message did".to_owned()));
         }
-        let blocks = || self.round.blocks.values();
-        let calls: Vec<RoundCall> = blocks()
-            .filter_map(Block::call)
-            .map(|call| RoundCall { injected: self.injected.contains(&call.name), call })
-            .collect();
-        let items: Vec<String> = blocks().filter_map(Block::render).collect();
         Ok(Round {
             wants_results: matches!(self.round.stop_reason.as_deref(), Some("tool_use" | "end_turn")),
-            items: Items(format!("[{}]", items.join(","))),
             envelope: replay::envelope(&self.round.message, self.usages.last()),
-            calls,
-            ..self.so_far()
+            ..self.of_blocks(self.round.blocks.values())
         })
     }
 
@@ -305,19 +318,7 @@ impl Splicer for Stream {
     }
 
     fn so_far(&self) -> Round {
-        let blocks = || self.round.blocks.values();
-        let thoughts: Vec<String> = blocks().filter_map(Block::thought).collect();
-        Round {
-            stop_reason: self.round.stop_reason.clone(),
-            thoughts: thoughts.join("\n"),
-            facts: RoundFacts {
-                response_id: self.round.response_id.clone(),
-                model: self.round.model.clone(),
-                usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
-            },
-            text: blocks().filter_map(Block::text).collect(),
-            ..Round::default()
-        }
+        self.of_blocks(self.round.blocks.values().filter(|block| !block.open))
     }
 }
 

@@ -4,7 +4,7 @@ use super::item;
 use super::request::as_items;
 use crate::dialect::raw::{Object, quote};
 use crate::dialect::result::NO_RESULT;
-use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result, text_of};
+use crate::dialect::{Items, KeptResult, KeptRound, NextRound, Request, Round, openai, result, text_of};
 use crate::domain::{Content, ToolCall, ToolResult};
 
 /// The round with one output item for each injected call.
@@ -46,6 +46,11 @@ pub fn elements(round: &KeptRound, reasoning: bool) -> Vec<String> {
     };
     let items = output.into_iter().filter_map(element);
     items.chain(round.results().map(|result| result.element.clone())).collect()
+}
+
+/// Items that a client tells, of a response that nobody stores.
+pub fn told(items: &[String]) -> Items {
+    Items(format!(r#"{{"stored":false,"id":"","output":[{}]}}"#, items.join(",")))
 }
 
 /// What a round says to the client.

@@ -97,6 +97,12 @@ impl View {
         show::show(showing, self.form)
     }
 
+    /// The calls among these items.
+    pub fn calls(&self, items: &[String]) -> Vec<RoundCall> {
+        let call = |text: &String| Some(RoundCall { call: item::call(text)?, injected: self.hides(text) });
+        items.iter().filter_map(call).collect()
+    }
+
     /// Ends a round: its items and what its final response says.
     pub fn end_round(&mut self, response: &str, items: &[String]) -> Round {
         let object = Object::parse(response).unwrap_or_default();
@@ -106,8 +112,7 @@ impl View {
         self.last_id.clone_from(&facts.response_id);
         self.usages.push(usage);
         self.stored &= object.get("store") != Some("false");
-        let call = |text: &String| Some(RoundCall { call: item::call(text)?, injected: self.hides(text) });
-        let calls: Vec<RoundCall> = items.iter().filter_map(call).collect();
+        let calls = self.calls(items);
         let unanswered = calls.iter().filter(|call| call.injected).map(|call| call.call.id.clone());
         self.unanswered = unanswered.collect();
         let status = object.string("status").unwrap_or("completed".into()).into_owned();

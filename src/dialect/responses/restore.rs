@@ -17,7 +17,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
             continue;
         };
         match change {
-            Restoration::Rounds { rounds, with_thinking, broken } => {
+            Restoration::Rounds { rounds, with_thinking } => {
                 let mut elements: Vec<String> =
                     rounds.iter().flat_map(|round| append::elements(round, *with_thinking)).collect();
                 if let Some(last) = rounds.last() {
@@ -25,9 +25,6 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
                     let answered = input.answered(turn.elements.end, &pieces);
                     elements.extend(append::owed(last, |call| answered.contains(call)));
                     edits.extend(pieces.into_iter().map(|piece| (piece, Vec::new())));
-                }
-                if *broken {
-                    elements.extend(input.beyond(&turn.elements, rounds));
                 }
                 edits.push((turn.elements.clone(), elements));
             }
@@ -38,6 +35,18 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
         }
     }
     request.draft.replace_elements("input", edits);
+}
+
+/// What the assistant says in a turn beyond what it says in these rounds, after which its answer broke off.
+pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
+    let input = Input::of(request);
+    let is_said = |element: &&Element<'_>| element.kind == Kind::Message && !element.is_line();
+    let said = input.elements.get(turn.elements.clone())?.iter().filter(is_said);
+    let said: Vec<String> = said.map(|element| item::said(&element.fields)).collect();
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    let beyond = dense::beyond(&said, rounds.iter().map(append::text)).into_iter().map(str::trim_ascii_start);
+    let items: Vec<String> = beyond.filter(|text| !text.is_empty()).map(item::spoken).collect();
+    (!items.is_empty()).then(|| KeptRound { items: append::told(&items), calls: Vec::new() })
 }
 
 /// The elements of a request's `input`, for a closer look than the history takes.
@@ -97,16 +106,5 @@ impl<'a> Input<'a> {
             }
         }
         answered
-    }
-
-    /// What the assistant says in a turn beyond what it says in these rounds, after which its answer broke off.
-    fn beyond(&self, indices: &Range<usize>, rounds: &[KeptRound]) -> Vec<String> {
-        let is_said = |element: &&Element<'_>| element.kind == Kind::Message && !element.is_line();
-        let said = self.elements[indices.clone()].iter().filter(is_said);
-        let said: Vec<String> = said.map(|element| item::said(&element.fields)).collect();
-        let said: Vec<&str> = said.iter().map(String::as_str).collect();
-        let beyond = dense::beyond(&said, rounds.iter().map(append::text));
-        let beyond = beyond.into_iter().map(str::trim_ascii_start);
-        beyond.filter(|text| !text.is_empty()).map(item::spoken).collect()
     }
 }

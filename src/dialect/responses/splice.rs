@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::response::{View, facts, response_error};
-use super::{events, item};
+use super::{append, events, item};
 use crate::dialect::raw::{self, Object, Patch, quote};
 use crate::dialect::sse::{self, Frame, Framer, Tail};
 use crate::dialect::{
@@ -332,8 +332,11 @@ impl Splicer for Stream {
 
     fn so_far(&self) -> Round {
         let items = || self.round.items.values();
-        let thoughts: Vec<String> = items().filter_map(|item| item::thought(item.done.as_deref()?)).collect();
+        let done: Vec<String> = items().filter_map(|item| item.done.clone()).collect();
+        let thoughts: Vec<String> = done.iter().filter_map(|item| item::thought(item)).collect();
         Round {
+            calls: self.view.calls(&done),
+            items: append::told(&done),
             facts: self.round.facts.clone(),
             text: items().map(Item::text).collect(),
             thoughts: thoughts.join("\n"),

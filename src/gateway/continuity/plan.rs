@@ -34,13 +34,15 @@ struct LastTurn {
 
 #[derive(Debug)]
 enum Change {
-    Rounds { rounds: Source, with_thinking: bool, broken: bool },
+    Rounds { rounds: Source, with_thinking: bool },
     Stripped,
 }
 
 #[derive(Debug)]
 enum Source {
     Kept(Arc<KeptAnswer>),
+    /// What is kept of an answer that broke off, and what its client saw beyond that.
+    BrokenOff(Vec<KeptRound>),
     Carried(Vec<KeptRound>),
 }
 
@@ -90,17 +92,20 @@ impl Plan {
         }
     }
 
-    fn push_restored(&mut self, number: usize, rounds: Source, with_thinking: bool, broken: bool) {
+    fn push_restored(&mut self, number: usize, rounds: Source, with_thinking: bool) {
         let hidden = rounds.rounds().len();
         let how = match (&rounds, with_thinking) {
             (Source::Kept(_), true) => "",
-            (Source::Kept(_), false) => ", without thinking, for what came before it has changed",
+            (Source::BrokenOff(_), true) => ", with what its client saw of one that broke off",
+            (Source::Kept(_) | Source::BrokenOff(_), false) => {
+                ", without thinking, for what came before it has changed"
+            }
             (Source::Carried(_), true) => ", from what the client carried",
             (Source::Carried(_), false) => ", from what the client carried, without thinking",
         };
         self.notes.push(format!("turn {}: {hidden} rounds restored{how}", number + 1));
         self.last.rounds = rounds.rounds().to_vec();
-        self.changes.push((number, Change::Rounds { rounds, with_thinking, broken }));
+        self.changes.push((number, Change::Rounds { rounds, with_thinking }));
     }
 
     fn push_stripped(&mut self, number: usize, why: &str) {
@@ -111,7 +116,7 @@ impl Plan {
     /// Leaves out a turn that is a part of the one before it.
     fn take_in(&mut self, number: usize) {
         let rounds = Source::Carried(Vec::new());
-        self.changes.push((number, Change::Rounds { rounds, with_thinking: true, broken: false }));
+        self.changes.push((number, Change::Rounds { rounds, with_thinking: true }));
     }
 
     /// Takes note of a turn that goes up in another way than its client tells it.
@@ -123,11 +128,9 @@ impl Plan {
 impl Change {
     fn restoration(&self) -> Restoration<'_> {
         match self {
-            Self::Rounds { rounds, with_thinking, broken } => Restoration::Rounds {
-                rounds: rounds.rounds(),
-                with_thinking: *with_thinking,
-                broken: *broken,
-            },
+            Self::Rounds { rounds, with_thinking } => {
+                Restoration::Rounds { rounds: rounds.rounds(), with_thinking: *with_thinking }
+            }
             Self::Stripped => Restoration::Stripped,
         }
     }
@@ -137,7 +140,7 @@ impl Source {
     fn rounds(&self) -> &[KeptRound] {
         match self {
             Self::Kept(entry) => &entry.rounds,
-            Self::Carried(rounds) => rounds,
+            Self::BrokenOff(rounds) | Self::Carried(rounds) => rounds,
         }
     }
 }
@@ -166,6 +169,17 @@ impl Told<'_> {
 
     fn place(&self, turn: &EchoedTurn) -> Digest {
         self.scope.after(turn.before)
+    }
+
+    /// The rounds of a kept answer. Of one that broke off, what its client saw beyond them is one more: what the
+    /// model adds to it is bound to that, too.
+    fn rounds(&self, request: &Request, turn: &EchoedTurn, entry: Arc<KeptAnswer>, broken: bool) -> Source {
+        let ends = entry.rounds.last().is_some_and(KeptRound::has_client_calls);
+        let beyond = (broken && !ends).then(|| self.dialect.beyond(request, turn, &entry.rounds)).flatten();
+        match beyond {
+            Some(beyond) => Source::BrokenOff(entry.rounds.iter().cloned().chain([beyond]).collect()),
+            None => Source::Kept(entry),
+        }
     }
 }
 
@@ -200,7 +214,7 @@ impl Continuity {
             restored = known.restored(turn);
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
-            decide(&mut plan, number, turn, known);
+            told.decide(&mut plan, request, number, turn, known);
         }
         let is_ours = is_injected || kept.iter().any(|kept| !kept.is_empty());
         // A conversation that tools were never added to is none of the gateway's business.
@@ -335,45 +349,47 @@ impl Known {
     }
 }
 
-fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known) {
-    match known {
-        Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
-            let with_thinking = entry.lineage == plan.lineage;
-            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
-            plan.push_restored(number, Source::Kept(entry), with_thinking, broken);
+impl Told<'_> {
+    fn decide(&self, plan: &mut Plan, request: &Request, number: usize, turn: &EchoedTurn, known: Known) {
+        match known {
+            Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
+                let with_thinking = entry.lineage == plan.lineage;
+                plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+                plan.push_restored(number, self.rounds(request, turn, entry, broken), with_thinking);
+            }
+            Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
+            Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
+                let with_thinking = lineage == Some(plan.lineage);
+                plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+                plan.push_restored(number, Source::Carried(rounds), with_thinking);
+            }
+            _ if !turn.echoes.is_empty() => {
+                plan.descend(turn.before, "stripped");
+                plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
+            }
+            Known::Ambiguous if turn.has_thinking => {
+                plan.descend(turn.before, "stripped");
+                plan.push_stripped(
+                    number,
+                    "could be one of several answers: nothing restored, thinking taken out",
+                );
+            }
+            Known::Ambiguous => {
+                plan.notes
+                    .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
+            }
+            _ if turn.has_thinking => {
+                plan.descend(turn.before, "stripped");
+                plan.push_stripped(
+                    number,
+                    "not known here, or what came before it has changed: thinking taken out",
+                );
+            }
+            Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
+                plan.notes
+                    .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
+            }
+            _ => {}
         }
-        Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
-        Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
-            let with_thinking = lineage == Some(plan.lineage);
-            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
-            plan.push_restored(number, Source::Carried(rounds), with_thinking, false);
-        }
-        _ if !turn.echoes.is_empty() => {
-            plan.descend(turn.before, "stripped");
-            plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
-        }
-        Known::Ambiguous if turn.has_thinking => {
-            plan.descend(turn.before, "stripped");
-            plan.push_stripped(
-                number,
-                "could be one of several answers: nothing restored, thinking taken out",
-            );
-        }
-        Known::Ambiguous => {
-            plan.notes
-                .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
-        }
-        _ if turn.has_thinking => {
-            plan.descend(turn.before, "stripped");
-            plan.push_stripped(
-                number,
-                "not known here, or what came before it has changed: thinking taken out",
-            );
-        }
-        Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
-            plan.notes
-                .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
-        }
-        _ => {}
     }
 }

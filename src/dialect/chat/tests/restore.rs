@@ -39,7 +39,7 @@ fn unanswered(id: &str) -> Value {
 }
 
 fn whole(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, with_thinking: true, broken: false }
+    Restoration::Rounds { rounds, with_thinking: true }
 }
 
 /// The body that went up after these rounds, up to the end of its history.
@@ -176,10 +176,7 @@ fn out_of_its_place_a_turn_loses_its_signed_thinking_alone() {
     let messages = json!([question(), {"role": "assistant", "content": "I look.\n\nAn owl."}]);
     let (rounds, mut expected) =
         ([hidden(), last()], restored(&messages, &[(0, whole(&[hidden(), last()]))]));
-    let up = restored(
-        &messages,
-        &[(0, Restoration::Rounds { rounds: &rounds, with_thinking: false, broken: false })],
-    );
+    let up = restored(&messages, &[(0, Restoration::Rounds { rounds: &rounds, with_thinking: false })]);
     assert_eq!(
         expected[1].as_object_mut().unwrap().remove("reasoning_details").map(|details| details.is_array()),
         Some(true)
@@ -237,20 +234,21 @@ fn a_stripped_turn_loses_its_signed_thinking_and_what_is_empty_without_it() {
 }
 
 #[test]
-fn text_beyond_the_rounds_of_a_cut_answer_stays() {
-    let up = |told: &str| {
+fn text_beyond_the_rounds_of_a_cut_answer_is_a_round_of_its_own() {
+    let rounds = [hidden(), hidden()];
+    let beyond = |told: &str| {
         let messages = json!([question(), {"role": "assistant", "content": told}, question()]);
-        let rounds = [hidden(), hidden()];
-        let up = restored(
-            &messages,
-            &[(0, Restoration::Rounds { rounds: &rounds, with_thinking: true, broken: true })],
-        );
-        up.as_array().unwrap()[9..].to_vec()
+        let request = read(&messages);
+        Chat.beyond(&request, &Chat.history(&request).turns[0], &rounds)
     };
     for told in ["I look.\n\nI look.", "I look. I", "I look."] {
-        assert_eq!(up(told), [question()], "{told}");
+        assert_eq!(beyond(told), None, "{told}");
     }
     for told in ["I look. I look. An \u{e9} ow", "I look.\n\nlooked\n\nI look.\n\nAn \u{e9} ow"] {
-        assert_eq!(up(told), [json!({"role": "assistant", "content": "An \u{e9} ow"}), question()], "{told}");
+        let messages = json!([question(), {"role": "assistant", "content": told}, question()]);
+        let rounds = [&rounds[..], &[beyond(told).unwrap()]].concat();
+        let up = restored(&messages, &[(0, whole(&rounds))]);
+        let said = json!({"role": "assistant", "content": "An \u{e9} ow"});
+        assert_eq!(up.as_array().unwrap()[9..], [said, question()], "{told}");
     }
 }

@@ -13,7 +13,7 @@ fn restored(messages: &Value, more: &Value, changes: &[(usize, Restoration<'_>)]
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, with_thinking: true, broken: false }
+    Restoration::Rounds { rounds, with_thinking: true }
 }
 
 fn messages(messages: &Value, changes: &[(usize, Restoration<'_>)]) -> Value {
@@ -277,8 +277,7 @@ fn thinking_is_left_out_where_it_is_not_in_its_place() {
         says("assistant", json!("I look. Found.")),
         says("user", json!("and?"))
     ]);
-    let up =
-        messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, with_thinking: false, broken: false })]);
+    let up = messages(&echo, &[(0, Restoration::Rounds { rounds: &kept, with_thinking: false })]);
     assert_eq!(up[1]["content"], json!([text("I look."), call("h1", "gh"), call("h2", "db")]));
     assert_eq!(up[5]["content"], json!([text("Found.")]));
 }
@@ -378,8 +377,10 @@ fn a_turn_that_broke_off_keeps_the_text_that_goes_beyond_its_rounds() {
     let kept = &hidden()[..2];
     let cut = |content: Value| {
         let echo = json!([says("user", "q"), says("assistant", content), says("user", "go on")]);
-        let up =
-            messages(&echo, &[(0, Restoration::Rounds { rounds: kept, with_thinking: true, broken: true })]);
+        let request = request(&echo, &json!({}));
+        let beyond = Messages.beyond(&request, &Messages.history(&request).turns[0], kept);
+        let kept: Vec<KeptRound> = kept.iter().cloned().chain(beyond).collect();
+        let up = messages(&echo, &[(0, rounds(&kept))]);
         assert_eq!(up[4]["content"], json!([result("h3")]));
         up.as_array().unwrap()[5..].to_vec()
     };

@@ -17,7 +17,7 @@ fn restored_with(input: &Value, more: &Value, change: Restoration<'_>) -> String
 }
 
 fn rounds(rounds: &[KeptRound]) -> Restoration<'_> {
-    Restoration::Rounds { rounds, with_thinking: true, broken: false }
+    Restoration::Rounds { rounds, with_thinking: true }
 }
 
 /// A round that only the gateway's tools were called in, and one that is for the client.
@@ -132,7 +132,7 @@ fn pieces_that_a_client_tells_between_outputs_are_taken_in() {
 fn out_of_place_reasoning_is_left_out_and_items_lose_the_ids_that_miss_it() {
     let kept = hidden();
     let input = json!([user("Edited"), said("msg_2", "42."), user("And?")]);
-    let up = restored(&input, Restoration::Rounds { rounds: &kept, with_thinking: false, broken: false });
+    let up = restored(&input, Restoration::Rounds { rounds: &kept, with_thinking: false });
     assert!(!up.contains("reasoning") && !up.contains("fc_g1") && !up.contains("msg_2"), "{up}");
     assert!(up.contains(r#""call_id":"g1""#) && up.contains("result of g1") && up.contains("42."), "{up}");
 }
@@ -247,7 +247,11 @@ fn several_turns_change_at_once_while_white_space_stays() {
 fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
     let look = [thought("rs_1", "Hm."), said("msg_1", "I look."), call("g1", "srv__look", "{}")];
     let kept = [kept_answer("r1", &look)];
-    let cut = Restoration::Rounds { rounds: &kept, with_thinking: true, broken: true };
+    let up = |input: &Value| {
+        let request = request(input, &json!({}));
+        let beyond = Responses.beyond(&request, &Responses.history(&request).turns[0], &kept);
+        restored(input, rounds(&kept.iter().cloned().chain(beyond).collect::<Vec<_>>()))
+    };
     let (hi, resume) = (user("Hi"), user("Resume."));
     let rest = |text: &str| json!({"role": "assistant", "content": text}).to_string();
     for (echo, beyond) in [
@@ -263,9 +267,8 @@ fn what_a_cut_answer_had_said_beyond_its_rounds_stays_behind_them() {
     ] {
         let input: Vec<Value> = [vec![hi.clone()], echo, vec![resume.clone()]].concat();
         let told = [vec![text(&hi), appended(&kept)], beyond, vec![text(&resume)]].concat();
-        assert_eq!(restored(&json!(input), cut.clone()), format!("[{}]", told.join(",")));
+        assert_eq!(up(&json!(input)), format!("[{}]", told.join(",")));
     }
     // Codex goes on with what it has, and nothing else.
-    let up = restored(&json!([hi, thought("rs_1", "Hm.")]), cut);
-    assert_eq!(up, format!("[{hi},{}]", appended(&kept)));
+    assert_eq!(up(&json!([hi, thought("rs_1", "Hm.")])), format!("[{hi},{}]", appended(&kept)));
 }

@@ -62,7 +62,7 @@ fn turns_can_be_restored_in_an_input_that_goes_on_from_a_stored_response() {
     Responses.restore(
         &mut request,
         &history,
-        &[(0, Restoration::Rounds { rounds: &hidden, with_thinking: true, broken: false })],
+        &[(0, Restoration::Rounds { rounds: &hidden, with_thinking: true })],
     );
     let text = input_text(&request);
     let before = format!("{},{},{}", output("g1", "result of g1"), owed("c1"), owed("c2"));
