@@ -2,7 +2,8 @@
 //! nothing, in turns. The difference must be below 200 µs and 5 %, at the median and at the 99th percentile.
 //!
 //! Provider and MCP server are on loopback and take a constant time, as real ones would at their very best: 20 ms until
-//! the first byte of an answer, 10 ms a call. PostgreSQL is measured where `TOOLGATE_TEST_POSTGRES` says where it is.
+//! the first byte of an answer, 10 ms a call. PostgreSQL is measured where `TOOLGATE_TEST_POSTGRES` says where it is, with
+//! a write-ahead file (`PostgreSQL+`) and without.
 //!
 //!     cargo bench --bench audit_cost
 //!     cargo bench --bench audit_cost -- PostgreSQL     # one store alone
@@ -66,14 +67,17 @@ async fn main() -> ExitCode {
     let (_, tools) = Tools::start(TOOL, true, Chance::new(1)).await;
     println!("one provider call takes {PROVIDER:?}, one tool call {TOOL:?}");
     println!("store       request     at once percentile     without        with  difference");
-    let mut stores = vec![("SQLite", "sqlite:toolgate.db".to_owned())];
-    stores.extend(std::env::var("TOOLGATE_TEST_POSTGRES").ok().map(|url| ("PostgreSQL", url)));
+    let mut stores = vec![("SQLite", "sqlite:toolgate.db".to_owned(), "")];
+    if let Ok(url) = std::env::var("TOOLGATE_TEST_POSTGRES") {
+        stores.push(("PostgreSQL", url.clone(), ""));
+        stores.push(("PostgreSQL+", url, ", write_ahead: toolgate.ahead"));
+    }
     let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    stores.retain(|(name, _)| asked.is_empty() || asked.iter().any(|asked| asked == name));
+    stores.retain(|(name, ..)| asked.is_empty() || asked.iter().any(|asked| asked == name));
     let mut passed = true;
-    for (name, url) in stores {
-        let without = Gateway::start(&url, provider, tools, false).await;
-        let with = Gateway::start(&url, provider, tools, true).await;
+    for (name, url, audit) in stores {
+        let without = Gateway::start(&url, audit, provider, tools, false).await;
+        let with = Gateway::start(&url, audit, provider, tools, true).await;
         for (kind, rounds, at_once) in CASES {
             let compared = compare(&without, &with, rounds, at_once).await;
             passed &= compared.told(name, kind, at_once);
@@ -98,9 +102,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    async fn start(store: &str, provider: SocketAddr, tools: SocketAddr, records: bool) -> Self {
+    async fn start(store: &str, audit: &str, provider: SocketAddr, tools: SocketAddr, records: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_config(folder.path(), store, provider, tools);
+        write_config(folder.path(), store, audit, provider, tools);
         let variable = |name: &str| {
             let signing_key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
             let secret = "a-secret-that-no-one-else-has-0123456789";
@@ -142,10 +146,10 @@ impl Gateway {
     }
 }
 
-fn write_config(folder: &Path, store: &str, provider: SocketAddr, tools: SocketAddr) {
+fn write_config(folder: &Path, store: &str, audit: &str, provider: SocketAddr, tools: SocketAddr) {
     let toolgate = format!(
         "listen: 127.0.0.1:0\nstore: {store}\nauth: none\ninject: always\nsecret_keys: ['${{SECRET}}']\nproviders:\n  \
-         - {{ name: anthropic, type: anthropic, base_url: 'http://{provider}', api_key: '${{SECRET}}' }}\naudit: {{ signing_key: '${{SIGNING_KEY}}' }}\n"
+         - {{ name: anthropic, type: anthropic, base_url: 'http://{provider}', api_key: '${{SECRET}}' }}\naudit: {{ signing_key: '${{SIGNING_KEY}}'{audit} }}\n"
     );
     std::fs::write(folder.join("toolgate.yaml"), toolgate).unwrap();
     std::fs::create_dir(folder.join("mcp-servers")).unwrap();

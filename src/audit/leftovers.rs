@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::own_chain::OwnChain;
 use super::replay::{lost_texts_of, replay};
-use super::spool::{Lines, Spool};
+use super::spool::{self, Lines, Spool};
 use super::write_ahead::WriteAhead;
 use super::{OpenError, Outlets, Settings, instance};
 use crate::config::{Durability, OnUnavailable};
@@ -22,18 +22,21 @@ pub(super) async fn write_ahead(
     settings: &Settings,
     outlets: &Outlets,
 ) -> Result<Option<WriteAhead>, OpenError> {
-    let Some(path) = store.path().map(WriteAhead::path) else { return Ok(None) };
+    let Some(path) = WriteAhead::path(store, settings.write_ahead.as_deref()) else { return Ok(None) };
     // Where a disk has to be waited for, it is waited for once.
     let wanted = settings.durability == Durability::Process;
     if !wanted && !path.exists() {
         return Ok(None);
     }
     let unusable = |source| OpenError::File { path: path.clone(), source };
+    // Who has claimed a database has the file beside it.
+    let lock = store.is_shared().then(|| spool::lock(&path, "audit.write_ahead"));
+    let lock = lock.transpose().map_err(unusable)?;
     if let Some(batch) = WriteAhead::recover(&path).map_err(unusable)? {
         let mut left = Spool::open_own(&path, false).await.map_err(unusable)?;
         bring_in_missing(store, settings, outlets, &mut left, &batch).await?;
     }
-    let empty = WriteAhead::open(&path).map_err(unusable)?;
+    let empty = WriteAhead::open(&path, lock).map_err(unusable)?;
     Ok(wanted.then_some(empty))
 }
 

@@ -31,6 +31,8 @@ pub struct Settings {
     pub on_unavailable: OnUnavailable,
     /// Where records wait for the store, if they do.
     pub spool: PathBuf,
+    /// The file that calls wait for instead of a store that has none beside it.
+    pub write_ahead: Option<PathBuf>,
     /// What records survive, wherever they are.
     pub durability: Durability,
 }
@@ -51,6 +53,7 @@ impl Settings {
             on_full: config.audit.on_full,
             on_unavailable: config.audit.on_unavailable,
             spool: config.audit.spool.clone(),
+            write_ahead: config.audit.write_ahead.clone(),
             durability: config.store.durability,
             ..defaults
         }
@@ -71,6 +74,7 @@ impl Default for Settings {
             on_full: OnFull::default(),
             on_unavailable: OnUnavailable::default(),
             spool: PathBuf::from("toolgate.spool"),
+            write_ahead: None,
             durability: Durability::default(),
         }
     }

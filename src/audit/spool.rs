@@ -38,7 +38,7 @@ pub(super) struct Lines {
 impl Spool {
     /// Opens the file and takes it for this gateway; makes it, for its owner alone, where it is missing.
     pub(super) async fn open(path: &Path, sync: bool) -> io::Result<Self> {
-        let lock = lock(&beside(path, ".lock"))?;
+        let lock = lock(path, "audit.spool")?;
         Ok(Self { _lock: Some(lock), ..Self::open_own(path, sync).await? })
     }
 
@@ -165,16 +165,18 @@ fn options() -> OpenOptions {
     options
 }
 
-fn lock(path: &Path) -> io::Result<std::fs::File> {
+/// Takes a file for this gateway; `setting` says where it is configured.
+pub(super) fn lock(path: &Path, setting: &str) -> io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path)?;
+    let file = options.open(beside(path, ".lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            Err(io::Error::new(io::ErrorKind::ResourceBusy, "another gateway uses it (audit.spool)"))
+            let what = format!("another gateway uses it ({setting})");
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
         }
         Err(TryLockError::Error(error)) => Err(error),
     }

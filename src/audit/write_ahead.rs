@@ -1,4 +1,5 @@
-//! The write-ahead file of an embedded store: the batch for whose records calls wait, until the database has it.
+//! The write-ahead file of a store: the batch for whose records calls wait, until the database has it. An embedded
+//! store has it beside its own; for a server it is where the configuration says.
 //!
 //! One write to a file survives the end of the process as a transaction does, and takes a tenth of its time. The file
 //! holds one line of a spool, or nothing but zeros: what is in the database is overwritten.
@@ -8,7 +9,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read as _, Seek as _, Write a
 use std::path::{Path, PathBuf};
 
 use super::line::{LONGEST, batch_of, line_of};
-use super::spool::beside;
+use super::spool::{beside, lock};
 use crate::store::batch::Batch;
 use crate::store::{Store, StoreError};
 
@@ -23,12 +24,16 @@ pub(super) struct WriteAhead {
     used: usize,
     /// Whether it could be written the last time.
     is_well: bool,
+    _lock: Option<File>,
 }
 
 impl WriteAhead {
-    /// Where it is, for a database in this file.
-    pub(super) fn path(database: &Path) -> PathBuf {
-        beside(database, ".ahead")
+    /// Where it is: beside an embedded database, else where the configuration says.
+    pub(super) fn path(store: &Store, configured: Option<&Path>) -> Option<PathBuf> {
+        if store.is_shared() {
+            return configured.map(Path::to_owned);
+        }
+        store.path().map(|database| beside(database, ".ahead"))
     }
 
     /// Gives the batch that an earlier run left in this file, and cuts off what is behind it: who reads it next goes by
@@ -59,14 +64,14 @@ impl WriteAhead {
     }
 
     /// Takes the file, and overwrites what is in it; makes it, for its owner alone, where it is missing.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, lock: Option<File>) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path)?;
         let used = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-        let mut opened = Self { path: path.to_owned(), file, holds: None, used, is_well: true };
+        let mut opened = Self { path: path.to_owned(), file, holds: None, used, is_well: true, _lock: lock };
         opened.try_to_clear()?;
         Ok(opened)
     }
@@ -139,12 +144,16 @@ impl WriteAhead {
 
 /// The write-ahead file of a store, where a gateway that is gone left something in it. Its next start brings that in:
 /// what is done with the records before would miss it.
-pub async fn left_behind(store: &Store) -> Result<Option<PathBuf>, StoreError> {
-    let Some(path) = store.path().map(WriteAhead::path) else { return Ok(None) };
+pub async fn left_behind(store: &Store, configured: Option<&Path>) -> Result<Option<PathBuf>, StoreError> {
+    let Some(path) = WriteAhead::path(store, configured) else { return Ok(None) };
     let _claim = match store.claim().await {
         // A gateway that runs has it in its database, or tries.
         Err(StoreError::InUse(_)) => return Ok(None),
         claim => claim?,
+    };
+    let _lock = match store.is_shared().then(|| lock(&path, "audit.write_ahead")).transpose() {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => return Ok(None),
+        lock => lock.map_err(sqlx::Error::Io)?,
     };
     let left = match File::open(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -174,9 +183,9 @@ mod tests {
     #[test]
     fn holds_one_batch_and_forgets_it() {
         let folder = TempDir::new().unwrap();
-        let path = WriteAhead::path(&folder.path().join("a.db"));
+        let path = folder.path().join("a.db.ahead");
         assert_eq!(WriteAhead::recover(&path).unwrap(), None);
-        let mut ahead = WriteAhead::open(&path).unwrap();
+        let mut ahead = WriteAhead::open(&path, None).unwrap();
         let (long, short) = (batch(1, &"long".repeat(99), Vec::new()), batch(2, "short", Vec::new()));
         for batch in [&long, &short] {
             assert!(ahead.put(batch));
@@ -191,7 +200,7 @@ mod tests {
         assert!(is_zeros(&path) && !ahead.holds(&short));
         // By this gateway, or by the next.
         std::fs::write(&path, &bytes).unwrap();
-        WriteAhead::open(&path).unwrap();
+        WriteAhead::open(&path, None).unwrap();
         assert!(is_zeros(&path));
         assert_eq!(WriteAhead::recover(&path).unwrap(), None);
     }
@@ -200,7 +209,7 @@ mod tests {
     fn a_torn_line_is_none_and_one_of_another_version_an_error() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("a.db.ahead");
-        let mut ahead = WriteAhead::open(&path).unwrap();
+        let mut ahead = WriteAhead::open(&path, None).unwrap();
         assert!(ahead.put(&batch(1, "one", Vec::new())));
         let whole = std::fs::read(&path).unwrap();
         for torn in [&whole[..whole.len() - 1], &whole[..70], b"\n", b""] {
@@ -222,7 +231,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("a.db.ahead");
-        WriteAhead::open(&path).unwrap();
+        WriteAhead::open(&path, None).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

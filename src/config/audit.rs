@@ -34,6 +34,8 @@ pub struct Audit {
     pub on_unavailable: OnUnavailable,
     /// Where `spool` writes meanwhile; `{store file}.spool`, or `toolgate.spool` beside the configuration.
     pub spool: PathBuf,
+    /// The file that calls wait for instead of PostgreSQL; an embedded store has its own.
+    pub write_ahead: Option<PathBuf>,
     /// How long records are kept.
     pub retention: Retention,
     /// How often the heads of all chains are signed, if there is anything new; 5 minutes by default.
@@ -145,6 +147,7 @@ impl Default for Audit {
             on_full: OnFull::default(),
             on_unavailable: OnUnavailable::default(),
             spool: PathBuf::from("toolgate.spool"),
+            write_ahead: None,
             retention: Retention::default(),
             checkpoint_every: Duration::from_mins(5),
             checkpoint_file: None,
@@ -184,6 +187,9 @@ pub(super) struct WrittenAudit {
     on_unavailable: Option<OnUnavailable>,
     /// The file of `spool`; `toolgate.spool` beside this file by default, or the database's own name and `.spool`.
     spool: Option<At<String>>,
+    /// A file that calls wait for instead of PostgreSQL, on a disk that outlives this gateway, with `durability:
+    /// process`; none by default. SQLite has its own.
+    write_ahead: Option<At<String>>,
     /// How long records are kept.
     retention: WrittenRetention,
     /// The signed heads of all chains.
@@ -296,6 +302,15 @@ pub(super) fn build(written: &WrittenAudit, store: Option<&Path>, scope: &mut Sc
         (None, Some(store)) => Some(with_suffix(store, ".spool")),
         (None, None) => Some(scope.resolve_path(&default.spool)),
     };
+    let write_ahead = match (&written.write_ahead, store) {
+        (Some(path), Some(_)) => {
+            let what = "a database in a file has its write-ahead file beside it";
+            scope.refuse_with_help(path.place, what, "take this out; it is for PostgreSQL");
+            None
+        }
+        (Some(path), None) => scope.path(path),
+        (None, _) => None,
+    };
     let every = limits::duration(written.checkpoints.every.as_ref(), scope);
     Audit {
         instance: instance.unwrap_or(default.instance),
@@ -304,6 +319,7 @@ pub(super) fn build(written: &WrittenAudit, store: Option<&Path>, scope: &mut Sc
         on_full: written.on_full.unwrap_or_default(),
         on_unavailable: written.on_unavailable.unwrap_or_default(),
         spool: spool.unwrap_or(default.spool),
+        write_ahead,
         retention: retention(&written.retention, scope),
         checkpoint_every: every.unwrap_or(default.checkpoint_every),
         checkpoint_file: written.checkpoints.file.as_ref().and_then(|path| scope.path(path)),

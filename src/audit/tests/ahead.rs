@@ -7,6 +7,7 @@ use futures::future::join_all;
 use super::*;
 use crate::audit::line::{batch_of, line_of};
 use crate::audit::write_ahead::left_behind;
+use crate::store::testing::postgres;
 
 fn ahead() -> Settings {
     Settings { durability: Durability::Process, ..quick(Settings::default()) }
@@ -61,12 +62,15 @@ async fn a_call_runs_when_its_intent_stands_beside_the_database_and_comes_in_wit
     let line = String::from_utf8(line).unwrap();
     assert!(!line.contains("bob@example.com"), "what is in the clear is what can be searched for");
     let closed = Store::open(&store_in(&world.folder)).await.unwrap();
-    assert_eq!(left_behind(&closed).await.unwrap(), Some(file_of(&world.folder).canonicalize().unwrap()));
+    assert_eq!(
+        left_behind(&closed, None).await.unwrap(),
+        Some(file_of(&world.folder).canonicalize().unwrap())
+    );
     closed.close().await;
     mend_closed(&world, "").await;
     let world = open_again(world).await;
     assert!(is_clear(&world.folder));
-    assert_eq!(left_behind(&world.store).await.unwrap(), None);
+    assert_eq!(left_behind(&world.store, None).await.unwrap(), None);
     let told = world.told(id).await;
     assert_eq!((told.outcome(), told.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
     assert_eq!(world.text(ALICE, &told.prompts[0].body).await.as_deref(), Some("write to bob@example.com"));
@@ -246,4 +250,48 @@ async fn calls_wait_for_the_database_where_the_file_cannot_be_written() {
     trail.end(completed());
     world.audit.close().await;
     verify(&world.reader).await;
+}
+
+/// What calls wait for instead of a server is a file that the configuration names, of one gateway alone.
+#[tokio::test]
+#[ignore = "needs PostgreSQL: tests/real/audit/run store"]
+async fn calls_need_not_wait_for_a_server_where_there_is_a_file() {
+    let (store, sealer, folder) = (postgres().await, Arc::new(Sealer::random()), TempDir::new().unwrap());
+    let file = folder.path().join("a.ahead");
+    // The lease of who is gone is over.
+    let lease = Duration::from_nanos(1);
+    let settings = || Settings { write_ahead: Some(file.clone()), lease, ..ahead() };
+    let open = || Audit::open(store.clone(), Arc::clone(&sealer), Outlets::default(), settings());
+    let audit = open().await.unwrap();
+    let error = open().await.unwrap_err().to_string();
+    assert!(error.contains("another gateway uses it (audit.write_ahead)"), "{error}");
+    assert_eq!(left_behind(&store, Some(&file)).await.unwrap(), None, "who runs it has it");
+
+    let mut trail = audit.begin(start()).await.unwrap();
+    let mut holding = store.begin().await.unwrap();
+    holding.execute("LOCK TABLE tool_usage IN SHARE MODE").await.unwrap();
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    assert_eq!(told(&store, trail.id()).await.calls.len(), 0, "it stands in the file alone");
+    let line = std::fs::read(&file).unwrap();
+    holding.rollback().await.unwrap();
+    let id = trail.id();
+    drop(trail);
+    audit.close().await;
+    assert_eq!(told(&store, id).await.calls.len(), 1);
+    assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 0));
+    drop(audit);
+
+    // As if the gateway had been killed before the server had it.
+    std::fs::write(&file, line).unwrap();
+    assert_eq!(left_behind(&store, Some(&file)).await.unwrap().as_ref(), Some(&file));
+    let mut transaction = store.begin().await.unwrap();
+    let lost = "DELETE FROM tool_usage; DELETE FROM interceptions; DELETE FROM links; \
+                UPDATE instances SET ended_at = NULL";
+    transaction.execute(lost).await.unwrap();
+    transaction.commit().await.unwrap();
+    let audit = open().await.unwrap();
+    let found = told(&store, id).await;
+    assert_eq!((found.outcome(), found.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
+    assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 0));
+    audit.close().await;
 }

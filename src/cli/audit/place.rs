@@ -42,6 +42,12 @@ impl Place {
         Ok(reader)
     }
 
+    /// The file that calls wait for instead of PostgreSQL, where the configuration names one.
+    pub(super) fn write_ahead(&self) -> anyhow::Result<Option<PathBuf>> {
+        let config = self.store.is_none().then(|| crate::config::load(&self.config)).transpose()?;
+        Ok(config.and_then(|config| config.audit.write_ahead))
+    }
+
     /// Opens what is there.
     pub(super) async fn open(&self) -> anyhow::Result<Reader> {
         let (store, secrets) = if let Some(path) = &self.store {

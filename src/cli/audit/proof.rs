@@ -125,7 +125,7 @@ async fn forget(args: &EraseArgs) -> anyhow::Result<ExitCode> {
         bail!("this makes all recorded texts of {} unreadable for ever: say --yes", args.user);
     }
     let reader = args.place.open().await?;
-    if let Some(file) = left_behind(reader.store()).await? {
+    if let Some(file) = left_behind(reader.store(), args.place.write_ahead()?.as_deref()).await? {
         bail!("records of a gateway that is gone wait in {}: start it once, then erase", file.display());
     }
     let by = config::user_name().unwrap_or_default();

@@ -29,6 +29,7 @@ fn what_is_left_out_of_the_audit_has_its_default() {
         Retention { metadata: Some(days(60)), content: Some(days(60)), identity: Some(days(60)) }
     );
     assert_eq!(audit.spool, config.folder.join("toolgate.db.spool"));
+    assert_eq!(audit.write_ahead, None);
     assert!(audit.checkpoint_file.is_none() && audit.signing_key.is_none());
     assert!(audit.log.is_none() && audit.webhooks.is_empty());
 }
@@ -83,6 +84,13 @@ fn a_webhooks_secret_is_read_as_the_libraries_of_standard_webhooks_do() {
 }
 
 #[test]
+fn a_server_may_have_a_write_ahead_file_where_this_gateway_is() {
+    let written = "secret_keys: ['${SEAL}']\naudit: { write_ahead: x.ahead, signing_key: '${SIGN}' }\n";
+    let config = config(&format!("{OPEN}store: postgres://u@db/x\n{written}"));
+    assert_eq!(config.audit.write_ahead, Some(config.folder.join("x.ahead")));
+}
+
+#[test]
 fn nothing_is_kept_longer_than_the_records_that_refer_to_it() {
     let kept = |text: &str| audit(&format!("{{ retention: {text} }}")).retention;
     let week = Retention { metadata: Some(days(7)), content: Some(days(7)), identity: Some(days(7)) };
@@ -101,6 +109,7 @@ fn what_cannot_be_is_refused_at_its_place() {
         ("{ lease: 10ms }", "4:17: expected 1s to 24h"),
         ("{ record: some }", "4:18: expected one of `none`, `digest`, `redacted`, `full`, found `some`"),
         ("{ on_full: wait }", "4:19: expected one of `block`, `drop`"),
+        ("{ write_ahead: x.ahead }", "4:23: a database in a file has its write-ahead file beside it"),
         ("{ on_unavailable: wait }", "4:26: expected one of `refuse`, `spool`"),
         ("{ retention: { content: 10m } }", "4:32: expected 1h to 3650d, or 0 for ever"),
         ("{ retention: { metadata: 1 } }", "4:33: expected a duration such as"),

@@ -26,6 +26,8 @@ const BUSY: Duration = Duration::from_secs(10);
 const SAMPLE: Duration = Duration::from_millis(40);
 /// The audit's settings. Each gateway has a name of its own, and a short lease, for others wait until it has run out.
 const AUDIT: &str = "instance: '${INSTANCE}', lease: 3s";
+/// Of each gateway its own.
+const WRITE_AHEAD: &str = "write_ahead: '${INSTANCE}.ahead'";
 /// How long another gateway has to close what a killed one left open.
 const CLOSING: Duration = Duration::from_mins(1);
 
@@ -35,6 +37,9 @@ pub struct Args {
     /// How many
     #[arg(long, default_value_t = 50)]
     count: u32,
+    /// Calls wait for a file of their gateway's, and not for PostgreSQL
+    #[arg(long)]
+    write_ahead: bool,
     /// Repeats a run's choices; each run prints its own
     #[arg(long)]
     seed: Option<u64>,
@@ -46,6 +51,7 @@ pub struct Args {
 struct Run {
     setup: Setup,
     store: Store,
+    write_ahead: bool,
     chance: Chance,
     tools: std::sync::Arc<Tools>,
     load: Load,
@@ -84,12 +90,14 @@ impl Run {
         let (_, provider) = Provider::start(pace, chance.branch()).await;
         let (tools, address) = Tools::start(Duration::from_millis(30), false, chance.branch()).await;
         let store = Store::make(&args.store).await;
-        let setup = Setup::new(&store.program, &store.yaml("process"), provider, address, AUDIT);
+        let audit = if args.write_ahead { format!("{AUDIT}, {WRITE_AHEAD}") } else { AUDIT.to_owned() };
+        let setup = Setup::new(&store.program, &store.yaml("process"), provider, address, &audit);
         let load = Load::start(CLIENTS, &mut chance);
         let gateways = (0..store.replicas()).map(|_| None).collect();
         let mut run = Self {
             setup,
             store,
+            write_ahead: args.write_ahead,
             chance,
             tools,
             load,
@@ -186,17 +194,12 @@ impl Run {
             self.load.down(address);
         }
         self.asked.extend(self.load.stop().await);
-        let mut last = self.setup.spawn(&name(0));
-        last.ready().await;
         let ledger = Ledger::open(&self.store.reading()).await;
-        let closed = async {
-            while ledger.open_rows().await > 0 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        // What is open after that is counted below.
-        let _late = tokio::time::timeout(CLOSING, closed).await;
-        last.terminate().await;
+        // What stands in a file comes in with the next start of the gateway whose file it is, and of no other.
+        let last = if self.write_ahead { self.gateways.len() } else { 1 };
+        for which in 0..last {
+            self.close_what_is_open(which, &ledger).await;
+        }
         self.judge(&ledger).await;
         ledger.close().await;
         println!("  {count} kills in {:.0} s", began.elapsed().as_secs_f64());
@@ -208,6 +211,20 @@ impl Run {
         self.problems.extend(self.unrecorded.iter().map(|call| format!("{call} ran without an intent")));
         self.problems.extend(self.lost);
         crate::passed(&self.problems)
+    }
+
+    /// Lets a gateway run until nothing is open, or for so long that something must be wrong: what is open then is
+    /// counted.
+    async fn close_what_is_open(&self, which: usize, ledger: &Ledger) {
+        let mut gateway = self.setup.spawn(&name(which));
+        gateway.ready().await;
+        let closed = async {
+            while ledger.open_rows().await > 0 {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        let _late = tokio::time::timeout(CLOSING, closed).await;
+        gateway.terminate().await;
     }
 
     /// Looks for all that was ever seen, and counts.
