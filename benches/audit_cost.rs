@@ -3,7 +3,7 @@
 //!
 //! Provider and MCP server are on loopback and take a constant time, as real ones would at their very best: 20 ms until
 //! the first byte of an answer, 10 ms a call. PostgreSQL is measured where `TOOLGATE_TEST_POSTGRES` says where it is, with
-//! a write-ahead file (`PostgreSQL+`) and without.
+//! a write-ahead file (`PG + file`) and without.
 //!
 //!     cargo bench --bench audit_cost
 //!     cargo bench --bench audit_cost -- PostgreSQL     # one store alone
@@ -70,7 +70,7 @@ async fn main() -> ExitCode {
     let mut stores = vec![("SQLite", "sqlite:toolgate.db".to_owned(), "")];
     if let Ok(url) = std::env::var("TOOLGATE_TEST_POSTGRES") {
         stores.push(("PostgreSQL", url.clone(), ""));
-        stores.push(("PostgreSQL+", url, ", write_ahead: toolgate.ahead"));
+        stores.push(("PG + file", url, ", write_ahead: toolgate.ahead"));
     }
     let asked: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     stores.retain(|(name, ..)| asked.is_empty() || asked.iter().any(|asked| asked == name));

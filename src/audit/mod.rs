@@ -2,7 +2,7 @@
 //!
 //! One [`Audit`] per gateway, one [`Trail`] per interception. Records go through one bounded queue (`queue.rs`) to one
 //! writer, which makes rows of what is there (`prepare.rs`), links them to the chain (`own_chain.rs`) and commits them
-//! together; only an intent waits until it is durable, with an embedded store in a file beside it (`write_ahead.rs`).
+//! together; only an intent waits until it is durable, in the store or in a file of the gateway's (`write_ahead.rs`).
 //! While the store is away they may go into a file, too (`spool.rs`, `replay.rs`). `leftovers.rs` brings in what gateways
 //! that are gone left in files, `instance.rs` closes what they left open.
 

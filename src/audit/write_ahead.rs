@@ -151,18 +151,16 @@ pub async fn left_behind(store: &Store, configured: Option<&Path>) -> Result<Opt
         Err(StoreError::InUse(_)) => return Ok(None),
         claim => claim?,
     };
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(sqlx::Error::Io)?,
+    };
     let _lock = match store.is_shared().then(|| lock(&path, "audit.write_ahead")).transpose() {
         Err(error) if error.kind() == ErrorKind::ResourceBusy => return Ok(None),
         lock => lock.map_err(sqlx::Error::Io)?,
     };
-    let left = match File::open(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        file => file.and_then(|file| Ok(!is_empty(&mut BufReader::new(file))?)),
-    };
-    match left {
-        Ok(left) => Ok(left.then_some(path)),
-        Err(error) => Err(sqlx::Error::Io(error).into()),
-    }
+    let is_empty = is_empty(&mut BufReader::new(file)).map_err(sqlx::Error::Io)?;
+    Ok((!is_empty).then_some(path))
 }
 
 fn is_empty(file: &mut impl BufRead) -> io::Result<bool> {

@@ -47,7 +47,7 @@ pub(super) struct Writer {
     pub chain: OwnChain,
     /// Under which run this gateway writes, for who keeps its lease.
     pub run: Arc<ArcSwap<Run>>,
-    /// What calls wait for instead of an embedded store.
+    /// What calls wait for instead of the store.
     pub ahead: Option<WriteAhead>,
     /// Where batches wait for the store, if they are to.
     pub replay: Option<Replay>,

@@ -187,8 +187,8 @@ pub(super) struct WrittenAudit {
     on_unavailable: Option<OnUnavailable>,
     /// The file of `spool`; `toolgate.spool` beside this file by default, or the database's own name and `.spool`.
     spool: Option<At<String>>,
-    /// A file that calls wait for instead of PostgreSQL, on a disk that outlives this gateway, with `durability:
-    /// process`; none by default. SQLite has its own.
+    /// A file that calls wait for instead of PostgreSQL with `durability: process`, on a disk that outlives this
+    /// gateway; none by default. SQLite has its own.
     write_ahead: Option<At<String>>,
     /// How long records are kept.
     retention: WrittenRetention,

@@ -9,7 +9,7 @@ pub fn counts(c: char) -> bool {
 /// stands behind the last round's, nothing where that is still to come.
 ///
 /// Between the texts of two rounds the echo may have more, which its rounds do not say: lines about calls.
-pub fn beyond<'a>(echoed: &[&'a str], rounds: impl IntoIterator<Item = String>) -> Vec<&'a str> {
+pub fn beyond<'a>(echoed: &'a [String], rounds: impl IntoIterator<Item = String>) -> Vec<&'a str> {
     let dense = |text: &str| text.chars().filter(|c| counts(*c)).collect::<String>();
     let told: String = echoed.iter().map(|text| dense(text)).collect();
     let mut left = told.as_str();
@@ -43,7 +43,8 @@ mod tests {
     use super::beyond;
 
     fn rest(echoed: &[&str], rounds: &[&str]) -> Vec<String> {
-        let beyond = beyond(echoed, rounds.iter().map(|&said| said.to_owned()));
+        let echoed: Vec<String> = echoed.iter().map(|&text| text.to_owned()).collect();
+        let beyond = beyond(&echoed, rounds.iter().map(|&said| said.to_owned()));
         beyond.into_iter().map(str::to_owned).collect()
     }
 

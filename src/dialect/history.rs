@@ -139,6 +139,11 @@ impl KeptRound {
         Self { calls: round.calls.iter().map(call).collect(), items: round.items.clone() }
     }
 
+    /// A round in which nothing is called.
+    pub(super) fn without_calls(items: Items) -> Self {
+        Self { items, calls: Vec::new() }
+    }
+
     /// The results that the gateway gave, in call order.
     pub fn results(&self) -> impl Iterator<Item = &KeptResult> {
         self.calls.iter().filter_map(|call| call.result.as_ref())

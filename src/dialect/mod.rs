@@ -66,7 +66,7 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Puts turns of the history, by their numbers, into the form in which they go up.
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]);
 
-    /// What a turn says beyond these rounds, after which its answer broke off, as one more round.
+    /// What a client saw of an answer that broke off beyond these rounds, as one more round.
     fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound>;
 
     /// The rounds of a turn as its echo tells them, the last one too; `proven` are its echoes, in their order.
@@ -135,7 +135,7 @@ pub trait Splicer: Send + Sync {
     fn fail(&mut self, _failure: &Failure, _out: &mut BytesMut) {}
 
     /// What is known of the round under way, should it break off: facts, text, thoughts and stop, and of its items and
-    /// calls those that are complete.
+    /// calls those that are complete, where the API says of each when it is.
     fn so_far(&self) -> Round;
 
     /// The ids that the client has been given and may send back; empty where the provider stores nothing.

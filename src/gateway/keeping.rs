@@ -1,15 +1,18 @@
 //! What an answer leaves behind, for the next request of its conversation.
 
+use std::sync::Arc;
+
 use super::continuity::{KeptAnswer, Scope};
+use super::journal::Journal;
 use super::rounds::Rounds;
 use crate::dialect::{KeptRound, Round};
 use crate::domain::{Digest, ToolResult};
 
-/// What the model is told of a call that had no result when its answer broke off.
+/// What the model is told of a call that had begun when its answer broke off.
 const BROKEN_OFF: &str =
     "No result: the answer broke off before the call had one. What the call did is not known.";
 
-/// What the model is told of a call of a round that broke off before its end.
+/// What the model is told of a call that had not begun, for its round had not ended.
 const NOT_RUN: &str = "No result: the answer broke off before the call was run.";
 
 impl Rounds<'_> {
@@ -43,30 +46,33 @@ impl Rounds<'_> {
     pub(super) async fn keep_broken(&self) {
         let Some(journal) = &self.past.journal else { return };
         let mut answer = self.past.answer.clone();
-        // A round of which no call has a result is made again: none of its calls did anything that is known. Only
-        // where it has calls of the client's may the client act on it already.
-        let open = journal.last().filter(|open| {
-            journal.rounds() > answer.added()
-                && (open.results.iter().any(Option::is_some) || open.round.client_calls().next().is_some())
-        });
-        if let Some(open) = open {
-            let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
-            let results: Vec<ToolResult> = open.results.into_iter().map(result).collect();
-            answer.add(&open.round, self.incoming.operation.dialect.keep(&open.round, &results));
-        } else if let Some(torn) = self.torn_round() {
-            let results = vec![ToolResult::error(NOT_RUN); torn.injected_calls().count()];
-            answer.add(&torn, self.incoming.operation.dialect.keep(&torn, &results));
+        if let Some((round, results)) = self.unanswered_round(journal).or_else(|| self.torn_round()) {
+            answer.add(&round, self.incoming.operation.dialect.keep(&round, &results));
         }
         let Some(entry) = answer.broken() else { return };
         self.keep(&[answer.place()], &entry).await;
     }
 
-    /// What has come of a round that broke off, where the client may act on a call of its own in it.
-    fn torn_round(&self) -> Option<Round> {
+    /// A complete round some of whose calls have no result yet. One of which no call has any is made again: none of
+    /// its calls did anything that is known. Only where it has calls of the client's may the client act on it already.
+    fn unanswered_round(&self, journal: &Journal) -> Option<(Arc<Round>, Vec<ToolResult>)> {
+        let open = journal.last().filter(|open| {
+            journal.rounds() > self.past.answer.added()
+                && (open.results.iter().any(Option::is_some) || open.round.client_calls().next().is_some())
+        })?;
+        let result = |result: Option<ToolResult>| result.unwrap_or_else(|| ToolResult::error(BROKEN_OFF));
+        Some((open.round, open.results.into_iter().map(result).collect()))
+    }
+
+    /// What has come of a round that broke off, where the client may act on a call of its own in it. What is shown
+    /// again is kept by the interception that did it.
+    fn torn_round(&self) -> Option<(Arc<Round>, Vec<ToolResult>)> {
         let is_under_way = self.past.answer.added() + 1 == self.number as usize;
-        let so_far = self.line.splicer.as_ref().filter(|_| is_under_way)?.so_far();
-        let has_client_calls = so_far.client_calls().next().is_some();
-        has_client_calls.then_some(so_far)
+        let splicer = self.line.splicer.as_ref().filter(|_| is_under_way && self.past.earlier.is_none())?;
+        let so_far = splicer.so_far();
+        so_far.client_calls().next()?;
+        let results = vec![ToolResult::error(NOT_RUN); so_far.injected_calls().count()];
+        Some((Arc::new(so_far), results))
     }
 
     async fn keep(&self, places: &[Digest], entry: &KeptAnswer) {

@@ -21,21 +21,33 @@ fn rounds(writes_first: bool) -> [Say; 2] {
     ]
 }
 
+/// Who breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Breaks {
+    Client,
+    Provider,
+}
+
+fn cases() -> impl Iterator<Item = (Api, Breaks)> {
+    let breaks = |api| [Breaks::Client, Breaks::Provider].map(|breaks| (api, breaks));
+    [Api::Messages, Api::Responses].into_iter().flat_map(breaks)
+}
+
 /// A stream that stops before this is in it.
-fn hangs_before(api: Api, say: &Say, what: &str) -> Reply {
+fn stops_before(api: Api, say: &Say, (what, breaks): (&str, Breaks)) -> Reply {
     let frames = api.frames(say);
     let at = frames.iter().position(|frame| frame.contains(what)).unwrap();
     let mut steps: Vec<Step> = frames.into_iter().take(at).map(|frame| Step::Bytes(frame.into())).collect();
-    steps.push(Step::Hang);
+    steps.push(if breaks == Breaks::Client { Step::Hang } else { Step::Cut });
     Reply::steps(steps).header("content-type", "text/event-stream")
 }
 
-/// Asks, and is gone when the second round has come as far as this. What the client has of both rounds comes into its
+/// Asks, and is gone, or left alone, when the second round has come as far as this. What the client has of both rounds comes into its
 /// history.
-async fn tear(world: &World, agent: &mut Agent, rounds: &[Say; 2], before: &str, has: &[&str]) {
+async fn tear(world: &World, agent: &mut Agent, rounds: &[Say; 2], before: (&str, Breaks), has: &[&str]) {
     let (api, [one, two]) = (agent.api, rounds);
     world.provider.will_say(api, Mode::Streamed, std::slice::from_ref(one));
-    world.provider.will(hangs_before(api, two, before));
+    world.provider.will(stops_before(api, two, before));
     let headers: Vec<(&str, &str)> = agent.headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut live = Live::new(world.open(api.path(), agent.request().to_string(), &headers).await);
     let done = if api == Api::Messages { "content_block_stop" } else { "response.output_item.done" };
@@ -62,11 +74,11 @@ const HALF: [&str; 4] = ["I write.", "Writing it down.", "Once more, with a file
 
 #[tokio::test]
 async fn f59_what_is_added_to_the_half_of_a_round_stands_behind_that_half_ever_after() {
-    for api in [Api::Messages, Api::Responses] {
+    for (api, breaks) in cases() {
         let world = World::with(McpServer::new().echo("write")).await;
         let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
         agent.prompt("Write it down.");
-        tear(&world, &mut agent, &rounds(false), "x2", &HALF).await;
+        tear(&world, &mut agent, &rounds(false), ("x2", breaks), &HALF).await;
         let again = say("r3").thinking("Once more.").text("And once more.");
         let again = again.call("x3", "mine", r#"{"n":2}"#).call("c3", "srv__write", r#"{"n":2}"#);
         world.provider.will_say(api, Mode::Streamed, &[again, say("r4").text("It is written.")]);
@@ -77,20 +89,23 @@ async fn f59_what_is_added_to_the_half_of_a_round_stands_behind_that_half_ever_a
         let requests = world.provider.requests();
         let half = json!(requests[2].added_since(api, &requests[1])).to_string();
         assert!(half.contains("And once more."), "{api:?}: what the client saw of it: {half}");
-        requests[2..].windows(2).for_each(|pair| drop(pair[1].added_since(api, &pair[0])));
+        for pair in requests[2..].windows(2) {
+            pair[1].added_since(api, &pair[0]);
+        }
     }
 }
 
 #[tokio::test]
 async fn f59_a_call_of_the_clients_in_the_half_of_a_round_goes_up_with_what_came_before_it() {
-    for (api, end) in [(Api::Messages, "message_delta"), (Api::Responses, "response.completed")] {
+    for (api, breaks) in cases() {
+        let end = if api == Api::Messages { "message_delta" } else { "response.completed" };
         for (writes_first, before) in [(false, "c2"), (true, end)] {
             let server = McpServer::new().echo("write");
             let world = World::with(server.clone()).await;
             let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
             agent.prompt("Write it down.");
             let has: Vec<&str> = HALF.into_iter().chain(["x2"]).collect();
-            tear(&world, &mut agent, &rounds(writes_first), before, &has).await;
+            tear(&world, &mut agent, &rounds(writes_first), (before, breaks), &has).await;
             world.provider.will_say(api, Mode::Streamed, &[say("r3").text("It is written.")]);
             agent.results_of(&["x2"]).send(&world).await;
             let [.., second, third] = &world.provider.requests()[..] else { panic!("no requests") };

@@ -265,13 +265,12 @@ async fn calls_need_not_wait_for_a_server_where_there_is_a_file() {
     let audit = open().await.unwrap();
     let error = open().await.unwrap_err().to_string();
     assert!(error.contains("another gateway uses it (audit.write_ahead)"), "{error}");
-    assert_eq!(left_behind(&store, Some(&file)).await.unwrap(), None, "who runs it has it");
-
     let mut trail = audit.begin(start()).await.unwrap();
     let mut holding = store.begin().await.unwrap();
     holding.execute("LOCK TABLE tool_usage IN SHARE MODE").await.unwrap();
     trail.clear(vec![intent("runs")]).await.unwrap();
     assert_eq!(told(&store, trail.id()).await.calls.len(), 0, "it stands in the file alone");
+    assert_eq!(left_behind(&store, Some(&file)).await.unwrap(), None, "who runs it has it");
     let line = std::fs::read(&file).unwrap();
     holding.rollback().await.unwrap();
     let id = trail.id();

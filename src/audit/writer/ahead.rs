@@ -1,4 +1,4 @@
-//! What the writer does so that calls need not wait for an embedded store.
+//! What the writer does so that calls need not wait for the store.
 
 use std::mem;
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::app;
 use crate::audit::{Action, Reader, event};
-use crate::config::{Durability, Store as StoreConfig};
+use crate::config::{Config, Durability, Store as StoreConfig};
 use crate::seal::Sealer;
 use crate::store::Store;
 use crate::store::queries::Filter;
@@ -44,8 +44,12 @@ impl Place {
 
     /// The file that calls wait for instead of PostgreSQL, where the configuration names one.
     pub(super) fn write_ahead(&self) -> anyhow::Result<Option<PathBuf>> {
-        let config = self.store.is_none().then(|| crate::config::load(&self.config)).transpose()?;
-        Ok(config.and_then(|config| config.audit.write_ahead))
+        Ok(self.load()?.and_then(|config| config.audit.write_ahead))
+    }
+
+    /// The configuration, unless a database is named without it.
+    fn load(&self) -> anyhow::Result<Option<Config>> {
+        Ok(self.store.is_none().then(|| crate::config::load(&self.config)).transpose()?)
     }
 
     /// Opens what is there.

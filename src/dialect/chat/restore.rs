@@ -39,17 +39,16 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     request.draft.replace_elements("messages", edits);
 }
 
-/// What the client was told beyond these rounds, after which its answer broke off.
+/// What a client saw of an answer that broke off beyond these rounds, as one more round.
 pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
     let said = |text: &str| Object::within(text).map(|message| content::said(&message)).unwrap_or_default();
     let messages = request.draft.object().array("messages");
     let echoed: Vec<String> = messages.get(turn.elements.clone())?.iter().map(|text| said(text)).collect();
-    let echoed: Vec<&str> = echoed.iter().map(String::as_str).collect();
     let mut beyond = dense::beyond(&echoed, rounds.iter().map(|round| said(&round.items.0)));
     beyond.retain(|text| !text.trim_ascii().is_empty());
     let text = quote(beyond.join("\n\n").trim());
-    let items = || Items(format!(r#"{{"role":"assistant","content":{text}}}"#));
-    (!beyond.is_empty()).then(|| KeptRound { items: items(), calls: Vec::new() })
+    let message = format!(r#"{{"role":"assistant","content":{text}}}"#);
+    (!beyond.is_empty()).then(|| KeptRound::without_calls(Items(message)))
 }
 
 /// A turn as the client tells it, among all messages.

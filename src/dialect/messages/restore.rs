@@ -33,7 +33,7 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     }
 }
 
-/// The texts of a turn beyond those of these rounds, after which its answer broke off.
+/// What a client saw of an answer that broke off beyond these rounds, as one more round.
 pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
     let text_of = |block: &str| {
         let part = Part::read(block);
@@ -43,7 +43,6 @@ pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Opt
     let messages = messages(&object);
     let blocks: Vec<_> = messages.get(turn.elements.clone())?.iter().flat_map(Message::part_texts).collect();
     let texts: Vec<String> = blocks.iter().map(|block| text_of(block)).collect();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let told = rounds.iter().flat_map(|round| raw::elements(&round.items.0).unwrap_or_default()).map(text_of);
     let beyond = dense::beyond(&texts, told).into_iter().zip(&texts).zip(blocks);
     let items: Vec<String> = beyond
@@ -54,8 +53,7 @@ pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Opt
             },
         )
         .collect();
-    let items_of = || Items(format!("[{}]", items.join(",")));
-    (!items.is_empty()).then(|| KeptRound { items: items_of(), calls: Vec::new() })
+    (!items.is_empty()).then(|| KeptRound::without_calls(Items(format!("[{}]", items.join(",")))))
 }
 
 /// A history and what is to become of it.

@@ -223,27 +223,6 @@ impl Stream {
         sse::write("message_stop", r#"{"type":"message_stop"}"#, out);
     }
 
-    /// The round under way, with the calls and items of these blocks.
-    fn of_blocks<'a>(&self, blocks: impl Iterator<Item = &'a Block> + Clone) -> Round {
-        let call = |call: ToolCall| RoundCall { injected: self.injected.contains(&call.name), call };
-        let items: Vec<String> = blocks.clone().filter_map(Block::render).collect();
-        let all = || self.round.blocks.values();
-        let thoughts: Vec<String> = all().filter_map(Block::thought).collect();
-        Round {
-            calls: blocks.filter_map(Block::call).map(call).collect(),
-            stop_reason: self.round.stop_reason.clone(),
-            thoughts: thoughts.join("\n"),
-            facts: RoundFacts {
-                response_id: self.round.response_id.clone(),
-                model: self.round.model.clone(),
-                usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
-            },
-            text: all().filter_map(Block::text).collect(),
-            items: Items(format!("[{}]", items.join(","))),
-            ..Round::default()
-        }
-    }
-
     /// What becomes of a `message_delta`: the usage of all rounds, and this stop reason if one is given.
     fn ended(&self, delta: &str, stop: Option<&str>) -> Patch {
         let mut patch = Patch::default();
@@ -278,10 +257,11 @@ impl Splicer for Stream {
         if !self.round.stopped && self.round.stop_reason.is_none() {
             return Err(Broken::Malformed("the provider's stream ended before its message did".to_owned()));
         }
+        self.round.blocks.values_mut().for_each(|block| block.open = false);
         Ok(Round {
             wants_results: matches!(self.round.stop_reason.as_deref(), Some("tool_use" | "end_turn")),
             envelope: replay::envelope(&self.round.message, self.usages.last()),
-            ..self.of_blocks(self.round.blocks.values())
+            ..self.so_far()
         })
     }
 
@@ -318,7 +298,24 @@ impl Splicer for Stream {
     }
 
     fn so_far(&self) -> Round {
-        self.of_blocks(self.round.blocks.values().filter(|block| !block.open))
+        let blocks = || self.round.blocks.values();
+        let complete = || blocks().filter(|block| !block.open);
+        let call = |call: ToolCall| RoundCall { injected: self.injected.contains(&call.name), call };
+        let items: Vec<String> = complete().filter_map(Block::render).collect();
+        let thoughts: Vec<String> = blocks().filter_map(Block::thought).collect();
+        Round {
+            calls: complete().filter_map(Block::call).map(call).collect(),
+            stop_reason: self.round.stop_reason.clone(),
+            thoughts: thoughts.join("\n"),
+            facts: RoundFacts {
+                response_id: self.round.response_id.clone(),
+                model: self.round.model.clone(),
+                usage: self.usages.last().map(RoundUsage::by_class).unwrap_or_default(),
+            },
+            text: blocks().filter_map(Block::text).collect(),
+            items: Items(format!("[{}]", items.join(","))),
+            ..Round::default()
+        }
     }
 }
 

@@ -37,19 +37,19 @@ pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
 pub fn elements(round: &KeptRound, reasoning: bool) -> Vec<String> {
     let kept = Object::parse(&round.items.0).unwrap_or_default();
     let output = kept.array("output");
-    let loses_reasoning = !reasoning && output.iter().any(|item| item::is_reasoning(item));
-    let element = |text: &str| match (item::is_reasoning(text), reasoning) {
-        (true, true) => item::returned(text, kept.is_true("stored")),
-        (true, false) => None,
-        (false, _) if loses_reasoning => Some(item::without_id(text)),
-        (false, _) => Some(text.to_owned()),
+    let returned = |text: &str| item::returned(text, kept.is_true("stored")).filter(|_| reasoning);
+    let loses_reasoning = output.iter().any(|text| item::is_reasoning(text) && returned(text).is_none());
+    let element = |text: &str| match item::is_reasoning(text) {
+        true => returned(text),
+        false if loses_reasoning => Some(item::without_id(text)),
+        false => Some(text.to_owned()),
     };
     let items = output.into_iter().filter_map(element);
     items.chain(round.results().map(|result| result.element.clone())).collect()
 }
 
-/// Items that a client tells, of a response that nobody stores.
-pub fn told(items: &[String]) -> Items {
+/// Items of a response that nobody stores.
+pub fn unstored(items: &[String]) -> Items {
     Items(format!(r#"{{"stored":false,"id":"","output":[{}]}}"#, items.join(",")))
 }
 

@@ -37,16 +37,15 @@ pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Rest
     request.draft.replace_elements("input", edits);
 }
 
-/// What the assistant says in a turn beyond what it says in these rounds, after which its answer broke off.
+/// What a client saw of an answer that broke off beyond these rounds, as one more round.
 pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {
     let input = Input::of(request);
     let is_said = |element: &&Element<'_>| element.kind == Kind::Message && !element.is_line();
     let said = input.elements.get(turn.elements.clone())?.iter().filter(is_said);
     let said: Vec<String> = said.map(|element| item::said(&element.fields)).collect();
-    let said: Vec<&str> = said.iter().map(String::as_str).collect();
     let beyond = dense::beyond(&said, rounds.iter().map(append::text)).into_iter().map(str::trim_ascii_start);
     let items: Vec<String> = beyond.filter(|text| !text.is_empty()).map(item::spoken).collect();
-    (!items.is_empty()).then(|| KeptRound { items: append::told(&items), calls: Vec::new() })
+    (!items.is_empty()).then(|| KeptRound::without_calls(append::unstored(&items)))
 }
 
 /// The elements of a request's `input`, for a closer look than the history takes.

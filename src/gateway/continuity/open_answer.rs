@@ -86,7 +86,7 @@ impl OpenAnswer {
         (!self.is_prefilled).then_some(entry)
     }
 
-    /// What is to be kept of an answer that broke off; `None` where no round is complete that hides anything.
+    /// What is to be kept of an answer that broke off; `None` where no round that was taken in hides anything.
     pub fn broken(&self) -> Option<KeptAnswer> {
         let entry = self.kept().filter(|entry| !entry.rounds.is_empty())?;
         Some(KeptAnswer { broken: true, ..entry })

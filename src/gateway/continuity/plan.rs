@@ -92,20 +92,20 @@ impl Plan {
         }
     }
 
-    fn push_restored(&mut self, number: usize, rounds: Source, with_thinking: bool) {
-        let hidden = rounds.rounds().len();
-        let how = match (&rounds, with_thinking) {
-            (Source::Kept(_), true) => "",
-            (Source::BrokenOff(_), true) => ", with what its client saw of one that broke off",
-            (Source::Kept(_) | Source::BrokenOff(_), false) => {
-                ", without thinking, for what came before it has changed"
-            }
-            (Source::Carried(_), true) => ", from what the client carried",
-            (Source::Carried(_), false) => ", from what the client carried, without thinking",
+    fn push_restored(&mut self, number: usize, source: Source, with_thinking: bool) {
+        let (hidden, from) = match &source {
+            Source::Kept(entry) => (entry.rounds.len(), ""),
+            Source::BrokenOff(rounds) => (rounds.len() - 1, ", with what its client saw beyond them"),
+            Source::Carried(rounds) => (rounds.len(), ", from what the client carried"),
         };
-        self.notes.push(format!("turn {}: {hidden} rounds restored{how}", number + 1));
-        self.last.rounds = rounds.rounds().to_vec();
-        self.changes.push((number, Change::Rounds { rounds, with_thinking }));
+        let without = match (&source, with_thinking) {
+            (_, true) => "",
+            (Source::Carried(_), false) => ", without thinking",
+            (_, false) => ", without thinking, for what came before it has changed",
+        };
+        self.notes.push(format!("turn {}: {hidden} rounds restored{from}{without}", number + 1));
+        self.last.rounds = source.rounds().to_vec();
+        self.changes.push((number, Change::Rounds { rounds: source, with_thinking }));
     }
 
     fn push_stripped(&mut self, number: usize, why: &str) {
@@ -137,6 +137,13 @@ impl Change {
 }
 
 impl Source {
+    fn of(entry: Arc<KeptAnswer>, beyond: Option<KeptRound>) -> Self {
+        match beyond {
+            Some(beyond) => Self::BrokenOff(entry.rounds.iter().cloned().chain([beyond]).collect()),
+            None => Self::Kept(entry),
+        }
+    }
+
     fn rounds(&self) -> &[KeptRound] {
         match self {
             Self::Kept(entry) => &entry.rounds,
@@ -171,15 +178,12 @@ impl Told<'_> {
         self.scope.after(turn.before)
     }
 
-    /// The rounds of a kept answer. Of one that broke off, what its client saw beyond them is one more: what the
-    /// model adds to it is bound to that, too.
-    fn rounds(&self, request: &Request, turn: &EchoedTurn, entry: Arc<KeptAnswer>, broken: bool) -> Source {
-        let ends = entry.rounds.last().is_some_and(KeptRound::has_client_calls);
-        let beyond = (broken && !ends).then(|| self.dialect.beyond(request, turn, &entry.rounds)).flatten();
-        match beyond {
-            Some(beyond) => Source::BrokenOff(entry.rounds.iter().cloned().chain([beyond]).collect()),
-            None => Source::Kept(entry),
-        }
+    /// What the client saw of an answer that broke off beyond its rounds. It becomes a round of its own, for what the
+    /// model adds to it is bound to it as well. A round with calls of the client's ends the turn.
+    fn beyond(&self, request: &Request, turn: &EchoedTurn, known: &Known) -> Option<KeptRound> {
+        let Known::Answer { entry, broken: true } = known else { return None };
+        let last = entry.rounds.last().filter(|last| !last.has_client_calls());
+        last.and_then(|_| self.dialect.beyond(request, turn, &entry.rounds))
     }
 }
 
@@ -214,7 +218,8 @@ impl Continuity {
             restored = known.restored(turn);
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
-            told.decide(&mut plan, request, number, turn, known);
+            let beyond = told.beyond(request, turn, &known);
+            decide(&mut plan, number, turn, known, beyond);
         }
         let is_ours = is_injected || kept.iter().any(|kept| !kept.is_empty());
         // A conversation that tools were never added to is none of the gateway's business.
@@ -308,13 +313,30 @@ fn fitting(kept: &[Arc<KeptAnswer>], turn: &EchoedTurn, is_same_client: bool) ->
         return found;
     }
     let broken = kept.iter().filter(|entry| entry.broken);
-    let found = one_of(broken.filter(|entry| entry.visible.is_begun_by(echo, is_same_client)), true);
+    let found = begun_by_all(broken.filter(|entry| entry.visible.is_begun_by(echo, is_same_client)));
     if !matches!(found, Known::Nothing) {
         return found;
     }
     // What broke off on its way to the client left here whole.
     let is_begun = |entry: &&Arc<KeptAnswer>| !echo.text.is_empty() && entry.visible.is_begun_by(echo, false);
-    one_of(whole().filter(|entry| !entry.rounds.is_empty()).filter(is_begun), true)
+    begun_by_all(whole().filter(|entry| !entry.rounds.is_empty()).filter(is_begun))
+}
+
+/// The one answer that broke off, or, of several tries at one, the rounds that they have in common: which of them the
+/// client saw more of cannot be told.
+fn begun_by_all<'a>(tries: impl Iterator<Item = &'a Arc<KeptAnswer>>) -> Known {
+    let tries: Vec<_> = tries.collect();
+    let found = one_of(tries.iter().copied(), true);
+    let (Known::Ambiguous, Some(first)) = (&found, tries.first()) else { return found };
+    let is_common = |(number, round): &(usize, &KeptRound)| {
+        tries.iter().all(|entry| entry.lineage == first.lineage && entry.rounds.get(*number) == Some(round))
+    };
+    let common: Vec<KeptRound> =
+        first.rounds.iter().enumerate().take_while(is_common).map(|(_, round)| round.clone()).collect();
+    if common.is_empty() {
+        return found;
+    }
+    Known::Answer { entry: Arc::new(KeptAnswer { rounds: common, ..(***first).clone() }), broken: true }
 }
 
 fn one_of<'a>(fitting: impl Iterator<Item = &'a Arc<KeptAnswer>>, broken: bool) -> Known {
@@ -349,47 +371,45 @@ impl Known {
     }
 }
 
-impl Told<'_> {
-    fn decide(&self, plan: &mut Plan, request: &Request, number: usize, turn: &EchoedTurn, known: Known) {
-        match known {
-            Known::Answer { entry, broken } if !entry.rounds.is_empty() => {
-                let with_thinking = entry.lineage == plan.lineage;
-                plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
-                plan.push_restored(number, self.rounds(request, turn, entry, broken), with_thinking);
-            }
-            Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
-            Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
-                let with_thinking = lineage == Some(plan.lineage);
-                plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
-                plan.push_restored(number, Source::Carried(rounds), with_thinking);
-            }
-            _ if !turn.echoes.is_empty() => {
-                plan.descend(turn.before, "stripped");
-                plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
-            }
-            Known::Ambiguous if turn.has_thinking => {
-                plan.descend(turn.before, "stripped");
-                plan.push_stripped(
-                    number,
-                    "could be one of several answers: nothing restored, thinking taken out",
-                );
-            }
-            Known::Ambiguous => {
-                plan.notes
-                    .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
-            }
-            _ if turn.has_thinking => {
-                plan.descend(turn.before, "stripped");
-                plan.push_stripped(
-                    number,
-                    "not known here, or what came before it has changed: thinking taken out",
-                );
-            }
-            Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
-                plan.notes
-                    .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
-            }
-            _ => {}
+fn decide(plan: &mut Plan, number: usize, turn: &EchoedTurn, known: Known, beyond: Option<KeptRound>) {
+    match known {
+        Known::Answer { entry, .. } if !entry.rounds.is_empty() => {
+            let with_thinking = entry.lineage == plan.lineage;
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::of(entry, beyond), with_thinking);
         }
+        Known::Answer { entry, .. } if entry.lineage == plan.lineage && turn.echoes.is_empty() => {}
+        Known::Carried { rounds, lineage, .. } if !rounds.is_empty() => {
+            let with_thinking = lineage == Some(plan.lineage);
+            plan.descend(turn.before, if with_thinking { "rounds" } else { "rounds without thinking" });
+            plan.push_restored(number, Source::Carried(rounds), with_thinking);
+        }
+        _ if !turn.echoes.is_empty() => {
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(number, "claims to be the gateway's and is not: it became plain text");
+        }
+        Known::Ambiguous if turn.has_thinking => {
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "could be one of several answers: nothing restored, thinking taken out",
+            );
+        }
+        Known::Ambiguous => {
+            plan.notes
+                .push(format!("turn {}: could be one of several answers: nothing restored", number + 1));
+        }
+        _ if turn.has_thinking => {
+            plan.descend(turn.before, "stripped");
+            plan.push_stripped(
+                number,
+                "not known here, or what came before it has changed: thinking taken out",
+            );
+        }
+        Known::Nothing if plan.is_injected && !turn.visible.is_empty() => {
+            plan.notes
+                .push(format!("turn {}: not known here: it goes up as its client tells it", number + 1));
+        }
+        _ => {}
     }
 }

@@ -51,7 +51,6 @@ pub struct Args {
 struct Run {
     setup: Setup,
     store: Store,
-    write_ahead: bool,
     chance: Chance,
     tools: std::sync::Arc<Tools>,
     load: Load,
@@ -72,7 +71,8 @@ pub async fn run(args: Args) -> bool {
     let seed = args.seed.unwrap_or_else(Chance::any_seed);
     let began = Instant::now();
     let mut run = Run::begin(&args, seed).await;
-    println!("kills: {} of {} (seed {seed})", args.count, run.store.name(run.gateways.len()));
+    let file = if args.write_ahead { ", with a write-ahead file" } else { "" };
+    println!("kills: {} of {}{file} (seed {seed})", args.count, run.store.name(run.gateways.len()));
     for number in 1..=args.count {
         run.kill_one().await;
         if number % 50 == 0 {
@@ -97,7 +97,6 @@ impl Run {
         let mut run = Self {
             setup,
             store,
-            write_ahead: args.write_ahead,
             chance,
             tools,
             load,
@@ -196,8 +195,7 @@ impl Run {
         self.asked.extend(self.load.stop().await);
         let ledger = Ledger::open(&self.store.reading()).await;
         // What stands in a file comes in with the next start of the gateway whose file it is, and of no other.
-        let last = if self.write_ahead { self.gateways.len() } else { 1 };
-        for which in 0..last {
+        for which in 0..self.gateways.len() {
             self.close_what_is_open(which, &ledger).await;
         }
         self.judge(&ledger).await;
