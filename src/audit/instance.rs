@@ -247,6 +247,8 @@ pub(super) struct Keeper {
     pub clock: Clock,
     /// The run under which this gateway writes now.
     pub run: Arc<ArcSwap<Run>>,
+    /// Until when nobody else takes it for gone.
+    pub leased: Arc<ArcSwap<Instant>>,
     pub closing: CancellationToken,
 }
 
@@ -270,13 +272,14 @@ impl Keeper {
     /// After an outage nobody could renew a lease: who closes others must have held its own for a whole term.
     async fn renew_and_close(&self, held_since: &mut Option<Instant>) -> Result<(), sqlx::Error> {
         let (run, store) = (self.run.load_full(), &self.closer.store);
-        let now = self.clock.now();
+        let (now, began) = (self.clock.now(), Instant::now());
         let leased = in_time(instances::time_of_leases(store, now)).await?;
         if !in_time(instances::renew(store, &run, lease_until(leased, self.lease))).await? {
             // The writer notices with its next commit.
             *held_since = None;
             return Ok(());
         }
+        self.leased.store(Arc::new(began + self.lease));
         let since = *held_since.get_or_insert_with(Instant::now);
         if since.elapsed() < self.lease {
             return Ok(());

@@ -102,7 +102,10 @@ async fn bring_in(
     let failed = |source: sqlx::Error| OpenError::Left { path: path.clone(), source: source.into() };
     tracing::warn!(target: "toolgate::audit", file = %path.display(), bytes = left.length(), "records of an earlier run wait in a file");
     let mut lines = Lines::open(&path, 0, left.length()).await.map_err(unusable)?;
+    let mut settings = settings.clone();
     if let Some(Batch { link: Link { instance, epoch, .. }, .. }) = lines.next().await.map_err(unusable)? {
+        // Who closes what such a gateway left open looks for its name: this one may have another.
+        settings.instance.clone_from(&instance);
         // A database that is older than the file may lack the run, and nobody would ever close it.
         let run = Run { instance, epoch };
         let now = instances::time_of_leases(store, settings.clock.now()).await.map_err(failed)?;
@@ -121,7 +124,7 @@ async fn bring_in(
                     Some(_) => lost_texts_of(store, left, progress.offset).await.map_err(unusable)?,
                     None => HashSet::new(),
                 };
-                let run = instance::begin(store, settings).await.map_err(failed)?;
+                let run = instance::begin(store, &settings).await.map_err(failed)?;
                 let mut chain = match progress.loss {
                     Some(loss) => {
                         let (commits, behind, why) = (loss.commits, loss.behind, loss.why);

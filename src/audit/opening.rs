@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::instance::{self, Closer, Keeper};
@@ -62,6 +63,7 @@ impl Audit {
         let spool = Box::pin(leftovers::spool(&store, &settings, &outlets)).await?;
         let closer = Closer { store: store.clone(), outlets, instance: settings.instance.clone() };
         closer.earlier(settings.clock.now()).await?;
+        let leased = Arc::new(ArcSwap::from_pointee(Instant::now() + settings.lease));
         let run = instance::begin(&store, &settings).await.map_err(StoreError::from)?;
         let (queue, sent) = Queue::new(&settings);
         let (tasks, spooled) = (TaskTracker::new(), Arc::new(AtomicU64::new(0)));
@@ -72,6 +74,7 @@ impl Audit {
                 lease: settings.lease,
                 clock: settings.clock.clone(),
                 run: Arc::clone(&current),
+                leased: Arc::clone(&leased),
                 closing: sent.closing.clone(),
             };
             tasks.spawn(keeper.keep());
@@ -94,6 +97,7 @@ impl Audit {
             preparer: Some(Preparer::new(!closer.outlets.is_empty())),
             chain: OwnChain::new(run),
             run: current,
+            leased,
             ahead,
             replay: spool.map(new_replay),
             spooling: false,

@@ -48,6 +48,10 @@ impl WriteAhead {
         if is_empty(&mut reader)? {
             return Ok(None);
         }
+        if !reader.fill_buf()?.first().is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b'\n') {
+            let what = "it is something else than a write-ahead file: move it away";
+            return Err(io::Error::new(ErrorKind::InvalidData, what));
+        }
         let mut line = Vec::new();
         let length = reader.take(LONGEST).read_until(b'\n', &mut line)? as u64;
         let Some(batch) = batch_of(&line) else {
@@ -221,6 +225,15 @@ mod tests {
         std::fs::write(&path, [&whole[..], &whole[..9]].concat()).unwrap();
         assert!(WriteAhead::recover(&path).unwrap().is_some());
         assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn what_is_something_else_stays() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("checkpoints.jsonl");
+        std::fs::write(&path, "{\"heads\":[]}\n").unwrap();
+        let error = WriteAhead::recover(&path).unwrap_err().to_string();
+        assert!(error.contains("something else than a write-ahead file"), "{error}");
     }
 
     #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::entry::Entry;
@@ -47,6 +47,8 @@ pub(super) struct Writer {
     pub chain: OwnChain,
     /// Under which run this gateway writes, for who keeps its lease.
     pub run: Arc<ArcSwap<Run>>,
+    /// Until when nobody else takes it for gone.
+    pub leased: Arc<ArcSwap<Instant>>,
     /// What calls wait for instead of the store.
     pub ahead: Option<WriteAhead>,
     /// Where batches wait for the store, if they are to.

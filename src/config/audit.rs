@@ -308,7 +308,13 @@ pub(super) fn build(written: &WrittenAudit, store: Option<&Path>, scope: &mut Sc
             scope.refuse_with_help(path.place, what, "take this out; it is for PostgreSQL");
             None
         }
-        (Some(path), None) => scope.path(path),
+        (Some(path), None) => {
+            let file = scope.path(path);
+            if file.is_some() && file == spool {
+                scope.refuse(path.place, "this is the file of the spool (`audit.spool`)");
+            }
+            file
+        }
         (None, _) => None,
     };
     let every = limits::duration(written.checkpoints.every.as_ref(), scope);

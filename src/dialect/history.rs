@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Items, Round, RoundCall, dense};
+use super::{Dialect, Items, Round, RoundCall, dense};
 use crate::domain::Digest;
 
 /// A conversation as its client tells it.
@@ -137,6 +137,17 @@ impl KeptRound {
             result: if call.injected { results.next() } else { None },
         };
         Self { calls: round.calls.iter().map(call).collect(), items: round.items.clone() }
+    }
+
+    /// The same with a result for each call of the client's, who will never give one.
+    #[must_use]
+    pub fn settled(mut self, dialect: &dyn Dialect) -> Self {
+        let open = |call: &KeptCall| call.result.is_none().then(|| dialect.no_result(&self, &call.id));
+        let results: Vec<_> = self.calls.iter().map(open).collect();
+        for (call, result) in self.calls.iter_mut().zip(results) {
+            call.result = call.result.take().or(result);
+        }
+        self
     }
 
     /// A round in which nothing is called.

@@ -66,6 +66,9 @@ pub trait Dialect: Send + Sync + std::fmt::Debug {
     /// Puts turns of the history, by their numbers, into the form in which they go up.
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]);
 
+    /// What goes up in place of a result that the client will never give to this call of its own.
+    fn no_result(&self, round: &KeptRound, call: &str) -> KeptResult;
+
     /// What a client saw of an answer that broke off beyond these rounds, as one more round.
     fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound>;
 

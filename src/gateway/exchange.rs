@@ -4,7 +4,7 @@ use http::HeaderMap;
 use tokio::time::{Duration, Instant};
 
 use super::rounds::Rounds;
-use crate::audit::TokenUsage;
+use crate::audit::{TokenUsage, ToolOutcome};
 use crate::dialect::{Reported, Round};
 use crate::provider;
 
@@ -89,6 +89,10 @@ impl Rounds<'_> {
         let so_far = self.line.splicer.as_ref().map(|splicer| splicer.so_far()).unwrap_or_default();
         if self.exchange.status.is_some() || !so_far.facts.response_id.is_empty() {
             self.record(&so_far);
+            // The client may act on them.
+            for call in so_far.client_calls() {
+                self.record_call(call, ToolOutcome::Released, None, None);
+            }
         }
     }
 }

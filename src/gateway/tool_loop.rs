@@ -228,7 +228,7 @@ impl Rounds<'_> {
         result
     }
 
-    fn record_call(
+    pub(super) fn record_call(
         &mut self,
         call: &ToolCall,
         outcome: ToolOutcome,

@@ -96,7 +96,7 @@ static PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 
 /// How often a text is gone over at the most, so that time grows with the text alone. What is taken out can make
 /// something else of what is left around it: without a slash that was in a key, what stands in front of `@` is a
-/// password. Nothing is known that takes three times.
+/// password. What is made to need more keeps what is left.
 const PASSES: usize = 4;
 
 /// The text without what the rules find in it.
@@ -122,16 +122,17 @@ pub(super) fn is_mark(text: &str) -> bool {
 
 fn apply(rule: &Rule, pattern: &Regex, text: &str) -> Option<String> {
     let (mut redacted, mut copied, mut at) = (String::new(), 0, 0);
-    while let Some(found) = pattern.captures_at(text, at) {
-        let Some(all) = found.get(0) else { break };
-        let part = found.get(1).unwrap_or(all).range();
+    // Behind what was taken out a text begins anew: keys may stand there without a gap.
+    while let Some(found) = pattern.captures_at(&text[copied..], at - copied) {
+        let Some(all) = found.get(0).map(|all| copied + all.start()..copied + all.end()) else { break };
+        let part = found.get(1).map_or(all.clone(), |part| copied + part.start()..copied + part.end());
         match (rule.check)(text, part) {
             Some(part) => {
                 redacted.push_str(&text[copied..part.start]);
                 redacted.push_str(rule.mark);
-                (copied, at) = (part.end, part.end.max(all.start() + 1));
+                (copied, at) = (part.end, part.end);
             }
-            None => at = if rule.overlaps { all.start() + 1 } else { all.end() },
+            None => at = if rule.overlaps { all.start + 1 } else { all.end },
         }
     }
     (copied > 0).then(|| redacted + &text[copied..])

@@ -50,6 +50,17 @@ impl Words {
     }
 }
 
+/// In how many texts all words of a search stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frequency {
+    /// So few that what they belong to is looked up before anything else.
+    Rare,
+    /// So few that their numbers are looked up once.
+    Listed,
+    /// So many that each row is asked for its own: the first page is soon full.
+    Common,
+}
+
 /// What somebody searches for: texts that have all of these words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Search(Vec<String>);
@@ -61,22 +72,29 @@ impl Search {
         (!words.is_empty()).then_some(Self(words))
     }
 
-    /// Restricts to interceptions with such a text; `column` holds their id. Where there are few, they are listed first.
-    pub(super) fn restrict(&self, sql: &mut Sql, column: &str, database: Database, are_few: bool) {
-        match (database, are_few) {
+    /// Restricts to interceptions with such a text; `column` holds their id.
+    pub(super) fn restrict(&self, sql: &mut Sql, column: &str, database: Database, texts: Frequency) {
+        match (database, texts) {
             (Database::Postgres, _) => {
                 sql.push(" AND ").push(column);
                 sql.push(" IN (SELECT interception_id FROM search_rows WHERE words @@ CAST(");
                 sql.value(self.tsquery()).push(" AS tsquery))");
             }
-            (Database::Sqlite, true) => {
+            (Database::Sqlite, Frequency::Rare) => {
                 sql.push(" AND ").push(column).push(
                     " IN (SELECT interception_id FROM search_rows WHERE number IN \
                      (SELECT rowid FROM search_index WHERE search_index MATCH ",
                 );
                 sql.value(self.fts5()).push("))");
             }
-            (Database::Sqlite, false) => {
+            // With the plus the list is made, in place of a search in the index for each number.
+            (Database::Sqlite, Frequency::Listed) => {
+                sql.push(" AND EXISTS (SELECT 1 FROM search_rows s WHERE s.interception_id = ")
+                    .push(column)
+                    .push(" AND +s.number IN (SELECT rowid FROM search_index WHERE search_index MATCH ");
+                sql.value(self.fts5()).push("))");
+            }
+            (Database::Sqlite, Frequency::Common) => {
                 sql.push(" AND EXISTS (SELECT 1 FROM search_rows s CROSS JOIN search_index x WHERE s.interception_id = ");
                 sql.push(column)
                     .push(" AND x.rowid = s.number AND x.search_index MATCH ")

@@ -1,12 +1,14 @@
 //! Lines that are cut in the midst of a round: the client comes back with the blocks and items that it has of it, and
 //! what goes up from then on goes on with what went up before.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::client::Live;
 use crate::mcp_server::McpServer;
-use crate::provider::{Reply, Step};
+use crate::provider::{Received, Reply, Step};
 use crate::wire::{Api, Mode, Say, say};
 use crate::world::World;
 
@@ -42,16 +44,22 @@ fn stops_before(api: Api, say: &Say, (what, breaks): (&str, Breaks)) -> Reply {
     Reply::steps(steps).header("content-type", "text/event-stream")
 }
 
-/// Asks, and is gone, or left alone, when the second round has come as far as this. What the client has of both rounds comes into its
-/// history.
-async fn tear(world: &World, agent: &mut Agent, rounds: &[Say; 2], before: (&str, Breaks), has: &[&str]) {
+/// Asks, and is gone, or left alone, when the second round has come as far as this. So many blocks or items were
+/// done; what the client has of them comes into its history.
+async fn tear(
+    world: &World,
+    agent: &mut Agent,
+    rounds: &[Say; 2],
+    before: (&str, Breaks),
+    (done, has): (usize, &[&str]),
+) {
     let (api, [one, two]) = (agent.api, rounds);
     world.provider.will_say(api, Mode::Streamed, std::slice::from_ref(one));
     world.provider.will(stops_before(api, two, before));
     let headers: Vec<(&str, &str)> = agent.headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut live = Live::new(world.open(api.path(), agent.request().to_string(), &headers).await);
-    let done = if api == Api::Messages { "content_block_stop" } else { "response.output_item.done" };
-    live.until_times(&format!(r#""type":"{done}""#), has.len()).await;
+    let kind = if api == Api::Messages { "content_block_stop" } else { "response.output_item.done" };
+    live.until_times(&format!(r#""type":"{kind}""#), done).await;
     drop(live);
     world.first_record().await;
     let is_seen = |piece: &&Value| has.iter().any(|has| piece.to_string().contains(has));
@@ -78,7 +86,7 @@ async fn f59_what_is_added_to_the_half_of_a_round_stands_behind_that_half_ever_a
         let world = World::with(McpServer::new().echo("write")).await;
         let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
         agent.prompt("Write it down.");
-        tear(&world, &mut agent, &rounds(false), ("x2", breaks), &HALF).await;
+        tear(&world, &mut agent, &rounds(false), ("x2", breaks), (4, &HALF)).await;
         let again = say("r3").thinking("Once more.").text("And once more.");
         let again = again.call("x3", "mine", r#"{"n":2}"#).call("c3", "srv__write", r#"{"n":2}"#);
         world.provider.will_say(api, Mode::Streamed, &[again, say("r4").text("It is written.")]);
@@ -91,6 +99,53 @@ async fn f59_what_is_added_to_the_half_of_a_round_stands_behind_that_half_ever_a
         assert!(half.contains("And once more."), "{api:?}: what the client saw of it: {half}");
         for pair in requests[2..].windows(2) {
             pair[1].added_since(api, &pair[0]);
+        }
+        check_legal(api, requests.last().unwrap());
+    }
+}
+
+/// No message is empty, and each call has its result.
+fn check_legal(api: Api, request: &Received) {
+    let history = request.history(api);
+    let text = json!(history).to_string();
+    assert!(!text.contains(r#""content":[]"#), "{api:?}: {text}");
+    let blocks: Vec<Value> = match api {
+        Api::Messages => {
+            history.iter().filter_map(|message| message["content"].as_array()).flatten().cloned().collect()
+        }
+        _ => history,
+    };
+    let ids = |kind: &str, key: &str| -> BTreeSet<String> {
+        let of_kind = blocks.iter().filter(|block| block["type"] == kind);
+        of_kind.map(|block| block[key].as_str().unwrap().to_owned()).collect()
+    };
+    let (calls, results) = match api {
+        Api::Messages => (ids("tool_use", "id"), ids("tool_result", "tool_use_id")),
+        _ => (ids("function_call", "call_id"), ids("function_call_output", "call_id")),
+    };
+    assert_eq!(calls, results, "{api:?}: {text}");
+}
+
+#[tokio::test]
+async fn f59_a_call_that_the_client_never_got_to_see_is_answered_in_its_stead_ever_after() {
+    for (api, breaks) in cases() {
+        let end = if api == Api::Messages { "message_delta" } else { "response.completed" };
+        for (writes_first, before) in [(false, "c2"), (true, end)] {
+            let world = World::with(McpServer::new().echo("write")).await;
+            let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
+            agent.prompt("Write it down.");
+            tear(&world, &mut agent, &rounds(writes_first), (before, breaks), (5, &HALF)).await;
+            world.provider.will_say(api, Mode::Streamed, &[say("r3").text("It is written.")]);
+            agent.send(&world).await;
+            world.provider.will_say(api, Mode::Streamed, &[say("r4").text("Yes.")]);
+            agent.prompt("Is it?").send(&world).await;
+            let requests = world.provider.requests();
+            let [.., second, third] = &requests[..] else { panic!("no requests") };
+            check_legal(api, second);
+            check_legal(api, third);
+            third.added_since(api, second);
+            let calls: Vec<_> = third.told(api).into_iter().map(|told| (told.id, told.is_error)).collect();
+            assert!(calls.contains(&("x2".to_owned(), true)), "{api:?} {breaks:?}: {calls:?}");
         }
     }
 }
@@ -105,7 +160,7 @@ async fn f59_a_call_of_the_clients_in_the_half_of_a_round_goes_up_with_what_came
             let mut agent = Agent::new(api, Mode::Streamed).header("x-session-id", "s1");
             agent.prompt("Write it down.");
             let has: Vec<&str> = HALF.into_iter().chain(["x2"]).collect();
-            tear(&world, &mut agent, &rounds(writes_first), (before, breaks), &has).await;
+            tear(&world, &mut agent, &rounds(writes_first), (before, breaks), (5, &has)).await;
             world.provider.will_say(api, Mode::Streamed, &[say("r3").text("It is written.")]);
             agent.results_of(&["x2"]).send(&world).await;
             let [.., second, third] = &world.provider.requests()[..] else { panic!("no requests") };
@@ -122,7 +177,14 @@ async fn f59_a_call_of_the_clients_in_the_half_of_a_round_goes_up_with_what_came
                 vec![("c1", false), ("x2", false)]
             };
             assert_eq!(told, expected, "{api:?}");
+            check_legal(api, third);
             assert_eq!(server.calls().len(), 1, "{api:?}: what ran does not run again");
+            let torn = world.first_record().await;
+            assert!(
+                torn.outcomes_by_id().contains(&("x2", "released")),
+                "{api:?}: {:?}",
+                torn.outcomes_by_id()
+            );
         }
     }
 }

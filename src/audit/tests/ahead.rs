@@ -258,12 +258,10 @@ async fn calls_wait_for_the_database_where_the_file_cannot_be_written() {
 async fn calls_need_not_wait_for_a_server_where_there_is_a_file() {
     let (store, sealer, folder) = (postgres().await, Arc::new(Sealer::random()), TempDir::new().unwrap());
     let file = folder.path().join("a.ahead");
-    // The lease of who is gone is over.
-    let lease = Duration::from_nanos(1);
-    let settings = || Settings { write_ahead: Some(file.clone()), lease, ..ahead() };
-    let open = || Audit::open(store.clone(), Arc::clone(&sealer), Outlets::default(), settings());
-    let audit = open().await.unwrap();
-    let error = open().await.unwrap_err().to_string();
+    let settings = |lease| Settings { write_ahead: Some(file.clone()), lease, ..ahead() };
+    let open = |lease| Audit::open(store.clone(), Arc::clone(&sealer), Outlets::default(), settings(lease));
+    let audit = open(Duration::from_mins(1)).await.unwrap();
+    let error = open(Duration::from_mins(1)).await.unwrap_err().to_string();
     assert!(error.contains("another gateway uses it (audit.write_ahead)"), "{error}");
     let mut trail = audit.begin(start()).await.unwrap();
     let mut holding = store.begin().await.unwrap();
@@ -288,9 +286,13 @@ async fn calls_need_not_wait_for_a_server_where_there_is_a_file() {
                 UPDATE instances SET ended_at = NULL";
     transaction.execute(lost).await.unwrap();
     transaction.commit().await.unwrap();
-    let audit = open().await.unwrap();
+    // The lease of who is gone is over, and who is leased for so short a time waits for the server.
+    let audit = open(Duration::from_nanos(1)).await.unwrap();
     let found = told(&store, id).await;
     assert_eq!((found.outcome(), found.call_outcomes()), ("interrupted", vec![OUTCOME_UNKNOWN]));
     assert!(std::fs::read(&file).unwrap().iter().all(|byte| *byte == 0));
+    let mut trail = audit.begin(start()).await.unwrap();
+    trail.clear(vec![intent("runs")]).await.unwrap();
+    assert_eq!(told(&store, trail.id()).await.calls.len(), 1);
     audit.close().await;
 }

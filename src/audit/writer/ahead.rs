@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::{Lot, Writer};
 
@@ -17,13 +17,19 @@ impl Writer {
         let calls_wait = lot.waiting.iter().any(|waiting| waiting.interception.is_some());
         // Calls run with what stands there: where that was linked again since, it must stand there as it is now.
         let is_outdated = ahead.holds_any() && !ahead.holds(&lot.batch);
-        if !is_outdated && (!calls_wait || lot.is_large) {
+        if !is_outdated && (!calls_wait || lot.is_large || !self.is_leased()) {
             return;
         }
-        if self.put_ahead(lot) {
+        if self.put_ahead(lot) && self.is_leased() {
             lot.answer(&self.chain);
             self.give_head_start(lot).await;
         }
+    }
+
+    /// Whether it is certain that nobody else has closed this run: who was paused, or cut off from the server, has to ask
+    /// there first.
+    fn is_leased(&self) -> bool {
+        !self.store.is_shared() || Instant::now() < **self.leased.load()
     }
 
     /// The file tells of all people, for a power cut may take from the database what it had of them.

@@ -1,6 +1,7 @@
 //! A round in the form in which it goes up, with the results of its calls.
 
 use crate::dialect::raw::quote;
+use crate::dialect::result::NO_RESULT;
 use crate::dialect::{KeptResult, KeptRound, NextRound, Request, Round, openai, result};
 use crate::domain::{ToolCall, ToolResult};
 
@@ -50,6 +51,12 @@ impl Elements {
     pub fn all(self) -> Vec<String> {
         self.0
     }
+}
+
+/// What answers a call of the client's in its stead.
+pub fn no_result(call: &str) -> KeptResult {
+    let call = ToolCall { id: call.to_owned(), name: String::new(), arguments: String::new() };
+    tool_message(&call, &ToolResult::error(NO_RESULT))
 }
 
 /// The tool message that answers a call.

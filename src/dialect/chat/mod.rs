@@ -28,7 +28,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Request, Restoration, Round,
+    Delivery, Dialect, EchoedTurn, History, KeptResult, KeptRound, NextRound, Request, Restoration, Round,
     SpliceSettings, Splicer, is_event_stream, openai,
 };
 use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
@@ -56,6 +56,10 @@ impl Dialect for Chat {
 
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
         restore::restore(request, history, changes);
+    }
+
+    fn no_result(&self, _round: &KeptRound, call: &str) -> KeptResult {
+        append::no_result(call)
     }
 
     fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {

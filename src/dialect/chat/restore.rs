@@ -10,9 +10,7 @@ use super::content;
 use super::reasoning;
 use super::strip;
 use crate::dialect::raw::{self, Object, Patch, quote};
-use crate::dialect::result::NO_RESULT;
 use crate::dialect::{EchoedTurn, History, Items, KeptRound, Request, Restoration, dense};
-use crate::domain::{ToolCall, ToolResult};
 
 /// Puts turns of the history into the form in which they go up.
 pub fn restore(request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
@@ -97,7 +95,7 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], with_thinking: bool) -> (
     for call in last.calls.iter().filter(|call| call.result.is_none()) {
         match answered.iter().position(|id| *id == call.id) {
             Some(answer) => drop(answered.swap_remove(answer)),
-            None => new.push(&unanswered(&call.id)),
+            None => new.push(&append::no_result(&call.id).element),
         }
     }
     new.push_images(last);
@@ -107,11 +105,6 @@ fn restored(echoed: &Echoed<'_>, rounds: &[KeptRound], with_thinking: bool) -> (
 
 fn message(round: &KeptRound, with_thinking: bool) -> Cow<'_, str> {
     if with_thinking { Cow::Borrowed(&round.items.0) } else { reasoning::unsigned(&round.items.0) }
-}
-
-fn unanswered(id: &str) -> String {
-    let call = ToolCall { id: id.to_owned(), name: String::new(), arguments: String::new() };
-    append::tool_message(&call, &ToolResult::error(NO_RESULT)).element
 }
 
 impl<'a> Echoed<'a> {

@@ -3,12 +3,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
-use super::append::{tool_result, user};
+use super::append::{no_result, user};
 use super::message::{Message, Part};
 use crate::dialect::KeptRound;
 use crate::dialect::raw::Patch;
-use crate::dialect::result::NO_RESULT;
-use crate::domain::ToolResult;
 
 /// What a client says to the calls of a round.
 pub struct Answers<'a, 'e> {
@@ -56,9 +54,7 @@ impl<'a, 'e> Answers<'a, 'e> {
     pub fn write(&self, round: &KeptRound) -> String {
         let own = round.calls.iter().filter_map(|call| match &call.result {
             Some(result) => Some(Cow::Borrowed(result.element.as_str())),
-            None if self.open.contains(call.id.as_str()) => {
-                Some(Cow::Owned(tool_result(&call.id, &ToolResult::error(NO_RESULT))))
-            }
+            None if self.open.contains(call.id.as_str()) => Some(Cow::Owned(no_result(&call.id).element)),
             None => None,
         });
         let blocks: Vec<Cow<'_, str>> =

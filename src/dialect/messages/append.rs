@@ -1,6 +1,7 @@
 //! A round in the form in which it goes up, with the results of its calls.
 
 use crate::dialect::raw::{self, Object, quote};
+use crate::dialect::result::NO_RESULT;
 use crate::dialect::{Items, KeptResult, KeptRound, NextRound, Request, Round, result};
 use crate::domain::{Content, ToolResult};
 
@@ -15,16 +16,18 @@ pub fn keep(round: &Round, results: &[ToolResult]) -> KeptRound {
 
 /// Puts the assistant's turn and one user message with all results into the history.
 pub fn append(request: &mut Request, round: &KeptRound, next: NextRound) {
-    request.draft.extend("messages", &turn(round));
+    request.draft.extend("messages", &turn(round).join(","));
     if let Some(choice) = tool_choice(request, next) {
         request.draft.set("tool_choice", choice);
     }
 }
 
-/// A round that the gateway answered, as elements of `messages`.
-pub fn turn(round: &KeptRound) -> String {
+/// A round and the gateway's answers to it, as elements of `messages`; the API takes none that is empty.
+pub fn turn(round: &KeptRound) -> Vec<String> {
     let results: Vec<&str> = round.results().map(|result| result.element.as_str()).collect();
-    format!("{},{}", assistant(&round.items), user(&results.join(",")))
+    let said = (round.items.0 != "[]").then(|| assistant(&round.items));
+    let answered = (!results.is_empty()).then(|| user(&results.join(",")));
+    said.into_iter().chain(answered).collect()
 }
 
 /// What the model said in a round, as an element of `messages`.
@@ -54,6 +57,11 @@ fn tool_choice(request: &Request, next: NextRound) -> Option<String> {
     let mut patch = raw::Patch::default();
     patch.remove(&relaxed, &choice, &["name"]);
     Some(patch.apply(&relaxed))
+}
+
+/// What answers a call of the client's in its stead.
+pub fn no_result(call: &str) -> KeptResult {
+    KeptResult { element: tool_result(call, &ToolResult::error(NO_RESULT)), follows: String::new() }
 }
 
 /// The block that answers the call of this id.

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
-    SpliceSettings, Splicer, is_event_stream,
+    Delivery, Dialect, EchoedTurn, History, KeptResult, KeptRound, NextRound, Proven, Request, Restoration,
+    Round, SpliceSettings, Splicer, is_event_stream,
 };
 use crate::domain::{Failure, Form, ToolDefinition, ToolResult};
 
@@ -53,6 +53,10 @@ impl Dialect for Messages {
 
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
         restore::restore(request, history, changes);
+    }
+
+    fn no_result(&self, _round: &KeptRound, call: &str) -> KeptResult {
+        append::no_result(call)
     }
 
     fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {

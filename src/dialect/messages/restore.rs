@@ -81,7 +81,7 @@ impl<'a> Echoed<'_, 'a> {
             &stripped
         };
         let Some((last, before)) = rounds.split_last() else { return (elements.clone(), Vec::new()) };
-        let mut new: Vec<String> = before.iter().map(turn).collect();
+        let mut new: Vec<String> = before.iter().flat_map(turn).collect();
         let said = &self.messages[elements.clone()];
         let marker = said.last().and_then(Message::marker);
         let last = KeptRound { items: marked(&last.items, marker), calls: last.calls.clone() };
@@ -91,10 +91,8 @@ impl<'a> Echoed<'_, 'a> {
             elements.end = answers.end;
             new.push(answers.write(&last));
             new.extend(answers.passed.iter().map(|message| message.json.to_owned()));
-        } else if !last.calls.is_empty() {
-            new.push(turn(&last));
-        } else if last.items.0 != "[]" {
-            new.push(assistant(&last.items));
+        } else {
+            new.extend(turn(&last));
         }
         (elements, new)
     }

@@ -61,15 +61,17 @@ pub fn text(round: &KeptRound) -> String {
 
 /// The outputs that the client owes to a round: an error for each of its calls that it has not answered.
 pub fn owed(round: &KeptRound, is_answered: impl Fn(&str) -> bool) -> Vec<String> {
-    let kept = Object::parse(&round.items.0).unwrap_or_default();
-    let items = kept.array("output");
     let owed = round.calls.iter().filter(|call| call.result.is_none() && !is_answered(&call.id));
+    owed.map(|call| no_result(round, &call.id).element).collect()
+}
+
+/// What answers a call of the client's in its stead.
+pub fn no_result(round: &KeptRound, call: &str) -> KeptResult {
+    let kept = Object::parse(&round.items.0).unwrap_or_default();
     let no_result = quote(&result::mark_error(&ToolResult::error(NO_RESULT), NO_RESULT));
-    owed.map(|call| match items.iter().find(|item| item::is_custom_call(item, &call.id)) {
-        Some(_) => item::custom_output(&call.id, &no_result),
-        None => item::output(&call.id, &no_result),
-    })
-    .collect()
+    let is_custom = kept.array("output").iter().any(|item| item::is_custom_call(item, call));
+    let output = if is_custom { item::custom_output } else { item::output };
+    KeptResult { element: output(call, &no_result), follows: String::new() }
 }
 
 /// The output of an injected call.

@@ -24,8 +24,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{
-    Delivery, Dialect, EchoedTurn, History, KeptRound, NextRound, Proven, Request, Restoration, Round,
-    SpliceSettings, Splicer, is_event_stream, openai,
+    Delivery, Dialect, EchoedTurn, History, KeptResult, KeptRound, NextRound, Proven, Request, Restoration,
+    Round, SpliceSettings, Splicer, is_event_stream, openai,
 };
 use crate::domain::{Failure, Form, IssuedId, ToolDefinition, ToolResult};
 
@@ -52,6 +52,10 @@ impl Dialect for Responses {
 
     fn restore(&self, request: &mut Request, history: &History, changes: &[(usize, Restoration<'_>)]) {
         restore::restore(request, history, changes);
+    }
+
+    fn no_result(&self, round: &KeptRound, call: &str) -> KeptResult {
+        append::no_result(round, call)
     }
 
     fn beyond(&self, request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Option<KeptRound> {

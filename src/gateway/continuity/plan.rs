@@ -218,6 +218,7 @@ impl Continuity {
             restored = known.restored(turn);
             plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
+            let known = if turn.is_last { known.settled(told.dialect) } else { known };
             let beyond = told.beyond(request, turn, &known);
             decide(&mut plan, number, turn, known, beyond);
         }
@@ -313,18 +314,19 @@ fn fitting(kept: &[Arc<KeptAnswer>], turn: &EchoedTurn, is_same_client: bool) ->
         return found;
     }
     let broken = kept.iter().filter(|entry| entry.broken);
-    let found = begun_by_all(broken.filter(|entry| entry.visible.is_begun_by(echo, is_same_client)));
+    let broken = broken.filter(|entry| entry.visible.is_begun_by(echo, is_same_client));
+    let found = common_of(broken, echo);
     if !matches!(found, Known::Nothing) {
         return found;
     }
     // What broke off on its way to the client left here whole.
     let is_begun = |entry: &&Arc<KeptAnswer>| !echo.text.is_empty() && entry.visible.is_begun_by(echo, false);
-    begun_by_all(whole().filter(|entry| !entry.rounds.is_empty()).filter(is_begun))
+    common_of(whole().filter(|entry| !entry.rounds.is_empty()).filter(is_begun), echo)
 }
 
-/// The one answer that broke off, or, of several tries at one, the rounds that they have in common: which of them the
-/// client saw more of cannot be told.
-fn begun_by_all<'a>(tries: impl Iterator<Item = &'a Arc<KeptAnswer>>) -> Known {
+/// The one answer that broke off, or, of several tries at one, the rounds that they have in common: of which of them the
+/// client saw more cannot be told. With a call of its own it has more than they have in common.
+fn common_of<'a>(tries: impl Iterator<Item = &'a Arc<KeptAnswer>>, echo: &Visible) -> Known {
     let tries: Vec<_> = tries.collect();
     let found = one_of(tries.iter().copied(), true);
     let (Known::Ambiguous, Some(first)) = (&found, tries.first()) else { return found };
@@ -333,7 +335,7 @@ fn begun_by_all<'a>(tries: impl Iterator<Item = &'a Arc<KeptAnswer>>) -> Known {
     };
     let common: Vec<KeptRound> =
         first.rounds.iter().enumerate().take_while(is_common).map(|(_, round)| round.clone()).collect();
-    if common.is_empty() {
+    if common.is_empty() || !echo.calls.is_empty() {
         return found;
     }
     Known::Answer { entry: Arc::new(KeptAnswer { rounds: common, ..(***first).clone() }), broken: true }
@@ -350,6 +352,26 @@ fn one_of<'a>(fitting: impl Iterator<Item = &'a Arc<KeptAnswer>>, broken: bool) 
 }
 
 impl Known {
+    /// The same where nothing follows in which its client could answer its own calls: the answer goes on behind them.
+    fn settled(self, dialect: &dyn Dialect) -> Self {
+        let settle = |rounds: &[KeptRound]| {
+            let (last, before) = rounds.split_last().filter(|(last, _)| last.has_client_calls())?;
+            Some(before.iter().chain([&last.clone().settled(dialect)]).cloned().collect::<Vec<_>>())
+        };
+        match self {
+            Self::Answer { entry, broken } => match settle(&entry.rounds) {
+                Some(rounds) => {
+                    Self::Answer { entry: Arc::new(KeptAnswer { rounds, ..(*entry).clone() }), broken }
+                }
+                None => Self::Answer { entry, broken },
+            },
+            Self::Carried { rounds, lineage, before } => {
+                Self::Carried { rounds: settle(&rounds).unwrap_or(rounds), lineage, before }
+            }
+            known => known,
+        }
+    }
+
     /// What came before the answer that is put back in this turn's place.
     fn restored(&self, turn: &EchoedTurn) -> Option<Digest> {
         match self {

@@ -6,12 +6,14 @@
 use sqlx::Row as _;
 
 use super::super::column::time_text;
-use super::super::search::Search;
+use super::super::search::{Frequency, Search};
 use super::super::{Database, Store};
 use super::{Filter, RUNNING, Sql};
 
 /// Up to how many rows something is rare: few enough to be listed before anything else is asked.
 const RARE: i64 = 2000;
+/// Up to how many it can at least be listed beside what is asked besides: a few milliseconds.
+const LISTED: i64 = 50_000;
 
 /// A filter, with what has to be known of the records to plan for it.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) struct Conditions<'a> {
     people: Option<Vec<String>>,
     search: Option<Search>,
     calls_are_rare: bool,
-    words_are_rare: bool,
+    words: Frequency,
     /// The column whose index finds the rows.
     leading: &'static str,
 }
@@ -39,21 +41,26 @@ impl<'a> Conditions<'a> {
             people,
             search: filter.text.as_deref().and_then(Search::new),
             calls_are_rare: false,
-            words_are_rare: false,
+            words: Frequency::Common,
             leading: leading(filter),
         };
         if conditions.database == Database::Sqlite {
             if filter.server.is_some() || filter.tool.is_some() {
                 let mut sql = Sql::new("SELECT t.id FROM tool_usage t WHERE true");
                 conditions.restrict_tools(&mut sql);
-                conditions.calls_are_rare = is_rare(store, sql).await?;
+                conditions.calls_are_rare = count_up_to(RARE + 1, store, sql).await? <= RARE;
             }
             if let Some(search) = &conditions.search {
                 let mut sql = Sql::new("SELECT rowid AS id FROM search_index WHERE search_index MATCH ");
                 sql.value(search.fts5());
-                conditions.words_are_rare = is_rare(store, sql).await?;
+                let texts = count_up_to(LISTED + 1, store, sql).await?;
+                conditions.words = match (texts <= RARE, texts <= LISTED) {
+                    (true, _) => Frequency::Rare,
+                    (false, true) => Frequency::Listed,
+                    (false, false) => Frequency::Common,
+                };
             }
-            if conditions.calls_are_rare || conditions.words_are_rare {
+            if conditions.calls_are_rare || conditions.words == Frequency::Rare {
                 conditions.leading = "id";
             }
         }
@@ -62,7 +69,7 @@ impl<'a> Conditions<'a> {
 
     /// For interceptions of a conversation that is given: its index finds them.
     pub(super) fn within_thread(self) -> Self {
-        Self { leading: "thread", calls_are_rare: false, words_are_rare: self.words_are_rare, ..self }
+        Self { leading: "thread", calls_are_rare: false, ..self }
     }
 
     /// Restricts `interceptions i`.
@@ -117,7 +124,7 @@ impl<'a> Conditions<'a> {
             sql.and_if(&format!("{} =", self.column("i", column)), value.as_ref());
         }
         if let Some(search) = &self.search {
-            search.restrict(sql, "i.id", self.database, self.words_are_rare);
+            search.restrict(sql, "i.id", self.database, self.words);
         }
     }
 
@@ -236,11 +243,11 @@ fn leading(filter: &Filter) -> &'static str {
     candidates.iter().find(|(_, is_set)| *is_set).map_or("started_at", |(column, _)| column)
 }
 
-/// Whether a statement finds few rows.
-async fn is_rare(store: &Store, mut sql: Sql) -> Result<bool, sqlx::Error> {
+/// How many rows a statement finds, if they are not more.
+async fn count_up_to(most: i64, store: &Store, mut sql: Sql) -> Result<i64, sqlx::Error> {
     let mut counted = Sql::new("SELECT COUNT(*) AS found FROM (");
-    sql.push(" LIMIT ").value(RARE + 1);
+    sql.push(" LIMIT ").value(most);
     counted.append(sql).push(") AS some");
     let found: Vec<i64> = counted.fetch(store, |row| row.try_get("found")).await?;
-    Ok(found.first().is_some_and(|found| *found <= RARE))
+    Ok(found.first().copied().unwrap_or(most))
 }
