@@ -28,20 +28,35 @@ pub struct Args {
     /// How many interceptions
     #[arg(long, default_value_t = 1_000_000)]
     count: u64,
+    /// Keeps the store, and says where it is
+    #[arg(long)]
+    keep: bool,
+    /// Asks a store that was kept, by its URL, and fills none
+    #[arg(long, conflicts_with_all = ["count", "keep"])]
+    again: Option<String>,
     #[command(flatten)]
     store: crate::store::Args,
 }
 
 pub async fn run(args: Args) -> bool {
     let mut chance = Chance::new(1);
-    let store = Store::make(&args.store).await;
-    println!("million: {} interceptions of {USERS} users on {}", args.count, store.name(1));
-    let began = Instant::now();
-    fill(&store, args.count, &mut chance).await;
-    let seconds = began.elapsed().as_secs().max(1);
-    println!("  written in {seconds} s, {} a second", args.count / seconds);
-    let bytes = store.bytes().await;
-    println!("  {} MiB, {} bytes an interception", bytes >> 20, bytes / args.count);
+    let mut store = Store::make(&args.store).await;
+    if let Some(url) = args.again {
+        println!("million: asked again");
+        store.url = url;
+    } else {
+        println!("million: {} interceptions of {USERS} users on {}", args.count, store.name(1));
+        let began = Instant::now();
+        fill(&store, args.count, &mut chance).await;
+        let seconds = began.elapsed().as_secs().max(1);
+        println!("  written in {seconds} s, {} a second", args.count / seconds);
+        let bytes = store.bytes().await;
+        println!("  {} MiB, {} bytes an interception", bytes >> 20, bytes / args.count);
+    }
+    if args.keep {
+        println!("  kept: {}", store.url);
+        store.folder.disable_cleanup(true);
+    }
     let database = store.open().await;
     let slow = questions::ask(&database, &mut chance).await;
     database.close().await;

@@ -40,8 +40,8 @@ pub struct Args {
 pub struct Store {
     pub program: PathBuf,
     pub kind: Kind,
-    url: String,
-    folder: TempDir,
+    pub url: String,
+    pub folder: TempDir,
 }
 
 impl Store {
