@@ -133,10 +133,7 @@ fn what_is_taken_out_leaves_nothing_that_a_second_time_would_take_for_something_
 
 #[test]
 fn keys_without_a_gap_go_at_once() {
-    let key = |letter: char| format!("dapi{}", String::from(letter).repeat(32));
-    let text: String =
-        ('a'..='f').map(key).collect::<Vec<_>>().concat().replace("dapi", "1dapi").replacen('1', "", 1);
-    let text = text.replace("1dapi", "dapi");
+    let text: String = ('1'..='6').map(|digit| format!("dapi{}", String::from(digit).repeat(32))).collect();
     assert_eq!(redact(&text), "[key]".repeat(6));
 }
 
