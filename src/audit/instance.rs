@@ -78,6 +78,10 @@ impl Closer {
             }
             None => Head::genesis(),
         };
+        // Another may just have closed it, and not ended it yet: what it added to the chain is seen from here on.
+        if in_time(instances::is_closed(&self.store, run)).await? {
+            return in_time(instances::end(&self.store, run, now)).await;
+        }
         let reason = format!("the gateway stopped before this ended; closed by {}", self.instance);
         match self.close(run, &mut head, &reason, now, true).await {
             Ok(()) => in_time(instances::end(&self.store, run, now)).await,

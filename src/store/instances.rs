@@ -161,6 +161,18 @@ pub async fn has_ended(store: &Store, run: &Run, before: Timestamp) -> Result<bo
     Ok(alive.is_none())
 }
 
+/// Whether somebody has closed a run, which may not have ended yet.
+pub async fn is_closed(store: &Store, run: &Run) -> Result<bool, sqlx::Error> {
+    let closed = sqlx::query(
+        "SELECT 1 FROM audit_events WHERE action = 'close' AND instance = $1 AND epoch = $2 LIMIT 1",
+    )
+    .bind(&run.instance)
+    .bind(count(run.epoch))
+    .fetch_optional(store.readers())
+    .await?;
+    Ok(closed.is_some())
+}
+
 /// Runs that have ended and left something open all the same.
 pub async fn ended_with_open(store: &Store) -> Result<Vec<(Run, String)>, sqlx::Error> {
     sqlx::query(

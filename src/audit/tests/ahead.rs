@@ -283,7 +283,7 @@ async fn calls_need_not_wait_for_a_server_where_there_is_a_file() {
     assert_eq!(left_behind(&store, Some(&file)).await.unwrap().as_ref(), Some(&file));
     let mut transaction = store.begin().await.unwrap();
     let lost = "DELETE FROM tool_usage; DELETE FROM interceptions; DELETE FROM links; \
-                UPDATE instances SET ended_at = NULL";
+                UPDATE instances SET ended_at = NULL, lease_until = started_at";
     transaction.execute(lost).await.unwrap();
     transaction.commit().await.unwrap();
     // The lease of who is gone is over, and who is leased for so short a time waits for the server.
