@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 
 use super::own_chain::OwnChain;
 use super::replay::{lost_texts_of, replay};
-use super::spool::{self, Lines, Spool};
+use super::spool::{Lines, Spool};
 use super::write_ahead::WriteAhead;
 use super::{OpenError, Outlets, Settings, instance};
 use crate::config::{Durability, OnUnavailable};
@@ -29,9 +29,7 @@ pub(super) async fn write_ahead(
         return Ok(None);
     }
     let unusable = |source| OpenError::File { path: path.clone(), source };
-    // Who has claimed a database has the file beside it.
-    let lock = store.is_shared().then(|| spool::lock(&path, "audit.write_ahead"));
-    let lock = lock.transpose().map_err(unusable)?;
+    let lock = WriteAhead::lock(store, &path).map_err(unusable)?;
     if let Some(batch) = WriteAhead::recover(&path).map_err(unusable)? {
         let mut left = Spool::open_own(&path, false).await.map_err(unusable)?;
         bring_in_missing(store, settings, outlets, &mut left, &batch).await?;

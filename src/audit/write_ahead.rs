@@ -36,6 +36,11 @@ impl WriteAhead {
         store.path().map(|database| beside(database, ".ahead"))
     }
 
+    /// Takes the file for this gateway, where that is not done by taking the database beside it.
+    pub(super) fn lock(store: &Store, path: &Path) -> io::Result<Option<File>> {
+        store.is_shared().then(|| lock(path, "audit.write_ahead")).transpose()
+    }
+
     /// Gives the batch that an earlier run left in this file, and cuts off what is behind it: who reads it next goes by
     /// the file's length. None where no line is whole: nobody was told that its batch is durable. An error where another
     /// version wrote it, so that nothing is lost.
@@ -159,7 +164,7 @@ pub async fn left_behind(store: &Store, configured: Option<&Path>) -> Result<Opt
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         file => file.map_err(sqlx::Error::Io)?,
     };
-    let _lock = match store.is_shared().then(|| lock(&path, "audit.write_ahead")).transpose() {
+    let _lock = match WriteAhead::lock(store, &path) {
         Err(error) if error.kind() == ErrorKind::ResourceBusy => return Ok(None),
         lock => lock.map_err(sqlx::Error::Io)?,
     };

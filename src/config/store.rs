@@ -100,7 +100,8 @@ impl fmt::Display for Location {
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
     /// A killed gateway (SQLite: calls wait for a file beside the database, which has `synchronous=NORMAL`; PostgreSQL:
-    /// `synchronous_commit=off`, and `audit.write_ahead` where that is given). A power cut, or a crash of the server, may cost the last records.
+    /// `synchronous_commit=off`, and `audit.write_ahead` where that is given). A power cut, or a crash of the server,
+    /// may cost the last records.
     #[default]
     Process,
     /// A power cut (SQLite: WAL with `synchronous=FULL`; PostgreSQL: `synchronous_commit=on`).

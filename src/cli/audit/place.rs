@@ -54,11 +54,11 @@ impl Place {
 
     /// Opens what is there.
     pub(super) async fn open(&self) -> anyhow::Result<Reader> {
-        let (store, secrets) = if let Some(path) = &self.store {
-            (StoreConfig::sqlite(path.clone(), Durability::Process), Vec::new())
-        } else {
-            let config = crate::config::load(&self.config)?;
+        let (store, secrets) = if let Some(config) = self.load()? {
             (config.store, config.secret_keys)
+        } else {
+            let path = self.store.clone().unwrap_or_default();
+            (StoreConfig::sqlite(path, Durability::Process), Vec::new())
         };
         // Looks before it opens: what is not there is not made.
         Store::open_read_only(&store).await?.close().await;

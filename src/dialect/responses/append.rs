@@ -48,9 +48,9 @@ pub fn elements(round: &KeptRound, reasoning: bool) -> Vec<String> {
     items.chain(round.results().map(|result| result.element.clone())).collect()
 }
 
-/// Items of a response that nobody stores.
-pub fn unstored(items: &[String]) -> Items {
-    Items(format!(r#"{{"stored":false,"id":"","output":[{}]}}"#, items.join(",")))
+/// Items, with what has to be known of their response when they go up: whether the provider stores it, and its id.
+pub fn items(stored: bool, id: &str, items: &[String]) -> Items {
+    Items(format!(r#"{{"stored":{stored},"id":{},"output":[{}]}}"#, quote(id), items.join(",")))
 }
 
 /// What a round says to the client.

@@ -4,7 +4,7 @@ use super::element::{self, Claim, Element, Kind};
 use super::request::is_stored;
 use super::{append, item};
 use crate::dialect::raw::quote;
-use crate::dialect::{EchoedTurn, Items, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
+use crate::dialect::{EchoedTurn, KeptCall, KeptResult, KeptRound, Proven, ProvenCall, Request};
 use crate::domain::{ToolCall, ToolResult};
 
 /// The rounds of a turn as its echo tells them: each is the items that the model made, then the calls that the
@@ -141,8 +141,6 @@ impl RoundUnderWay<'_> {
             items.push(rest.item);
             calls.push(rest.kept);
         }
-        let items = items.join(",");
-        let items = Items(format!(r#"{{"stored":{is_stored},"id":"","output":[{items}]}}"#));
-        Some(KeptRound { items, calls })
+        Some(KeptRound { items: append::items(is_stored, "", &items), calls })
     }
 }

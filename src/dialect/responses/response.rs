@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::append;
 use super::inject::adds_reasoning;
 use super::item;
 use super::request::is_stored;
 use super::show;
-use crate::dialect::raw::{Object, Patch, quote};
+use crate::dialect::raw::{Object, Patch};
 use crate::dialect::{
-    Items, Reported, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
+    Reported, Request, Round, RoundCall, RoundFacts, Showing, SpliceSettings, UsageStyle, tally,
 };
 use crate::domain::{Form, IssuedId};
 
@@ -122,7 +123,6 @@ impl View {
         let text = items.iter().filter_map(|text| item::text(text)).collect();
         let visible = items.iter().filter(|item| self.stored && !self.hides(item));
         let item_ids = visible.filter_map(|item| id_of(item)).collect();
-        let items = items.join(",");
         Round {
             calls,
             wants_results: status == "completed",
@@ -131,11 +131,7 @@ impl View {
             text,
             item_ids,
             envelope: envelope(response, &object),
-            items: Items(format!(
-                r#"{{"stored":{},"id":{},"output":[{items}]}}"#,
-                self.stored,
-                quote(&facts.response_id)
-            )),
+            items: append::items(self.stored, &facts.response_id, items),
             facts,
         }
     }

@@ -45,7 +45,7 @@ pub fn beyond(request: &Request, turn: &EchoedTurn, rounds: &[KeptRound]) -> Opt
     let said: Vec<String> = said.map(|element| item::said(&element.fields)).collect();
     let beyond = dense::beyond(&said, rounds.iter().map(append::text)).into_iter().map(str::trim_ascii_start);
     let items: Vec<String> = beyond.filter(|text| !text.is_empty()).map(item::spoken).collect();
-    (!items.is_empty()).then(|| KeptRound::without_calls(append::unstored(&items)))
+    (!items.is_empty()).then(|| KeptRound::without_calls(append::items(false, "", &items)))
 }
 
 /// The elements of a request's `input`, for a closer look than the history takes.

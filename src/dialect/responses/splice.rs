@@ -337,7 +337,7 @@ impl Splicer for Stream {
         let thoughts: Vec<String> = done.iter().filter_map(|item| item::thought(item)).collect();
         Round {
             calls: self.view.calls(&done),
-            items: append::unstored(&done),
+            items: append::items(false, "", &done),
             facts: self.round.facts.clone(),
             text: items().map(Item::text).collect(),
             thoughts: thoughts.join("\n"),

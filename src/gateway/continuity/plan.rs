@@ -28,8 +28,8 @@ pub struct Plan {
 struct LastTurn {
     /// What had been put back before it.
     lineage: Digest,
-    /// What is put in its place.
-    rounds: Vec<KeptRound>,
+    /// Which of the changes puts rounds in its place.
+    change: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -86,7 +86,11 @@ impl Plan {
         match history.turns.last().filter(|turn| turn.is_last) {
             Some(turn) => {
                 let begun = OpenAnswer::new(scope, turn.before, self.last.lineage);
-                begun.going_on(turn.visible.clone(), self.last.rounds.clone())
+                let rounds = match self.last.change.and_then(|change| self.changes.get(change)) {
+                    Some((_, Change::Rounds { rounds, .. })) => rounds.rounds().to_vec(),
+                    _ => Vec::new(),
+                };
+                begun.going_on(turn.visible.clone(), rounds)
             }
             None => OpenAnswer::new(scope, history.whole, self.lineage),
         }
@@ -104,7 +108,7 @@ impl Plan {
             (_, false) => ", without thinking, for what came before it has changed",
         };
         self.notes.push(format!("turn {}: {hidden} rounds restored{from}{without}", number + 1));
-        self.last.rounds = source.rounds().to_vec();
+        self.last.change = Some(self.changes.len());
         self.changes.push((number, Change::Rounds { rounds: source, with_thinking }));
     }
 
@@ -204,7 +208,7 @@ impl Continuity {
             }
             if turn.visible.is_empty() && self.is_shown_of(told, turn, restored) {
                 plan.take_in(number);
-                plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
+                plan.last = LastTurn { lineage: plan.lineage, change: None };
                 continue;
             }
             let known = match self.known(told, turn, kept).await? {
@@ -216,7 +220,7 @@ impl Continuity {
             // A provider that uses ids again begins a new turn with one that is told already.
             taken_in = &known.client_calls() - &turn.visible.calls;
             restored = known.restored(turn);
-            plan.last = LastTurn { lineage: plan.lineage, rounds: Vec::new() };
+            plan.last = LastTurn { lineage: plan.lineage, change: None };
             plan.unknown_end = matches!(known, Known::Nothing).then(|| told.place(turn));
             let known = if turn.is_last { known.settled(told.dialect) } else { known };
             let beyond = told.beyond(request, turn, &known);
